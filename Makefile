@@ -1,0 +1,70 @@
+# Runstream: every task of a developer. `make` lists them; each sets up what it needs by itself.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+UV := .tools/bin/uv
+BIN := .venv/bin
+READY := .venv/.ready
+ONLY ?=
+
+export UV_PYTHON_DOWNLOADS := never
+unexport PYTHONPATH VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check protos format lint types up bench clean lock
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make the environment in .venv (implied by every other target)
+
+demo: $(READY) ## Record a real training run on a backend of its own, and look at it
+	@$(BIN)/python scripts/demo.py
+
+up: $(READY) ## Run the whole backend on this machine until Ctrl-C
+	@$(BIN)/runstream up
+
+test: $(READY) ## Run the tests
+	$(BIN)/pytest
+
+check: lint types test ## Everything a change must pass
+
+lint: $(READY) ## Check style, import rules and contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	cd protos && ../$(BIN)/buf lint .
+
+types: $(READY) ## Check types
+	$(BIN)/mypy clients/python/runstream services/runstream_server tests scripts
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+protos: $(READY) ## Generate code from the contracts
+	$(BIN)/python scripts/generate_protos.py
+
+bench: $(READY) ## Measure against the goals; ONLY=runs.batch_create for those whose name starts so
+	$(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY))
+
+lock: $(UV) ## Renew requirements.lock from the package files
+	$(UV) pip compile clients/python/pyproject.toml services/pyproject.toml --extra embedded --group dev \
+		--universal --python-version 3.11 --generate-hashes --no-emit-package runstream \
+		--no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+
+clean: ## Remove everything that make has made
+	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find clients services tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Runstream needs Python 3.11 or newer; say make PYTHON=python3.11")'
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): requirements.lock clients/python/pyproject.toml services/pyproject.toml | $(UV)
+	@echo "Setting up .venv ..." >&2
+	@test -d .venv || $(UV) venv --quiet --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation -e clients/python -e services
+	@touch $@

@@ -1,0 +1,1 @@
+"""Records machine-learning training runs while they happen."""
