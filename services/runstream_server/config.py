@@ -174,7 +174,7 @@ class _Reader:
             if value := self.environment.get(variable):
                 return value
         if default is None:
-            raise ConfigurationError(variables[0], "not set, and there is no default")
+            raise ConfigurationError(" or ".join(variables), "not set, and there is no default")
         return default
 
     def integer(self, variable: str, default: int, least: int, most: int | None = None) -> int:

@@ -22,6 +22,9 @@ REQUEST_ID = "x-request-id"
 
 logger = logging.getLogger(__name__)
 
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+"""What serves one method, its kind and its serializers included."""
+
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Answer: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 
@@ -50,7 +53,7 @@ class CallPolicy:
     """Which calls are logged: `none`, `errors` or `all`."""
 
 
-def wrap(handler: grpc.RpcMethodHandler[Any, Any], policy: CallPolicy) -> grpc.RpcMethodHandler[Any, Any]:
+def wrap(handler: Handler, policy: CallPolicy) -> Handler:
     """Returns `handler` with everything around it that all calls have in common."""
     metrics = RpcMetrics(policy.method)
     if handler.response_streaming:

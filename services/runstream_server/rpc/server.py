@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from runstream_server.config import ServerConfig, check_loopback
 from runstream_server.errors import ConfigurationError
-from runstream_server.rpc.call import CallPolicy, wrap
+from runstream_server.rpc.call import CallPolicy, Handler, wrap
 from runstream_server.rpc.limits import CallLimit
 from runstream_server.rpc.options import server_options
 
@@ -70,7 +70,7 @@ class RpcServer:
     def add_registered_method_handlers(self, *_: object) -> None:
         """Does nothing: the generic handler serves these methods already; newer generated code calls this."""
 
-    def _policy(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> CallPolicy:
+    def _policy(self, method: str, handler: Handler) -> CallPolicy:
         call_class = "append" if handler.request_streaming else "tail" if handler.response_streaming else "unary"
         return CallPolicy(
             method=method,
@@ -95,9 +95,9 @@ class _WrappingHandler(grpc.GenericRpcHandler):
     def __init__(self, inner: grpc.GenericRpcHandler, policy: Any) -> None:
         self._inner = inner
         self._policy = policy
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._wrapped: dict[str, Handler] = {}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         method = handler_call_details.method
         if wrapped := self._wrapped.get(method):
             return wrapped
