@@ -14,8 +14,10 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 from runstream_server.app import MIGRATIONS
-from runstream_server.config import PostgresConfig
+from runstream_server.config import BucketConfig, PostgresConfig
 from runstream_server.embedded.postgres import run_postgres
+from runstream_server.embedded.s3 import EmbeddedS3, run_s3
+from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, migrate, open_postgres
 
 T = TypeVar("T")
@@ -88,6 +90,33 @@ async def postgres(postgres_dsn: str) -> AsyncIterator[Postgres]:
     """A pool on this test's database."""
     async with open_postgres(PostgresConfig(dsn=postgres_dsn)) as pool:
         yield pool
+
+
+@pytest.fixture(scope="session")
+def s3_server(server_folder: Path) -> Iterator[EmbeddedS3]:
+    """An S3 server."""
+    with kept_running(lambda: run_s3(server_folder / "s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket_config(s3_server: EmbeddedS3) -> BucketConfig:
+    """How to reach a bucket of this test's own, which is made when it is first used."""
+    return BucketConfig(
+        endpoint=s3_server.endpoint,
+        public_endpoint=s3_server.endpoint,
+        access_key=s3_server.access_key,
+        secret_key=s3_server.secret_key,
+        bucket=f"test-{uuid.uuid4().hex}",
+        check_at_start=False,
+    )
+
+
+@pytest.fixture
+async def bucket(bucket_config: BucketConfig) -> AsyncIterator[Bucket]:
+    """A bucket of this test's own."""
+    async with open_bucket(bucket_config) as opened:
+        yield opened
 
 
 def of_database(dsn: str, name: str) -> str:
