@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+from runstream_server import runs
 from runstream_server.config import Config
 from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
@@ -19,9 +20,13 @@ logger = logging.getLogger(__name__)
 
 Mount = Callable[[RpcServer, Platform], AbstractAsyncContextManager[None]]
 
-MOUNTS: Mapping[str, Mount] = {}
+MOUNTS: Mapping[str, Mount] = {
+    "runs": runs.mount,
+}
 
-MIGRATIONS: Mapping[str, Path] = {}
+MIGRATIONS: Mapping[str, Path] = {
+    "runs": runs.MIGRATIONS,
+}
 
 
 async def migrate_all(config: Config) -> int:
