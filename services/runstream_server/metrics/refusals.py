@@ -30,7 +30,7 @@ def _problem_of_columns(points: Points) -> tuple[str, str] | None:
     if not values == points.count == steps:
         return (
             "UNEQUAL_COLUMNS",
-            f"{values} values have {points.count} times and {steps} steps; each needs a time, and all have a step or none",
+            f"{values} values have {points.count} times and {steps} steps; each needs a time, all have steps or none",
         )
     return None
 

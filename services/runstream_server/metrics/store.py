@@ -256,6 +256,8 @@ def _chunk_rows(
 
 async def _move_writers(connection: Connection, appends: Sequence[MetricAppend]) -> None:
     """Moves the positions of writers to the ends of their last appends."""
+    if not appends:
+        return
     last = {append.key: append for append in appends}
     digests = {append.key: append.payload.digest for append in appends if append.payload is not None}
     finished = {append.key for append in appends if append.payload is None}
