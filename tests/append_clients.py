@@ -11,9 +11,9 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import aio as rpc_status
 from runstream.api.logs.v1 import log_service_pb2 as logs
-from runstream.api.logs.v1.log_service_pb2_grpc import LogServiceStub
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
-from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+
+from tests import stubs
 
 _SECONDS = 20.0
 
@@ -38,6 +38,17 @@ async def failure_of(call: Any) -> Failure:
     return Failure(code, "", {})
 
 
+async def failure_of_stream(call: Any) -> Failure:
+    """Takes in all that a server stream says; returns how it ended."""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            async for _ in call:
+                pass
+    except grpc.aio.AioRpcError:
+        pass
+    return await failure_of(call)
+
+
 class AppendClient:
     """One append stream. Reads what the server says until something expected is there."""
 
@@ -50,8 +61,11 @@ class AppendClient:
 
     async def say(self, message: Any) -> None:
         """Sends a message."""
-        async with asyncio.timeout(_SECONDS):
-            await self.call.write(message)
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await self.call.write(message)
+        except grpc.aio.InternalError:
+            raise AssertionError(f"the stream ended with {await failure_of(self.call)}") from None
 
     async def hear(self) -> None:
         """Takes in one message of the server, or the end of the stream."""
@@ -159,7 +173,7 @@ async def metrics_stream(
     channel: grpc.aio.Channel, run: str, writer: str = "writer", *, durable: int = 0, digest: bytes = b""
 ) -> AsyncIterator[MetricsClient]:
     """Opens a stream of WriteMetrics and sends `open`."""
-    call = MetricsServiceStub(channel).WriteMetrics()
+    call = stubs.metrics(channel).WriteMetrics()
     client = MetricsClient(call)
     opened = metrics.OpenMetrics(run=run, writer=writer, durable_sequence=durable, durable_digest=digest)
     try:
@@ -180,7 +194,7 @@ async def log_stream(
     digest: bytes = b"",
 ) -> AsyncIterator[LogClient]:
     """Opens a stream of WriteLog and sends `open`."""
-    call = LogServiceStub(channel).WriteLog()
+    call = stubs.logs(channel).WriteLog()
     client = LogClient(call)
     opened = logs.OpenLog(run=run, path=path, writer=writer, durable_offset=durable, durable_digest=digest)
     try:

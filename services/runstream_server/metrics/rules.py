@@ -67,6 +67,6 @@ class Metrics:
             return
         while spans:
             chunks = await (self._store.read_long(spans[0]) if len(spans) == 1 else self._store.read_short(spans))
+            spans = remaining_spans(spans, chunks)
             for each in await asyncio.to_thread(slices, chunks, start_index, end_index):
                 yield each
-            spans = remaining_spans(spans, chunks)

@@ -1,5 +1,6 @@
 """Plans in which order, and how much at once, series are read."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -38,9 +39,20 @@ def remaining_spans(spans: Sequence[Span], chunks: Sequence[StoredChunk]) -> Seq
     Raises:
         StoredBytesDamaged: Chunks are missing.
     """
+    waiting = deque(spans)
+    for chunk in chunks:
+        span = waiting[0]
+        if chunk.series is not span.series or not chunk.start_index <= span.start_index < chunk.end_index:
+            raise _missing(span)
+        waiting[0] = replace(span, start_index=chunk.end_index)
+        if waiting[0].count <= 0:
+            waiting.popleft()
     if not chunks:
-        raise StoredBytesDamaged(f"chunks of {spans[0].series.metric!r} of {spans[0].series.run} are missing")
-    last = chunks[-1]
-    place = next(place for place, span in enumerate(spans) if span.series is last.series)
-    begun = replace(spans[place], start_index=last.end_index)
-    return [*([begun] if begun.count > 0 else []), *spans[place + 1 :]]
+        raise _missing(spans[0])
+    return waiting
+
+
+def _missing(span: Span) -> StoredBytesDamaged:
+    return StoredBytesDamaged(
+        f"values of {span.series.metric!r} of {span.series.run} at {span.start_index} are missing"
+    )

@@ -6,11 +6,10 @@ import math
 import grpc
 import pytest
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
-from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from runstream.api.runs.v1 import run_history_service_pb2 as history
-from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.postgres import Postgres
 
+from tests import stubs
 from tests.append_clients import Failure, doubles, metrics_stream
 from tests.conftest import Backend
 
@@ -19,7 +18,7 @@ async def read(backend: Backend, *runs: str, **options: object) -> dict[str, lis
     """The values of each metric, in order."""
     values: dict[str, list[object]] = {}
     request = messages.ReadSeriesRequest(runs=runs, **options)  # type: ignore[arg-type]
-    async for response in MetricsServiceStub(backend.channel).ReadSeries(request):
+    async for response in stubs.metrics(backend.channel).ReadSeries(request):
         columns = response.columns
         of_metric = values.setdefault(columns.metric, [])
         assert response.start_index == len(of_metric) + options.get("start_index", 0)  # type: ignore[operator]
@@ -66,8 +65,7 @@ async def test_a_value_without_a_step_has_its_index_as_step(backend: Backend, ru
         await stream.acknowledged(2)
 
     responses = [
-        response
-        async for response in MetricsServiceStub(backend.channel).ReadSeries(messages.ReadSeriesRequest(runs=[run]))
+        response async for response in stubs.metrics(backend.channel).ReadSeries(messages.ReadSeriesRequest(runs=[run]))
     ]
     assert [step for response in responses for step in response.columns.steps] == [0, 1, -7, 3, 4]
     assert [time for response in responses for time in response.columns.times] == [1, 2, 1, 1, 1]
@@ -198,7 +196,7 @@ async def test_a_run_that_does_not_exist_takes_no_metrics(backend: Backend, run:
 
 
 async def test_a_run_that_has_ended_takes_metrics(backend: Backend, run: str) -> None:
-    await RunHistoryServiceStub(backend.channel).CompleteRun(history.CompleteRunRequest(name=run))
+    await stubs.run_history(backend.channel).CompleteRun(history.CompleteRunRequest(name=run))
     async with metrics_stream(backend.channel, run) as stream:
         await stream.send(1, doubles("late", [1.0]))
         await stream.acknowledged(1)
@@ -213,7 +211,7 @@ async def test_a_request_to_cancel_is_noticed_on_an_open_stream_and_on_a_new_one
     async with metrics_stream(backend.channel, run, "open") as stream:
         await stream.opened()
         assert stream.notices == []
-        await RunHistoryServiceStub(replica.channel).CancelRun(history.CancelRunRequest(name=run))
+        await stubs.run_history(replica.channel).CancelRun(history.CancelRunRequest(name=run))
         await stream.noticed(cancel_requested)
 
     async with metrics_stream(backend.channel, run, "new") as stream:
@@ -268,7 +266,7 @@ async def test_a_message_that_has_no_place_ends_the_stream(
 ) -> None:
     async with metrics_stream(backend.channel, run, "unused") as unused:
         await unused.opened()
-    call = MetricsServiceStub(backend.channel).WriteMetrics(iter(messages_sent))
+    call = stubs.metrics(backend.channel).WriteMetrics(iter(messages_sent))
     with pytest.raises(grpc.aio.AioRpcError) as error:
         [_ async for _ in call]  # type: ignore[attr-defined]
 

@@ -1,8 +1,10 @@
 """What readers get of stored chunks: everything in range, once, in order, in messages of bounded size."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.chunks import encode_points
 from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice, StoredChunk
 from runstream_server.metrics.slices import slices
@@ -101,4 +103,12 @@ def test_reading_goes_on_behind_the_last_chunk() -> None:
     left = remaining_spans(group, [chunk(a, 0, [1.0] * 4), chunk(b, 0, [1.0] * 2)])
 
     assert [(span.series, span.start_index, span.end_index) for span in left] == [(b, 2, 4), (c, 0, 4)]
-    assert remaining_spans(left, [chunk(b, 2, [1.0] * 2), chunk(c, 0, [1.0] * 4)]) == []
+    assert not remaining_spans(left, [chunk(b, 2, [1.0] * 2), chunk(c, 0, [1.0] * 4)])
+
+
+@pytest.mark.parametrize("starts", [[], [1], [0, 3], [0, 0]])
+def test_chunks_that_do_not_join_on_are_noticed(starts: list[int]) -> None:
+    (group,) = grouped_spans([series("a", 4)], 0, 0)
+
+    with pytest.raises(StoredBytesDamaged):
+        remaining_spans(group, [chunk(group[0].series, start, [1.0] * 2) for start in starts])
