@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runstream_server import runs
+from runstream_server import artifacts, jobs, logs, metrics, runs
 from runstream_server.config import Config
 from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
@@ -22,10 +22,17 @@ Mount = Callable[[RpcServer, Platform], AbstractAsyncContextManager[None]]
 
 MOUNTS: Mapping[str, Mount] = {
     "runs": runs.mount,
+    "metrics": metrics.mount,
+    "logs": logs.mount,
+    "artifacts": artifacts.mount,
+    "jobs": jobs.mount,
 }
 
 MIGRATIONS: Mapping[str, Path] = {
     "runs": runs.MIGRATIONS,
+    "metrics": metrics.MIGRATIONS,
+    "logs": logs.MIGRATIONS,
+    "artifacts": artifacts.MIGRATIONS,
 }
 
 

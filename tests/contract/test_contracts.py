@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
 from runstream.api.artifacts.v1 import artifact_service_pb2
 from runstream.api.jobs.v1 import job_service_pb2
 from runstream.api.logs.v1 import log_service_pb2
 from runstream.api.metrics.v1 import metrics_service_pb2
 from runstream.api.runs.v1 import run_history_service_pb2
 from runstream_server import app
-
 from scripts.generate_protos import API, GENERATOR_PYTHONS, generate
 
 FILES = [

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from runstream_server.config import BucketConfig, Config
 
 SERVER = Path(sys.executable).with_name("runstream-server")
