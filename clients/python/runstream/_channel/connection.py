@@ -27,6 +27,7 @@ Response = TypeVar("Response", bound=Message, covariant=True)
 
 DEFAULT_TIMEOUT = 15.0
 CONNECT_SECONDS = 4.0
+REFUSED_SECONDS = 1.0
 ATTEMPTS = 4
 FIRST_BACKOFF_SECONDS = 0.2
 BACKOFF_FACTOR = 1.6
@@ -189,26 +190,24 @@ def _open_channel(address: str) -> "grpc.aio.Channel":
 
 
 async def _await_ready(channel: "grpc.aio.Channel", address: str) -> None:
+    from grpc import ChannelConnectivity as State
+
     try:
-        await asyncio.wait_for(_first_contact(channel), CONNECT_SECONDS)
+        if await _await_state(channel, {State.READY, State.TRANSIENT_FAILURE}, CONNECT_SECONDS) is not State.READY:
+            await _await_state(channel, {State.READY}, REFUSED_SECONDS)
     except TimeoutError:
-        raise CallFailed(unreachable(address, "no answer")) from None
-    except ConnectionError:
-        raise CallFailed(unreachable(address, "connection refused")) from None
+        raise CallFailed(unreachable(address)) from None
 
 
-async def _first_contact(channel: "grpc.aio.Channel") -> None:
-    """Returns when the channel is connected; raises ConnectionError when it keeps failing for a second."""
-    import grpc
-
-    clock = asyncio.get_running_loop().time
-    patience = clock() + 1.0
-    state = channel.get_state(try_to_connect=True)
-    while state is not grpc.ChannelConnectivity.READY:
-        await channel.wait_for_state_change(state)
+async def _await_state(
+    channel: "grpc.aio.Channel", wanted: "set[grpc.ChannelConnectivity]", seconds: float
+) -> "grpc.ChannelConnectivity":
+    async with asyncio.timeout(seconds):
         state = channel.get_state(try_to_connect=True)
-        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE and clock() > patience:
-            raise ConnectionError
+        while state not in wanted:
+            await channel.wait_for_state_change(state)
+            state = channel.get_state(try_to_connect=True)
+        return state
 
 
 def _succeeded(task: "asyncio.Task[None]") -> bool:

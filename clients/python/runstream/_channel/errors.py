@@ -77,10 +77,9 @@ def to_exception(failure: CallFailure, address: str) -> AzureMLException:
     return ServiceException(message, status_code=status, reason=reason, metadata=metadata)
 
 
-def unreachable(address: str, why: str = "") -> CallFailure:
+def unreachable(address: str) -> CallFailure:
     """The failure of a call to services that nobody answers for."""
-    cause = f" ({why})" if why else ""
-    return CallFailure("UNAVAILABLE", f"Runstream cannot be reached at {address}{cause}: {REMEDY}.", "UNREACHABLE")
+    return CallFailure("UNAVAILABLE", f"Runstream cannot be reached at {address}: {REMEDY}.", "UNREACHABLE")
 
 
 def _service_message(failure: CallFailure, address: str) -> str:
