@@ -84,9 +84,7 @@ def _kind(method: str) -> str:
 
 
 @asynccontextmanager
-async def served(
-    act: UnaryAct, config: ServerConfig | None = None
-) -> AsyncIterator[tuple[RpcServer, grpc.aio.Channel]]:
+async def served(act: UnaryAct, config: ServerConfig | None = None) -> AsyncIterator[tuple[RpcServer, Any]]:
     config = config or ServerConfig(port=0, drain_seconds=0)
     shapes = Shapes(act)
     async with rpc_server(config, "none") as server:
@@ -98,13 +96,13 @@ async def served(
             yield server, channel
 
 
-async def call(channel: grpc.aio.Channel, method: str, timeout: float = 20) -> bytes:  # noqa: ASYNC109
+async def call(channel: Any, method: str, timeout: float = 20) -> Any:  # noqa: ASYNC109
     path = f"/{SERVICE}/{method}"
     match _kind(method):
         case "unary_unary":
-            return await channel.unary_unary(path)(b"ab", timeout=timeout)  # type: ignore[no-any-return]
+            return await channel.unary_unary(path)(b"ab", timeout=timeout)
         case "stream_unary":
-            return await channel.stream_unary(path)(iter([b"a", b"b"]), timeout=timeout)  # type: ignore[no-any-return]
+            return await channel.stream_unary(path)(iter([b"a", b"b"]), timeout=timeout)
         case "unary_stream":
             return b"".join([part async for part in channel.unary_stream(path)(b"ab", timeout=timeout)])
         case _:
@@ -317,7 +315,7 @@ async def test_a_draining_server_says_so_and_lets_open_calls_end() -> None:
 
 async def test_health_is_told_per_service_and_watched() -> None:
     async with served(nothing) as (_, channel):
-        health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
         watch = health.Watch(health_pb2.HealthCheckRequest(service=""))
         first = await watch.read()
@@ -336,7 +334,7 @@ async def test_an_unknown_method_is_unimplemented() -> None:
 
 
 def _detail(error: grpc.aio.AioRpcError, kind: type[Any]) -> Any:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status = rpc_status.from_call(error)
     assert status is not None
     found = kind()
     assert any(detail.Unpack(found) for detail in status.details)

@@ -1,12 +1,14 @@
 """Resource names are taken apart strictly and put together again unchanged."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from runstream_server.errors import InvalidField
 from runstream_server.names import ComputeTargetName, ExperimentName, RunName, WorkspaceName, check_run_id
 
-KINDS = [WorkspaceName, ExperimentName, RunName, ComputeTargetName]
+KINDS: list[Any] = [WorkspaceName, ExperimentName, RunName, ComputeTargetName]
 
 
 @pytest.mark.parametrize(
