@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runstream_server.config import Config
+from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
 from runstream_server.postgres import listening, migrate, open_postgres
 from runstream_server.rpc import RpcServer, open_channel, rpc_server
@@ -36,8 +37,6 @@ async def serve(
 
     `peers` is the address where the services reach each other. Default: this server, which then serves all of them.
     """
-    from runstream_server.objectstore import open_bucket
-
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(open_postgres(config.postgres))
         hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))

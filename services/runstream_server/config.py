@@ -43,6 +43,9 @@ class BucketConfig:
     region: str = "us-east-1"
     """`RUNSTREAM_S3_REGION`, else `AWS_REGION`."""
 
+    check_at_start: bool = True
+    """Whether the object store must answer before the process serves. `runstream up` knows that its own one does."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:

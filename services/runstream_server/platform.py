@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import grpc
 
 from runstream_server.config import Config
+from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Hints, Postgres
-
-if TYPE_CHECKING:
-    from runstream_server.objectstore import Bucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +18,7 @@ class Platform:
 
     config: Config
     postgres: Postgres
-    bucket: "Bucket"
+    bucket: Bucket
     hints: Hints
 
     channel: grpc.aio.Channel

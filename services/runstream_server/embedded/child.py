@@ -45,6 +45,9 @@ class Program:
     user: tuple[int, int] | None = None
     """Numbers of the user and group to become; None to stay who we are."""
 
+    descriptors: Sequence[int] = ()
+    """File descriptors of ours that it inherits."""
+
     ready_seconds: float = 60.0
     """How long it may take until it serves."""
 
@@ -61,6 +64,7 @@ async def launch(program: Program) -> asyncio.subprocess.Process:
             stdin=asyncio.subprocess.PIPE,
             stdout=log,
             stderr=log,
+            pass_fds=program.descriptors,
             start_new_session=True,
         )
 
