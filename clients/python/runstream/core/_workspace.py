@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
+
 from runstream._channel import Connection, find_address
 from runstream._channel.address import parse_address
+from runstream.api.runs.v1 import experiment_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.workspace_pb2 import Workspace as WorkspaceRecord
 from runstream.core import _links
 from runstream.core._config import WorkspaceConfig, find_config, read_config, write_config
+from runstream.core._experiment import list_experiments
 from runstream.core._forms import E, R, W, form_of
 from runstream.core._labels import from_tags, to_tags
 from runstream.core._surface import dual, dual_class
@@ -185,6 +188,11 @@ class WorkspaceCalls(Generic[W, E, R]):
             ServiceException: No run has this id; `status_code` is 404.
         """
         return cast(R, await form_of(type(self)).run._get(self, run_id))
+
+    async def _experiments(self) -> dict[str, E]:
+        records = await list_experiments(self, experiment_pb2.EXPERIMENT_VIEW_ACTIVE_ONLY, "")
+        make = form_of(type(self)).experiment._of
+        return {record.display_name: cast(E, make(self, record)) for record in records}
 
     @dual
     async def update(

@@ -1,14 +1,13 @@
 """The files of a run."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any, Generic
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts_api
-from runstream.api.logs.v1 import log_service_pb2 as logs_api
 from runstream.core._forms import E, R, W
 from runstream.core._run.logs import LogCalls, stored_log
 from runstream.core._surface import dual
@@ -75,7 +74,7 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
         folder = Path(path)
         if not folder.is_dir():
             raise UserErrorException(f"There is no folder {folder}.")
-        await self._upload(_files_below(name, folder))
+        await self._upload(files_below(name, folder))
 
     @dual
     async def download_file(
@@ -186,7 +185,7 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
 
     async def _upload_outputs(self) -> None:
         if self._outputs is not None and self._outputs.folder.is_dir():
-            await self._upload(_files_below(self._outputs.prefix, self._outputs.folder))
+            await self._upload(files_below(self._outputs.prefix, self._outputs.folder))
 
 
 def _local(source: object) -> Path | bytes:
@@ -202,7 +201,7 @@ def _local(source: object) -> Path | bytes:
     return content
 
 
-def _files_below(prefix: str, folder: Path) -> list[tuple[str, Path | bytes]]:
+def files_below(prefix: str, folder: Path) -> list[tuple[str, Path | bytes]]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     start = f"{prefix.rstrip('/')}/" if prefix else ""
     return [(start + path.relative_to(folder).as_posix(), path) for path in files]

@@ -20,6 +20,9 @@ FLUSH_SECONDS = 300.0
 class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
     """Starts and ends runs. A run that has ended stays as it is: ending it again changes nothing and is no error."""
 
+    _is_stored = False
+    """Whether everything logged here until the run was ended through this object is stored."""
+
     @dual
     async def start(self) -> None:
         """Puts the run into `Running`. Runs made by `start_logging` and `child_run` are started already.
@@ -41,7 +44,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         Raises:
             AzureMLException: The outputs could not be uploaded.
         """
-        await self._store_metrics()
+        await self._finish_logging()
         try:
             await self._upload_outputs()
         except AzureMLException as error:
@@ -97,8 +100,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
             AzureMLException: It took longer than `timeout_seconds`, or the service refused something; the message lists
                 names and reasons.
         """
-        if spool := self._open_spool():
-            await in_thread(spool.flush, timeout_seconds)
+        await in_thread(self._spool().flush, timeout_seconds)
 
     @dual
     async def clean(self) -> None:
@@ -131,15 +133,21 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         request = api.FailRunRequest(name=self._record.name, error=error)
         self._take((await connection.call(connection.runs.FailRun, request)).run)
 
-    async def _store_metrics(self) -> None:
+    async def _store_metrics(self) -> bool:
+        """Stores what this process logged; says whether it is stored without loss, and warns where it is not."""
         try:
-            if spool := self._open_spool():
-                await in_thread(spool.flush, FLUSH_SECONDS)
+            await in_thread(self._spool().flush, FLUSH_SECONDS)
         except AzureMLException as error:
             logger.warning("Run %s: %s", self.id, error.message)
+            return False
+        return True
+
+    async def _finish_logging(self) -> None:
+        self._is_stored = await self._store_metrics()
+        self._spool().finish()
 
     async def _store_what_is_there(self) -> None:
-        await self._store_metrics()
+        await self._finish_logging()
         try:
             await self._upload_outputs()
         except AzureMLException as error:

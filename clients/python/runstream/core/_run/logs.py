@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
 from runstream.core._forms import E, R, W

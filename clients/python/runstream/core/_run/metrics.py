@@ -1,17 +1,19 @@
 """Metrics of a run: logging and reading back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics_api
+from runstream.core import _filters as filters
+from runstream.core._filters import all_of
 from runstream.core._forms import E, R, W
 from runstream.core._run.lifecycle import LifecycleCalls
 from runstream.core._run.listing import list_records
+from runstream.core._run.record import run_id
 from runstream.core._surface import dual
-from runstream.core._threads import in_thread
 
 RUNS_PER_READ = 1000
-FLUSH_SECONDS = 300.0
+READ_SECONDS = 300.0
 
 Scalar = int | float | bool | str | None
 Metrics = dict[str, Any]
@@ -63,5 +65,32 @@ class MetricCalls(LifecycleCalls[W, E, R], Generic[W, E, R]):
         await self._store_metrics()
         if not recursive:
             return (await self._read_metrics([self._record.name], name)).get(self.id, {})
-        below = await list_records(self._workspace, self._below(recursive=True, run_type=run_type))
-        return await self._read_metrics([self._record.name, *(record.name for record in below)], name)
+        below = all_of(filters.equals("ancestor", self.id), filters.of_type(run_type))
+        names = [self._record.name, *(record.name for record in await list_records(self._workspace, below))]
+        return await self._read_metrics(names, name)
+
+    async def _read_metrics(self, runs: list[str], name: str | None) -> dict[str, Metrics]:
+        values: dict[str, dict[str, list[Scalar]]] = {}
+        for first in range(0, len(runs), RUNS_PER_READ):
+            request = metrics_api.ReadSeriesRequest(
+                runs=runs[first : first + RUNS_PER_READ], metrics=[] if name is None else [name]
+            )
+            connection = self._connection()
+            async for response in connection.stream(connection.metrics.ReadSeries, request, timeout=READ_SECONDS):
+                of_run = values.setdefault(run_id(response.run), {})
+                of_run.setdefault(response.columns.metric, []).extend(_values(response.columns))
+        return {run: {metric: shape(found) for metric, found in of_run.items()} for run, of_run in values.items()}
+
+
+def _values(columns: metrics_api.SeriesColumns) -> Sequence[Scalar]:
+    kind = columns.WhichOneof("values")
+    if kind is None or kind == "nulls":
+        return [None] * columns.nulls.count
+    return list(getattr(columns, kind).values)
+
+
+def shape(values: list[Scalar]) -> Any:
+    """One value bare, several as a list; integers among doubles are doubles."""
+    if any(type(value) is float for value in values):
+        values = [float(value) if type(value) is int else value for value in values]
+    return values[0] if len(values) == 1 else values

@@ -1,7 +1,6 @@
 """What a run is, apart from what it does: its record, attributes and representations."""
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from runstream._channel import Connection, loop
@@ -11,6 +10,7 @@ from runstream.api.runs.v1.experiment_pb2 import Experiment as ExperimentRecord
 from runstream.core import _links
 from runstream.core._forms import E, R, W, form_of
 from runstream.core._labels import from_tags
+from runstream.core._outputs import TrackedOutputs
 from runstream.core._status import status_name
 from runstream.core._surface import Blocking
 from runstream.exceptions import ServiceException
@@ -27,7 +27,7 @@ class RunRecord(Generic[W, E, R]):
     _workspace: W
     _record: run_pb2.Run
     _experiment: E | None = None
-    _outputs: Path | None = None
+    _outputs: TrackedOutputs | None = None
     _is_partial = False
 
     @classmethod
@@ -57,7 +57,7 @@ class RunRecord(Generic[W, E, R]):
     @property
     def id(self) -> str:
         """The id of the run, unique in its workspace."""
-        return _run_id(self._record.name)
+        return run_id(self._record.name)
 
     @property
     def name(self) -> str:
@@ -147,29 +147,25 @@ class RunRecord(Generic[W, E, R]):
         except ServiceException as error:
             if error.status_code != 404:
                 raise
-            raise _run_not_found(run_id, f"workspace {workspace.name}", error) from None
+            raise run_not_found(run_id, f"workspace {workspace.name}", error) from None
 
     def _connection(self) -> Connection:
         return self._workspace._connection()
 
     def _spool(self) -> "RunSpool":
-        """What this process logs to the run through; opened when it is not yet."""
+        """What this process logs to the run through. It writes nothing before something is logged."""
         from runstream._spool import RunSpool
 
         return RunSpool.open(self._record.name, self._workspace._address)
 
-    def _open_spool(self) -> "RunSpool | None":
-        """What this process logs to the run through; None when it has logged nothing."""
-        from runstream._spool import RunSpool
 
-        return RunSpool.opened(self._record.name)
-
-
-def _run_id(name: str) -> str:
+def run_id(name: str) -> str:
+    """The id in the resource name of a run."""
     return name.rpartition("/runs/")[2]
 
 
-def _run_not_found(run_id: str, place: str, cause: ServiceException) -> ServiceException:
+def run_not_found(run_id: str, place: str, cause: ServiceException) -> ServiceException:
+    """Says which run was looked for where."""
     return ServiceException(
         f"Run {run_id} was not found in {place}.", status_code=404, reason=cause.reason, metadata=cause.metadata
     )
