@@ -1,7 +1,7 @@
 """The command line `runstream`: commands decode, make one call, show.
 
-Results go to stdout, messages and progress to stderr; how the program ends is in `exits`. Importing this package imports
-neither grpc nor the SDK: a group of commands is loaded when it is used.
+Results go to stdout, messages and progress to stderr; how the program ends is in `exits`. Importing this package
+imports neither grpc nor the SDK: a group of commands is loaded when it is used.
 """
 
 __all__ = ["main"]

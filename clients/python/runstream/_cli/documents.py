@@ -1,5 +1,6 @@
 """What commands return: messages of the services as documents of JSON values, with keys in snake_case."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
@@ -11,6 +12,8 @@ from runstream.api.runs.v1.workspace_pb2 import Workspace
 from runstream.core._labels import from_tags
 
 Document = dict[str, Any]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def experiment_document(experiment: Experiment) -> Document:
@@ -60,3 +63,8 @@ def time_of(message: Message, field: str) -> str | None:
         return None
     time: Timestamp = getattr(message, field)
     return time.ToDatetime().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def microseconds_text(time: int) -> str:
+    """A time in microseconds since the Unix epoch as `YYYY-MM-DDTHH:MM:SS.ffffffZ`."""
+    return (EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

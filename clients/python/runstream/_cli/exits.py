@@ -71,7 +71,7 @@ def run_to_exit(work: Callable[[], object], settings: Settings) -> int:
         result = work()
         sys.stdout.flush()
         return result if isinstance(result, int) else ExitCode.FINE
-    except Exception as error:  # noqa: BLE001 - nobody is to see a stack trace who did not ask for it
+    except Exception as error:
         if settings.debug:
             logging.getLogger("runstream").debug("The command failed.", exc_info=error)
         _say(error)

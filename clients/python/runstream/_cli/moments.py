@@ -37,6 +37,11 @@ def local(text: str | None, now: datetime | None = None) -> str:
     return exact if relative in exact else f"{exact} ({relative})"
 
 
+def local_time(text: str) -> str:
+    """A time of a document in the time zone of this machine, to the millisecond."""
+    return datetime.fromisoformat(text).astimezone().isoformat(sep=" ", timespec="milliseconds")[:-6]
+
+
 def took(start: str | None, end: str | None, now: datetime | None = None) -> str:
     """How long something took, or has taken until now if it has not ended."""
     if (begun := parse(start)) is None:

@@ -56,6 +56,20 @@ class Output:
             case "table":
                 show_table(result, view)
 
+    def show_line(self, result: Any) -> None:
+        """Writes one of a series of results that come one after the other; each a line where the format allows it."""
+        if self._query:
+            result = self._query(result)
+        match self.how:
+            case "json" | "jsonc":
+                click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False))
+            case "yaml":
+                click.echo(f"---\n{_to_yaml(result)}", nl=False)
+            case "tsv":
+                click.echo(
+                    "\t".join(map(_to_tsv_cell, result)) if isinstance(result, list) else next(iter(_to_tsv([result])))
+                )
+
 
 def console() -> "Console":
     """Where things to look at are printed: stdout, without a limit of width if it is no terminal."""

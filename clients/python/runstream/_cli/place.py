@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from runstream._channel import find_address
-from runstream._channel.address import parse_address
+from runstream._channel.address import find_address_and_source, parse_address
 from runstream._cli.settings import Settings
 from runstream.core._config import WorkspaceConfig, find_config, read_config
 from runstream.exceptions import UserErrorException
@@ -27,6 +26,9 @@ class Place:
     address: str
     """Where the services are: `host:port`."""
 
+    source: str
+    """What gave the address: `--address`, `the project folder`, or as `find_address_and_source` says."""
+
 
 def find_place(settings: Settings) -> Place:
     """Where the options say, else the project folder, else the default workspace of the services that are found.
@@ -39,12 +41,8 @@ def find_place(settings: Settings) -> Place:
     config = project_config(settings.path)
     workspace = settings.workspace_name or (config.workspace if config else DEFAULT_WORKSPACE)
     attached = config.experiment if config and config.workspace == workspace else None
-    endpoint = settings.address or (config.endpoint if config else None)
-    return Place(
-        workspace=workspace,
-        experiment=settings.experiment_name or attached,
-        address=parse_address(endpoint) if endpoint else find_address(),
-    )
+    address, source = _find_address(settings, config)
+    return Place(workspace, settings.experiment_name or attached, address, source)
 
 
 def project_config(path: str | None) -> WorkspaceConfig | None:
@@ -60,3 +58,11 @@ def project_config(path: str | None) -> WorkspaceConfig | None:
             raise
         return None
     return read_config(file)
+
+
+def _find_address(settings: Settings, config: WorkspaceConfig | None) -> tuple[str, str]:
+    if settings.address:
+        return parse_address(settings.address), "--address"
+    if config and config.endpoint:
+        return parse_address(config.endpoint), "the project folder"
+    return find_address_and_source()

@@ -1,7 +1,6 @@
 """The program: which groups of commands there are, and where each is loaded from when it is used."""
 
 import difflib
-
 import sys
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -101,7 +100,7 @@ class Program(Group):
             return None
         try:
             command = point.load()
-        except Exception as error:  # noqa: BLE001 - another package's import may fail in any way
+        except Exception as error:
             raise click.ClickException(f"`runstream {name}` cannot be loaded: {error!r}") from error
         return command if isinstance(command, click.Command) else None
 

@@ -36,7 +36,7 @@ class Session:
         from runstream._cli.place import find_place
 
         place = find_place(self.settings)
-        logger.info("Workspace %s, experiment %s, at %s.", place.workspace, place.experiment or "any", place.address)
+        logger.info("Using workspace %s at %s, found by %s.", place.workspace, place.address, place.source)
         return place
 
     @cached_property
@@ -50,6 +50,11 @@ class Session:
     def workspace(self) -> str:
         """The resource name of the workspace."""
         return f"workspaces/{self.place.workspace}"
+
+    def describe_place(self) -> str:
+        """The experiment and the workspace, in words."""
+        experiment = f"experiment {self.place.experiment} of " if self.place.experiment else ""
+        return f"{experiment}workspace {self.place.workspace}"
 
     def run_name(self, run: str) -> str:
         """The resource name of a run of the workspace."""

@@ -25,7 +25,7 @@ class Column:
     """A column of a listing."""
 
     title: str
-    cell: Callable[[Any], "str | Text"]
+    cell: Callable[[Any], Any]
     """Makes the cell of a row; an empty cell in all rows leaves the column out."""
 
     rank: int = 0
@@ -41,7 +41,9 @@ def listing(*columns: Column) -> View:
     def view(rows: Any, width: int) -> RenderableType:
         cells = {column.title: [to_text(column.cell(row)) for row in rows] for column in columns}
         filled = [column for column in columns if any(cells[column.title])]
-        shown, widths = fit(filled, {column.title: _widest(column.title, cells[column.title]) for column in filled}, width)
+        shown, widths = fit(
+            filled, {column.title: _widest(column.title, cells[column.title]) for column in filled}, width
+        )
         table = _empty_table()
         for column in shown:
             _add_column(table, column, widths[column.title])

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import click
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from runstream._cli.changes import field_mask, parse_tags, refuse_no_change, tag_options
 from runstream._cli.commands import PlacedCommand
-from runstream._cli.labels import parse_tags, tag_options
 from runstream._cli.run_document import run_document
 from runstream._cli.run_tables import run_card
 from runstream._cli.session import Session, pass_session
@@ -47,21 +47,20 @@ def update(
     description: str | None,
 ) -> None:
     """Change tags, name or description of a run."""
-    given = {"display_name": display_name, "description": description}
-    fields = {field: value for field, value in given.items() if value is not None}
-    if not (add_tag or remove_tag or fields):
-        raise click.UsageError("Nothing to change: give --add-tag, --remove-tag, --display-name or --description.")
+    mask = field_mask(display_name=display_name, description=description)
+    refuse_no_change(mask, add_tag, remove_tag)
     name = session.run_name(run)
     if add_tag or remove_tag:
         tags = ModifyTagsRequest(name=name, set=parse_tags(add_tag), remove=remove_tag)
         session.services.call(lambda c: c.runs.ModifyTags, tags)
-    session.show(run_document(_update(session, name, fields)), run_card())
+    changed = Run(name=name, display_name=display_name or "", description=description or "")
+    session.show(run_document(_update(session, changed, mask)), run_card())
 
 
-def _update(session: Session, name: str, fields: dict[str, str]) -> Run:
-    if not fields:
-        return session.services.call(lambda c: c.runs.GetRun, GetRunRequest(name=name)).run
-    request = UpdateRunRequest(run=Run(name=name, **fields), update_mask=FieldMask(paths=list(fields)))
+def _update(session: Session, changed: Run, mask: FieldMask) -> Run:
+    if not mask.paths:
+        return session.services.call(lambda c: c.runs.GetRun, GetRunRequest(name=changed.name)).run
+    request = UpdateRunRequest(run=changed, update_mask=mask)
     return session.services.call(lambda c: c.runs.UpdateRun, request).run
 
 

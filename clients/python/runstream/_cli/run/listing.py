@@ -33,7 +33,9 @@ Examples:
 
 @click.command("list", cls=PlacedCommand, epilog=EPILOG)
 @selecting_runs
-@click.option("--order-by", metavar="FIELD [desc]", help="Sorts by a field of the filter language. Default: newest first.")
+@click.option(
+    "--order-by", metavar="FIELD [desc]", help="Sorts by a field of the filter language. Default: newest first."
+)
 @click.option("--last", type=click.IntRange(0), default=10, show_default=True, metavar="N", help="How many; 0: all.")
 @click.option("--minimal", is_flag=True, help="Only id, type, status, times, target and tags.")
 @pass_session
