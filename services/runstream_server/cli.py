@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -55,6 +56,48 @@ def serve(services: str, workers: int, peers: str | None, migrating: bool) -> No
     sys.exit(
         _serve_with_workers(replace(config, server=replace(config.server, share_port=True)), chosen, peers, workers)
     )
+
+
+@main.command(epilog="Example: runstream up --data ./tracking --port 7900")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="RUNSTREAM_DATA",
+    help="Folder of everything that is kept. Default: runstream in your folder for data of programs.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    envvar="RUNSTREAM_PORT",
+    help="Port to serve on; 0: a free one. Default: the one it had on this folder, or 7878, or a free one.",
+)
+@click.option(
+    "--postgres",
+    metavar="DSN",
+    envvar="RUNSTREAM_POSTGRES_DSN",
+    help="Use this database instead of an embedded one. A DSN with a password is better in RUNSTREAM_POSTGRES_DSN.",
+)
+@click.option(
+    "--s3",
+    metavar="URL",
+    envvar="RUNSTREAM_S3_ENDPOINT",
+    help="Use this S3 server instead of an embedded one; its keys are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+def up(data: Path | None, port: int | None, postgres: str | None, s3: str | None, quiet: bool) -> None:
+    """Run a whole backend on this machine until Ctrl-C, with its data in one folder.
+
+    Scripts and commands on this machine find it by themselves. It needs no configuration and no other server. Exit
+    codes: 1 it could not run, 2 wrong call or setting, 3 the folder is in use, 130 stopped before it was ready.
+    """
+    if sys.platform == "win32":
+        raise click.ClickException("runstream up runs on Linux and macOS; on Windows use it inside WSL.")
+    from runstream_server.embedded.command import default_data_folder, run_up
+    from runstream_server.embedded.up import UpSettings
+
+    folder = (data or default_data_folder()).absolute()
+    settings = UpSettings(data=folder, port=port, postgres=postgres, s3=s3, environment=os.environ)
+    sys.exit(run_up(settings, quiet=quiet))
 
 
 @main.command(epilog="Example: RUNSTREAM_POSTGRES_DSN=postgresql://... runstream-server migrate")

@@ -31,6 +31,7 @@ from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.submitted import SubmittedCalls
 from runstream.core._surface import Awaiting
 from runstream.core._workspace import WorkspaceCalls
+from runstream.core.compute_target import ComputeTarget
 from runstream.core.script_run import SCRIPT_RUN
 
 __all__ = ["Experiment", "Run", "ScriptRun", "Workspace", "close"]
@@ -42,6 +43,10 @@ class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Awaiting):
     async def get_experiments(self) -> "dict[str, Experiment]":
         """The active experiments by name."""
         return await self._experiments()
+
+    async def get_compute_targets(self) -> dict[str, ComputeTarget]:
+        """Where submitted runs can execute, by name."""
+        return await ComputeTarget._all(self)
 
 
 class Experiment(ExperimentCalls[Workspace, "Experiment", "Run"], Awaiting):
@@ -60,9 +65,10 @@ class AwaitingContext(ContextCalls, Awaiting):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Completes the run, or fails it with the exception, which goes on."""
+        run: Any = self
         self._leave()
         problem = exit_error(error)
-        await (self.complete() if problem is None else self.fail(error_details=problem))
+        await (run.complete() if problem is None else run.fail(error_details=problem))
         self._left()
 
 

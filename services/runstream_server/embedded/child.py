@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from runstream_server.embedded.errors import ChildFailed
+from runstream_server.embedded.errors import ChildFailed, EmbeddedError
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,12 @@ class Child:
                 raise ChildFailed(self.program.name, "it does not answer", self.program.log)
             await asyncio.sleep(PROBE_SECONDS)
 
+    def kill(self) -> None:
+        """Has the program end by the firmest of its stop signals, and does not wait."""
+        if self._process and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(self.program.stop_signals[-1][0])
+
     async def stop(self) -> None:
         """Stops the program, if it runs."""
         if self._process:
@@ -163,7 +169,7 @@ class Child:
     async def _restart(self) -> None:
         try:
             await self.start()
-        except (ChildFailed, OSError) as error:
+        except (EmbeddedError, OSError) as error:
             logger.error(
                 "a server process did not start again", extra={"child": self.program.name, "error": str(error)}
             )

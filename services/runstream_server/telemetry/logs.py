@@ -5,7 +5,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the call that is being answered; empty outside of calls."""
@@ -32,9 +32,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-def configure_logs(level: str, stream: TextIO | None = None) -> None:
-    """Sends all logs of the process as JSON lines to `stream`; default: standard error."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def configure_logs(level: str, handler: logging.Handler | None = None) -> None:
+    """Sends all logs of the process as JSON lines to `handler`; default: to standard error."""
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)

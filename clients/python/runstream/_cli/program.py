@@ -1,6 +1,5 @@
 """The program: which groups of commands there are, and where each is loaded from when it is used."""
 
-import difflib
 import sys
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -74,6 +73,8 @@ class Program(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Finds the command that `args` begin with, or says which ones are spelled alike."""
         if args[0][:1].isalnum() and self.get_command(ctx, args[0]) is None:
+            import difflib
+
             alike = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             ctx.fail(f"There is no command {args[0]!r}." + (f" Do you mean {alike[0]!r}?" if alike else ""))
         return super().resolve_command(ctx, args)

@@ -117,8 +117,8 @@ class ExperimentCalls(Generic[W, E, R]):
                 run.log("loss", 0.31)
 
         Files in `./outputs`, or in the folder that `outputs` names, are uploaded when the run ends; `outputs=False`
-        tracks no folder. The git repository, branch and commit of `snapshot_directory` are recorded as properties of the
-        run. A snapshot of that folder is not taken yet, whatever is given. Other positional arguments are ignored.
+        tracks no folder. The git repository, branch and commit of `snapshot_directory` are recorded as properties of
+        the run. A snapshot of that folder is not taken yet, whatever is given. Other positional arguments are ignored.
 
         Raises:
             UserErrorException: `run_id` is taken or not allowed.
@@ -217,7 +217,7 @@ class ExperimentCalls(Generic[W, E, R]):
         self._take((await connection.call(connection.runs.ReactivateExperiment, request)).experiment)
 
     @dual_class
-    async def get_or_create(cls, workspace: W, name: str) -> E:
+    async def get_or_create(cls: type[Any], workspace: W, name: str) -> E:
         """Returns the active experiment of this name, and makes it if there is none; any number of callers may do so.
 
         Raises:
@@ -227,7 +227,7 @@ class ExperimentCalls(Generic[W, E, R]):
 
     @dual_class
     async def list(
-        cls,
+        cls: type[Any],
         workspace: W,
         experiment_name: str | None = None,
         view_type: str = "ActiveOnly",

@@ -8,6 +8,7 @@ from runstream.core._forms import BLOCKING
 from runstream.core._surface import Blocking
 
 if TYPE_CHECKING:
+    from runstream.core.run import Run  # noqa: F401  (named in the base class)
     from runstream.core.workspace import Workspace
 
 __all__ = ["Experiment"]

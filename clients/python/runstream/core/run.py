@@ -34,12 +34,10 @@ class BlockingContext(ContextCalls, Blocking):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Completes the run, or fails it with the exception, which goes on."""
+        run: Any = self
         self._leave()
         problem = exit_error(error)
-        if problem is None:
-            self.complete()
-        else:
-            self.fail(error_details=problem)
+        run.complete() if problem is None else run.fail(error_details=problem)
         self._left()
 
 
@@ -150,9 +148,9 @@ async def _read_of(experiment: Experiment, run_id: str) -> run_pb2.Run:
     try:
         record = await Run._read_record(experiment.workspace, run_id)
     except ServiceException as error:
-        raise (
-            run_not_found(run_id, f"experiment {experiment.name}", error) if error.status_code == 404 else error
-        ) from None
+        if error.status_code != 404:
+            raise
+        raise run_not_found(run_id, f"experiment {experiment.name}", error) from None
     if record.experiment != experiment._record.name:
         raise UserErrorException(
             f"Run {run_id} belongs to experiment {record.experiment_display_name}, not to {experiment.name}."

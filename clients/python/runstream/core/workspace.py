@@ -8,9 +8,11 @@ from runstream.core._config import WorkspaceConfig
 from runstream.core._forms import BLOCKING
 from runstream.core._surface import Blocking
 from runstream.core._workspace import WorkspaceCalls
+from runstream.core.compute_target import ComputeTarget
 
 if TYPE_CHECKING:
     from runstream.core.experiment import Experiment
+    from runstream.core.run import Run  # noqa: F401  (named in the base class)
 
 __all__ = ["Workspace"]
 
@@ -21,8 +23,8 @@ class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Blocking):
         ws = Workspace.get()                # the workspace "default" of the `runstream up` of this machine
         ws = Workspace.from_config()        # the one that ./.runstream/config.json names
 
-    `Workspace(subscription_id, resource_group, workspace_name)` is the same as `Workspace.get(workspace_name)`; the first
-    two are labels.
+    `Workspace(subscription_id, resource_group, workspace_name)` is the same as `Workspace.get(workspace_name)`; the
+    first two are labels.
     """
 
     def __init__(
@@ -47,9 +49,9 @@ class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Blocking):
         return loop.run(self._experiments())
 
     @property
-    def compute_targets(self) -> dict[str, object]:
+    def compute_targets(self) -> dict[str, ComputeTarget]:
         """Where submitted runs can execute, by name, read from the service."""
-        return loop.run(self._compute_targets())
+        return loop.run(ComputeTarget._all(self))
 
     @property
     def environments(self) -> dict[str, object]:

@@ -75,9 +75,8 @@ class OfflineMetrics:
 
     def _metrics(self, name: str | None = None) -> dict[str, Any]:
         found: dict[str, Any] = {metric: shape(values) for metric, values in self._values.items()}
-        found.update(
-            (metric, {column: shape(each) for column, each in rows.items()}) for metric, rows in self._rows.items()
-        )
+        for metric, rows in self._rows.items():
+            found[metric] = {column: shape(values) for column, values in rows.items()}
         found.update(self._artifacts)
         return found if name is None else {metric: value for metric, value in found.items() if metric == name}
 

@@ -311,7 +311,7 @@ class OfflineCalls(OfflineMetrics):
         self.tags.update(from_tags(to_tags(tags)))
 
     def _details(self) -> dict[str, Any]:
-        details = {
+        details: dict[str, Any] = {
             "runId": self.id,
             "status": self.status,
             "services": {},

@@ -23,8 +23,8 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
     async def get_details(self) -> Details:
         """Everything known of the run: `runId`, `status`, `startTimeUtc`, `endTimeUtc`, `properties`, `error`, ...
 
-        Keys without a value are absent; `error` is there only for a run that failed. `logFiles` has the names of the log
-        files with the address of each in the studio.
+        Keys without a value are absent; `error` is there only for a run that failed. `logFiles` has the names of the
+        log files with the address of each in the studio.
         """
         return await self._details()
 

@@ -1,10 +1,10 @@
 """The files of a run."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, Any, Generic
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts_api
@@ -20,7 +20,7 @@ Source = str | os.PathLike[str] | IO[bytes]
 
 
 class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
-    """Uploads and downloads files. A file is known by its path in the run, with forward slashes: `outputs/model.pkl`."""
+    """Uploads and downloads files. A file is known by its path in the run, with forward slashes: `outputs/a.pkl`."""
 
     @dual
     async def upload_file(self, name: str, path_or_stream: Source, datastore_name: str | None = None) -> None:
@@ -71,10 +71,7 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
         Raises:
             UserErrorException: There is no such folder; else as for `upload_file`.
         """
-        folder = Path(path)
-        if not folder.is_dir():
-            raise UserErrorException(f"There is no folder {folder}.")
-        await self._upload(files_below(name, folder))
+        await self._upload(files_below(name, _local_folder(path)))
 
     @dual
     async def download_file(
@@ -110,8 +107,8 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
 
             run.download_files(prefix="outputs", output_directory="results")     # results/outputs/...
 
-        With `append_prefix=False` the prefix is left out of the local paths. `output_paths` gives the local path of each
-        file instead, in the order of `get_file_names()`. Nothing below the prefix is no error.
+        With `append_prefix=False` the prefix is left out of the local paths. `output_paths` gives the local path of
+        each file instead, in the order of `get_file_names()`. Nothing below the prefix is no error.
         """
         folder = f"{prefix.rstrip('/')}/" if prefix else ""
         names = [name for name in await self._file_names() if name.startswith(folder)]
@@ -172,16 +169,9 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
             await self._download_log(name, target)
 
     async def _download_log(self, path: str, target: Path) -> None:
-        partial = NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False)  # noqa: SIM115
-        try:
-            with partial:
-                async for response in self._read_log(path):
-                    partial.write(response.data)
-            Path(partial.name).replace(target)
-        except BaseException:
-            with suppress(OSError):
-                Path(partial.name).unlink()
-            raise
+        with replacing(target) as file:
+            async for response in self._read_log(path):
+                file.write(response.data)
 
     async def _upload_outputs(self) -> None:
         if self._outputs is not None and self._outputs.folder.is_dir():
@@ -201,7 +191,27 @@ def _local(source: object) -> Path | bytes:
     return content
 
 
+def _local_folder(path: str | os.PathLike[str]) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UserErrorException(f"There is no folder {folder}.")
+    return folder
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which becomes `target` when it is complete and vanishes when it is not."""
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def files_below(prefix: str, folder: Path) -> list[tuple[str, Path | bytes]]:
+    """The files of a folder, each with its name in the run; `prefix` is the name of the folder there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     start = f"{prefix.rstrip('/')}/" if prefix else ""
     return [(start + path.relative_to(folder).as_posix(), path) for path in files]

@@ -28,8 +28,8 @@ class MetricCalls(LifecycleCalls[W, E, R], Generic[W, E, R]):
             run.log("loss", 0.31)
             run.log("loss", 0.27, step=2)
 
-        Values logged under one name form a series, in the order of the calls. A value is a number, a text, a truth value
-        or None; numbers of numpy and of one-element tensors are taken as such, anything else as its `repr` text.
+        Values logged under one name form a series, in the order of the calls. A value is a number, a text, a truth
+        value or None; numbers of numpy and of one-element tensors are taken as such, anything else as its `repr` text.
 
         Raises:
             UserErrorException: The value is a list, a range or a generator: use `log_list`.

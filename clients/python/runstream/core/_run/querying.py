@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Generic, Protocol, cast
+from typing import Any, Generic, cast
 
 from runstream.core import _filters as filters
 from runstream.core._filters import Labels, all_of
@@ -11,16 +11,6 @@ from runstream.core._listing import Listing
 from runstream.core._run.listing import list_runs
 from runstream.core._run.waiting import WaitCalls
 from runstream.core._surface import dual_class
-
-
-class Compute(Protocol[W]):
-    """A compute target of a workspace."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def workspace(self) -> W: ...
 
 
 class QueryCalls(WaitCalls[W, E, R], Generic[W, E, R]):
@@ -68,7 +58,7 @@ class QueryCalls(WaitCalls[W, E, R], Generic[W, E, R]):
     @classmethod
     def list_by_compute(
         cls,
-        compute: "Compute[W]",
+        compute: Any,
         type: str | None = None,  # noqa: A002
         tags: Labels = None,
         properties: Labels = None,

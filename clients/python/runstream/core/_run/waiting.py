@@ -5,7 +5,7 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Generic, TextIO
 
@@ -58,7 +58,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
         summary = f"\nExecution Summary\n=================\n{heading}{_remarks(record, raise_on_error)}"
         print(summary, file=titles, flush=True)
 
-    async def _output(self, end: "asyncio.Task[run_pb2.Run]", titles: TextIO) -> AsyncIterator[str]:
+    async def _output(self, end: "asyncio.Task[run_pb2.Run]", titles: TextIO) -> AsyncGenerator[str, None]:
         """The text of the run's log as it grows; `titles` is told whenever it goes on in a later log file."""
         shown: set[str] = set()
         while True:
@@ -68,7 +68,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
                 shown.add(path)
                 title = f"Streaming {path}"
                 print(f"{title}\n{'=' * len(title)}\n", file=titles, flush=True)
-                async for text in self._tail(path, end):
+                async for text in self._tail(path):
                     yield text
                 print(file=titles, flush=True)
             elif ended:
@@ -81,7 +81,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
         jobs = [path for path in paths if _is_shown(path)]
         return max(jobs) if jobs else next((path for path in paths if path == OWN_LOG), None)
 
-    async def _tail(self, path: str, end: "asyncio.Task[run_pb2.Run]") -> AsyncIterator[str]:
+    async def _tail(self, path: str) -> AsyncGenerator[str, None]:
         """The text of one log file until it is complete, or the output goes on in a later one."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         async with aclosing(self._chunks(path)) as chunks:
@@ -101,7 +101,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
 
-    async def _chunks(self, path: str) -> AsyncIterator[bytes]:
+    async def _chunks(self, path: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a log file in order, across broken connections, until the file or the run has ended."""
         cursor, failures = "", 0
         while True:
