@@ -52,9 +52,9 @@ def ls(session: Session, run: str, prefix: str) -> None:
 @click.option("-d", "--output-dir", default=".", metavar="FOLDER", help="Where to write them. Default: here.")
 @pass_session
 def get(session: Session, run: str, paths: Sequence[str], output_dir: str) -> None:
-    """Download files and folders of a run, all of it by default, and list what was written.
+    """Download files of a run. Lists what was written.
 
-    The bytes are checked against their SHA-256. A file that exists is replaced.
+    PATH is a file or a folder; all is downloaded when there is none. The bytes are checked against their SHA-256. A file that exists is replaced.
     """
     record = sdk_run(session, run)
     names = [file.path for file in _files(session, run, "")]

@@ -55,6 +55,12 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
         self.params.extend(global_options())
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands, then the options."""
+        self.format_commands(ctx, formatter)
+        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
+        write_options(ctx, formatter, "Options", options)
+
 
 def write_options(
     ctx: click.Context, formatter: click.HelpFormatter, title: str, options: Sequence[click.Option]

@@ -21,7 +21,7 @@ Examples:
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that makes a shell complete the commands and options of runstream."""
+    """Print the script that completes commands in a shell."""
     completer = get_completion_class(shell)
     assert completer is not None
     click.echo(completer(context.find_root().command, {}, "runstream", VARIABLE).source())

@@ -50,7 +50,7 @@ def show(session: Session) -> None:
 @experiment.command(epilog="Example: runstream experiment archive -e digits")
 @pass_session
 def archive(session: Session) -> None:
-    """Hide an experiment from the usual listing; its runs stay readable, its name becomes free."""
+    """Hide an experiment from the usual listing. Its runs stay readable, its name becomes free."""
     request = api.ArchiveExperimentRequest(name=find_experiment(session).name)
     archived = session.services.call(lambda c: c.runs.ArchiveExperiment, request).experiment
     session.show(experiment_document(archived), experiment_card())
@@ -88,7 +88,7 @@ def update(
 @yes_option
 @pass_session
 def delete(session: Session, yes: bool) -> None:
-    """Delete an experiment that holds no run, for good. One with runs can be archived."""
+    """Delete an experiment for good. It must hold no run; one that does can be archived."""
     found = find_experiment(session)
     confirm(f"Delete experiment {found.display_name} for good?", yes)
     session.services.call(lambda c: c.runs.DeleteExperiment, api.DeleteExperimentRequest(name=found.name))

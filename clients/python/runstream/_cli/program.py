@@ -1,5 +1,6 @@
 """The program: which groups of commands there are, and where each is loaded from when it is used."""
 
+import io
 import sys
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -32,7 +33,7 @@ COMMANDS = {
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
     "folder": Entry("Attach folders to a workspace and an experiment.", "runstream._cli.folder"),
-    "login": Entry("Use the services at an address from now on.", "runstream._cli.login"),
+    "login": Entry("Use the services at --address from now on.", "runstream._cli.login"),
     "logout": Entry("Forget what `login` stored.", "runstream._cli.login"),
     "run": Entry("List, show, change and follow runs.", "runstream._cli.run"),
     "status": Entry("Tell which services are found, and whether they answer.", "runstream._cli.status"),
@@ -52,9 +53,9 @@ class Program(Group):
         settings = Settings()
         kwargs |= {"standalone_mode": False, "obj": settings}
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        with click.Context(self):
-            sys.exit(run_to_exit(lambda: super(Program, self).main(*args, **kwargs), settings))
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        sys.exit(run_to_exit(lambda: super(Program, self).main(*args, **kwargs), settings))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, those of other packages included."""
@@ -116,6 +117,5 @@ def _entry_points() -> dict[str, metadata.EntryPoint]:
     epilog="Example: runstream run list --status Running -o table",
 )
 @click.version_option(package_name="runstream", message="runstream %(version)s")
-@click.pass_obj
-def program(settings: Settings) -> None:
+def program() -> None:
     """Look at and change training runs that Runstream recorded."""

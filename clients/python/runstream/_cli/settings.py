@@ -49,15 +49,16 @@ def settings_of(context: click.Context) -> Settings:
 def global_options() -> Sequence[click.Option]:
     """The options that every command takes, before and after its name."""
     return (
-        _shared("--query", metavar="JMESPATH", help="Show what this JMESPath query selects of the result."),
+        _shared("--query", metavar="JMESPATH", help="Show what this query selects of the result."),
         _shared(
             *("-o", "--output"),
             type=click.Choice(OUTPUT_FORMATS),
-            help="How results are shown. Default: table on a terminal, else json.",
+            metavar="FORMAT",
+            help=f"{', '.join(OUTPUT_FORMATS)}. Default: table on a terminal, else json.",
         ),
-        _shared("--address", metavar="HOST:PORT", help="Where the services are. Default: found as `status` tells."),
-        _shared("--debug", is_flag=True, help="Say everything, with the stack trace of an error."),
+        _shared("--address", metavar="HOST:PORT", help="Where the services are; see `runstream status`."),
         _shared("--verbose", is_flag=True, help="Say more about what happens."),
+        _shared("--debug", is_flag=True, help="Say everything, and the stack trace of an error."),
         _shared("--only-show-errors", is_flag=True, help="Say nothing but errors."),
     )
 
@@ -65,12 +66,12 @@ def global_options() -> Sequence[click.Option]:
 def place_options() -> Sequence[click.Option]:
     """The options of commands that work in a workspace."""
     return (
-        _shared("-w", "--workspace-name", metavar="NAME", help="Default: of the project folder, else `default`."),
-        _shared("-e", "--experiment-name", metavar="NAME", help="Default: of the project folder."),
-        _shared("--path", metavar="FOLDER", help="The project folder or one below it. Default: the current folder."),
-        _shared(*("-t", "--output-metadata-file"), metavar="FILE", help="Write the result to a new JSON file as well."),
-        _shared("-g", "--resource-group", metavar="TEXT", help="A label kept by `folder attach`; else without effect."),
-        _shared("--subscription-id", metavar="TEXT", help="As --resource-group."),
+        _shared("-w", "--workspace-name", metavar="NAME", help="The workspace. Default: see --path, else `default`."),
+        _shared("-e", "--experiment-name", metavar="NAME", help="The experiment. Default: see --path."),
+        _shared("--path", metavar="FOLDER", help="The attached folder. Default: this one, or one above it."),
+        _shared("-t", "--output-metadata-file", metavar="FILE", help="Write the result to this new JSON file too."),
+        _shared("-g", "--resource-group", metavar="TEXT", help="A label; only `folder attach` keeps it."),
+        _shared("--subscription-id", metavar="TEXT", help="A label; only `folder attach` keeps it."),
     )
 
 

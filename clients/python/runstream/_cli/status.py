@@ -31,7 +31,7 @@ STYLES = {"serving": "green", "not serving": "yellow", "absent": "red"}
 @click.command(cls=PlacedCommand, epilog="Example: runstream status --query services.runs -o tsv")
 @pass_session
 def status(session: Session) -> None:
-    """Tell which services are found, what led to them, and whether they answer.
+    """Tell which services are found, and whether they answer.
 
     They are those of --address, of the endpoint in the project folder, of RUNSTREAM_ADDRESS, of `runstream login`, or
     of a `runstream up` on this machine: the first of these that there is.

@@ -30,7 +30,7 @@ def workspace() -> None:
 @workspace.command("list", epilog="Example: runstream workspace list -o table")
 @pass_session
 def list_(session: Session) -> None:
-    """List the workspaces in the order of their names."""
+    """List the workspaces by name."""
     session.show([workspace_document(each) for each in _all(session)], TABLE)
 
 
@@ -48,7 +48,7 @@ def show(session: Session) -> None:
 @click.option("--exist-ok", is_flag=True, help="A workspace that exists is left as it is, and is no error.")
 @pass_session
 def create(session: Session, display_name: str, description: str, tags: Sequence[str], exist_ok: bool) -> None:
-    """Create the workspace that -w names: 3 to 33 letters, digits, `-` and `_`."""
+    """Create a workspace. Its name, -w, has 3 to 33 letters, digits, `-` and `_`."""
     if not session.settings.workspace_name:
         raise click.UsageError("Name the workspace: -w NAME.")
     request = api.CreateWorkspaceRequest(
@@ -87,7 +87,7 @@ def update(
 @yes_option
 @pass_session
 def delete(session: Session, yes: bool) -> None:
-    """Delete the workspace that -w names, for good. It must hold no experiment."""
+    """Delete a workspace for good. It must hold no experiment."""
     if not session.settings.workspace_name:
         raise click.UsageError("Name the workspace: -w NAME.")
     confirm(f"Delete workspace {session.place.workspace} for good?", yes)

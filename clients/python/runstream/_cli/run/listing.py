@@ -40,7 +40,11 @@ Examples:
 @click.option("--minimal", is_flag=True, help="Only id, type, status, times, target and tags.")
 @pass_session
 def list_runs(session: Session, selection: Selection, order_by: str | None, last: int, minimal: bool) -> None:
-    """List the runs of an experiment, or of the workspace; top-level ones by default."""
+    """List runs, newest first.
+
+    They are those of the experiment, or of the workspace when there is none; top-level ones only, unless asked
+    otherwise.
+    """
     selection = replace(selection, experiment=session.place.experiment)
     runs = fetch_runs(session, selection, last, order_by)
     if minimal:

@@ -26,7 +26,7 @@ Examples:
 @click.option("--log-path", metavar="PATH", help="The log file to follow. Default: the output of the script.")
 @pass_session
 def monitor_logs(session: Session, run: str, log_path: str | None) -> None:
-    """Print what a run writes, until it ends. Ctrl-C stops the printing, not the run.
+    """Follow what a run writes, until it ends. Ctrl-C stops the following, not the run.
 
     Titles and the summary at the end go to stderr.
     """
@@ -43,7 +43,7 @@ def monitor_logs(session: Session, run: str, log_path: str | None) -> None:
 @click.option("-d", "--output-dir", metavar="FOLDER", help="Where to write them. Default: ./assets/RUN.")
 @pass_session
 def download_logs(session: Session, run: str, output_dir: str | None) -> None:
-    """Write the log files of a run to this machine, and list what was written."""
+    """Download the log files of a run. Lists what was written."""
     written = sdk_run(session, run).get_all_logs(output_dir)
     if not written:
         session.say(f"Run {run} has no logs.")

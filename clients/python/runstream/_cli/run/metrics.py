@@ -30,7 +30,10 @@ Examples:
 @click.option("--name", "names", multiple=True, metavar="METRIC", help="Its values, in order. May be repeated.")
 @pass_session
 def metrics(session: Session, run: str, names: Sequence[str]) -> None:
-    """Show the metrics of a run, or the values of some."""
+    """Show the metrics of a run.
+
+    With --name: the values of these metrics, in the order they were stored.
+    """
     name = session.run_name(run)
     found = _values(session, name, names) if names else [_summary(series) for series in _series(session, name)]
     if not found:

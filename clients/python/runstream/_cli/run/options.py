@@ -18,7 +18,12 @@ OPTIONS = (
     click.option("--pipeline-run-id", "pipeline", metavar="RUN", help="The steps of this pipeline run."),
     click.option("--include-children", is_flag=True, help="Runs below the top level too."),
     click.option("--compute-target-name", "target", metavar="NAME", help="Runs on this compute target."),
-    click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), metavar="STATUS", help="Runs in it."),
+    click.option(
+        "--status",
+        type=click.Choice(STATUSES, case_sensitive=False),
+        metavar="STATUS",
+        help="Runs with this status, `Running` for example.",
+    ),
     click.option("--tags", multiple=True, metavar="KEY[=VALUE]", help="Runs with this tag. May be repeated."),
     click.option("--filter", metavar="TEXT", help="Runs that this filter admits, see below."),
 )

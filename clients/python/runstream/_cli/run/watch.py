@@ -39,7 +39,7 @@ Examples:
 @click.option("--last", type=click.IntRange(0), default=10, show_default=True, metavar="N", help="How many; 0: all.")
 @pass_session
 def watch(session: Session, selection: Selection, last: int) -> None:
-    """Show the newest runs and keep the picture fresh, until Ctrl-C.
+    """Show the newest runs as they change, until Ctrl-C.
 
     On a terminal it is a table; elsewhere each new state of a run is written as a line.
     """
