@@ -54,7 +54,8 @@ def ls(session: Session, run: str, prefix: str) -> None:
 def get(session: Session, run: str, paths: Sequence[str], output_dir: str) -> None:
     """Download files of a run. Lists what was written.
 
-    PATH is a file or a folder; all is downloaded when there is none. The bytes are checked against their SHA-256. A file that exists is replaced.
+    PATH is a file or a folder; all is downloaded when there is none. The bytes are checked against their
+    SHA-256. A file that exists is replaced.
     """
     record = sdk_run(session, run)
     names = [file.path for file in _files(session, run, "")]

@@ -12,6 +12,10 @@ from runstream._cli.settings import Settings
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 
+class PipeClosed(Exception):
+    """The reader of stdout went away."""
+
+
 class ExitCode(enum.IntEnum):
     """What the program exits with."""
 
@@ -60,7 +64,7 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.WRONG_CALL
         case click.Abort() | KeyboardInterrupt():
             return ExitCode.INTERRUPTED
-        case BrokenPipeError():
+        case PipeClosed() | BrokenPipeError():
             return ExitCode.PIPE_CLOSED
     return ExitCode.OTHER
 
@@ -80,7 +84,7 @@ def run_to_exit(work: Callable[[], object], settings: Settings) -> int:
 
 def _say(error: Exception) -> None:
     match error:
-        case BrokenPipeError():
+        case PipeClosed() | BrokenPipeError():
             _discard_output()
         case click.ClickException():
             error.show()

@@ -33,7 +33,8 @@ def folder() -> None:
 def attach(session: Session) -> None:
     """Attach a folder to a workspace and an experiment.
 
-    Commands in the folder and below it work there, and `Workspace.from_config()` gives that workspace. The experiment is named after the folder unless -e says otherwise, and is made when the first run is. Writes
+    Commands in the folder and below it work there, and `Workspace.from_config()` gives that workspace. The experiment
+    is named after the folder unless -e says otherwise, and is made when its first run is. Writes
     .runstream/config.json, which may be shared, and an .amlignore to start with if there is none.
     """
     project = Path(session.settings.path or ".").absolute()

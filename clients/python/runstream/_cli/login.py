@@ -13,10 +13,10 @@ from runstream.api.runs.v1.run_history_service_pb2 import ListWorkspacesRequest
 @click.command(cls=Command, epilog="Example: runstream login --address runs.example.org:7878")
 @pass_session
 def login(session: Session) -> None:
-    """Use the services at --address from now on, on this machine and for this user.
+    """Use the services at --address from now on.
 
-    The address is stored when they answer. RUNSTREAM_ADDRESS, --address and a project folder with an endpoint go before
-    it; a `runstream up` of this machine comes after it.
+    The address is stored for this user on this machine, once they have answered. RUNSTREAM_ADDRESS, --address and a
+    project folder with an endpoint go before it; a `runstream up` of this machine comes after it.
     """
     if not session.settings.address:
         raise click.UsageError("Say where the services are: --address HOST:PORT.")
@@ -31,5 +31,5 @@ def login(session: Session) -> None:
 @click.command(cls=Command, epilog="Example: runstream logout")
 @pass_session
 def logout(session: Session) -> None:
-    """Forget the address that `login` stored."""
+    """Forget what `login` stored."""
     session.say("The address was forgotten." if forget_login() else "There was no login.")

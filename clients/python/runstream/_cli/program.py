@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from runstream._cli.commands import Group
-from runstream._cli.exits import run_to_exit
+from runstream._cli.exits import PipeClosed, run_to_exit
 from runstream._cli.settings import Settings
 
 ENTRY_POINTS = "runstream.commands"
@@ -56,6 +56,13 @@ class Program(Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         sys.exit(run_to_exit(lambda: super(Program, self).main(*args, **kwargs), settings))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command. A closed pipe is passed on under a name of ours: click would exit by itself."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosed from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, those of other packages included."""

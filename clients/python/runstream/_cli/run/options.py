@@ -13,6 +13,16 @@ STATUSES = (
     *("Finalizing", "CancelRequested", "Completed", "Failed", "Canceled", "NotResponding"),
 )
 
+
+class StatusName(click.Choice):  # type: ignore[type-arg]
+    """The name of a status in any mix of upper and lower case."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name as the service spells it."""
+        names = {name.lower(): name for name in STATUSES}
+        return super().convert(names.get(str(value).lower(), value), param, ctx)
+
+
 OPTIONS = (
     click.option("--parent-run-id", "parent", metavar="RUN", help="The children of this run."),
     click.option("--pipeline-run-id", "pipeline", metavar="RUN", help="The steps of this pipeline run."),
@@ -20,7 +30,7 @@ OPTIONS = (
     click.option("--compute-target-name", "target", metavar="NAME", help="Runs on this compute target."),
     click.option(
         "--status",
-        type=click.Choice(STATUSES, case_sensitive=False),
+        type=StatusName(STATUSES),
         metavar="STATUS",
         help="Runs with this status, `Running` for example.",
     ),
