@@ -11,20 +11,20 @@ def parse(text: str | None) -> datetime | None:
 
 
 def ago(text: str | None, now: datetime | None = None) -> str:
-    """How long ago a time of a document is: `5 min ago`; its local date when that is more than a week."""
+    """How long ago a time of a document is: `5m ago`; its local date when that is more than a week."""
     if (then := parse(text)) is None:
         return ""
     seconds = ((now or datetime.now(UTC)) - then).total_seconds()
     if seconds < 1:
         return "now"
     if seconds < MINUTE:
-        return f"{int(seconds)} s ago"
+        return f"{int(seconds)}s ago"
     if seconds < HOUR:
-        return f"{int(seconds / MINUTE)} min ago"
+        return f"{int(seconds / MINUTE)}m ago"
     if seconds < DAY:
-        return f"{int(seconds / HOUR)} h ago"
+        return f"{int(seconds / HOUR)}h ago"
     if seconds < 7 * DAY:
-        return f"{int(seconds / DAY)} d ago"
+        return f"{int(seconds / DAY)}d ago"
     return then.astimezone().strftime("%Y-%m-%d")
 
 
@@ -50,18 +50,18 @@ def took(start: str | None, end: str | None, now: datetime | None = None) -> str
 
 
 def duration(span: timedelta) -> str:
-    """A duration in at most two units: `1.2 s`, `12 s`, `3 m 05 s`, `1 h 04 m`, `2 d 07 h`."""
+    """A duration in at most two units: `1.2s`, `12s`, `3m 05s`, `1h 04m`, `2d 07h`."""
     seconds = max(span.total_seconds(), 0)
     whole = int(seconds)
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}s"
     if whole < MINUTE:
-        return f"{whole} s"
+        return f"{whole}s"
     if whole < HOUR:
-        return f"{whole // MINUTE} m {whole % MINUTE:02} s"
+        return f"{whole // MINUTE}m {whole % MINUTE:02}s"
     if whole < DAY:
-        return f"{whole // HOUR} h {whole % HOUR // MINUTE:02} m"
-    return f"{whole // DAY} d {whole % DAY // HOUR:02} h"
+        return f"{whole // HOUR}h {whole % HOUR // MINUTE:02}m"
+    return f"{whole // DAY}d {whole % DAY // HOUR:02}h"
 
 
 def size(count: int) -> str:

@@ -4,6 +4,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from rich.cells import cell_len
@@ -104,22 +105,23 @@ def to_text(value: Any) -> Text:
 
 
 def _of_objects(rows: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
-    titles = list(dict.fromkeys(key for row in rows for key in row))
-    columns = [Column(str(title), _item(title)) for title in titles]
-    least = sum(min(NARROW, _widest(str(title), [to_text(row.get(title)) for row in rows])) + GAP for title in titles)
-    if least > width:
-        blocks = [of_any_shape(row, width) for row in rows]
-        return Group(*(part for block in blocks for part in (block, Text())))
+    """A table if the objects are narrow enough for that, else one after the other."""
+    cells = {key: [to_text(row.get(key)) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
+    columns = [Column(key, itemgetter(key), can_be_cut=any(map(_is_prose, cells[key]))) for key in cells]
+    widest = {key: _widest(key, texts) for key, texts in cells.items()}
+    if _least(columns, widest) > width:
+        return Group(*(part for row in rows for part in (of_any_shape(row, width), Text())))
+    _, widths = fit(columns, widest, width)
     table = _empty_table()
     for column in columns:
-        table.add_column(to_text(column.title), overflow="fold")
-    for row in rows:
-        table.add_row(*(to_text(column.cell(row)) for column in columns))
+        table.add_column(to_text(column.title), width=widths[column.title], overflow="fold")
+    for texts in zip(*cells.values(), strict=True):
+        table.add_row(*texts)
     return table
 
 
-def _item(key: Any) -> Callable[[Any], Any]:
-    return lambda row: row.get(key)
+def _is_prose(text: Text) -> bool:
+    return any(character.isspace() for character in text.plain)
 
 
 def _lines(pairs: Iterable[tuple[str, Text]]) -> RenderableType:

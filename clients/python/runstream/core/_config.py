@@ -84,9 +84,7 @@ def _from_keys(document: dict[str, Any], file: Path) -> WorkspaceConfig:
     if missing:
         raise UserErrorException(f"The configuration file {file} lacks {', '.join(missing)}.")
     workspace, subscription, group = (document[key] for key in keys)
-    return WorkspaceConfig(
-        workspace, subscription, group, document.get("endpoint"), document.get("experiment_name")
-    )
+    return WorkspaceConfig(workspace, subscription, group, document.get("endpoint"), document.get("experiment_name"))
 
 
 def _from_scope(document: dict[str, Any], file: Path) -> WorkspaceConfig:

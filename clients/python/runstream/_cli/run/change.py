@@ -66,9 +66,11 @@ def _update(session: Session, changed: Run, mask: FieldMask) -> Run:
 
 def _outcome(run: str, response: CancelRunResponse) -> str:
     status = status_name(response.run.status)
-    others = f", and {response.changed_count - 1} runs below it" if response.changed_count > 1 else ""
+    others = response.changed_count - 1
     if not response.changed_count and status != CANCEL_REQUESTED:
         return f"Run {run} had ended before as {status}; nothing was changed."
-    if status == CANCELED:
-        return f"Run {run}{others} was canceled successfully."
-    return f"Run {run} was asked to stop{others}; its status is {status}."
+    if status != CANCELED:
+        return f"Run {run} was asked to stop; its status is {status}."
+    if others > 0:
+        return f"Run {run} and {others} below it were canceled successfully."
+    return f"Run {run} was canceled successfully."

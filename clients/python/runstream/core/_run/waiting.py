@@ -41,9 +41,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
             raise ActivityFailedException(f"Activity Failed:\n{_error_json(record)}")
         return await self._details()
 
-    async def _show_output(
-        self, wait_post_processing: bool, raise_on_error: bool, out: TextIO, titles: TextIO
-    ) -> None:
+    async def _show_output(self, wait_post_processing: bool, raise_on_error: bool, out: TextIO, titles: TextIO) -> None:
         """Writes the logs to `out` as they grow, and what surrounds them to `titles`, until the run has ended."""
         heading = f"RunId: {self.id}\nWeb View: {self.get_portal_url()}\n"
         print(heading, file=titles, flush=True)
