@@ -23,7 +23,7 @@ def page_token(listing: Sequence[str], last: Sequence[str]) -> str:
 
     It is bound to `listing`, which says what is listed: name of the method, parent, filters, order.
     """
-    return base64.urlsafe_b64encode(_bound(listing) + json.dumps(list(last), ensure_ascii=False).encode()).decode()
+    return base64.urlsafe_b64encode(_bound(listing) + json.dumps(list(last)).encode()).decode()
 
 
 def read_page_token(token: str, listing: Sequence[str], length: int) -> Sequence[str] | None:

@@ -1,5 +1,6 @@
 """Puts the log service together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -29,9 +30,14 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         return outcomes
 
     async with (
+        asyncio.TaskGroup() as tasks,
         run_watch(RunHistory(platform.channel)) as watch,
         append_hub("logs", commit, limits=AppendLimits(), watch=watch, draining=platform.draining) as hub,
     ):
         tails = Tails(logs, watch, platform.hints, platform.draining, platform.now)
         add_LogServiceServicer_to_server(LogServicer(logs, tails, hub), server)  # type: ignore[arg-type]
-        yield
+        draining = tasks.create_task(tails.drain_when_told(), name="logs-drain-tails")
+        try:
+            yield
+        finally:
+            draining.cancel()

@@ -1,7 +1,8 @@
 """Follows log files as they grow."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from runstream_server.errors import Draining
@@ -31,6 +32,13 @@ class Tails:
         self._hints = hints
         self._draining = draining
         self._now = now
+        self._waiting: set[Subscription] = set()
+
+    async def drain_when_told(self) -> None:
+        """Ends all tails when the process stops."""
+        await self._draining.wait()
+        for hints in self._waiting:
+            hints.wake()
 
     async def tail(
         self, run: RunName, path: str, offset: int | None, *, from_now: bool
@@ -50,8 +58,17 @@ class Tails:
                 end.run_changed(facts)
                 file = await self._logs.find(run, path)
                 begin = offset or (file.size_bytes if from_now and offset is None and file else 0)
-                async for message in self._follow(run, path, begin, end, hints):
-                    yield message
+                with self._woken_to_drain(hints):
+                    async for message in self._follow(run, path, begin, end, hints):
+                        yield message
+
+    @contextmanager
+    def _woken_to_drain(self, hints: Subscription) -> Iterator[None]:
+        self._waiting.add(hints)
+        try:
+            yield
+        finally:
+            self._waiting.discard(hints)
 
     async def _follow(
         self, run: RunName, path: str, offset: int, end: "_RunEnd", hints: Subscription
