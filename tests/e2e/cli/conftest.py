@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -85,11 +85,11 @@ def cli(backend: Served, tmp_path: Path) -> Cli:
 
 
 @pytest.fixture
-async def history(backend: Served) -> "AsyncIterator[RunHistoryServiceAsyncStub]":
+async def history(backend: Served) -> "RunHistoryServiceAsyncStub":
     """The run history of this test's services, with the workspace `default`."""
     stub = cast("RunHistoryServiceAsyncStub", RunHistoryServiceStub(backend.channel))
     await stub.CreateWorkspace(api.CreateWorkspaceRequest(workspace_id="default", return_existing=True))
-    yield stub
+    return stub
 
 
 MakeRun = Callable[..., Awaitable[Run]]
