@@ -32,7 +32,8 @@ async def write_log(channel: Any, run: Run, path: str, *parts: bytes) -> None:
 
 async def store_file(channel: Any, run: Run, path: str, content: bytes) -> None:
     """A file of a run."""
-    stub, digest = ArtifactServiceStub(channel), hashlib.sha256(content).hexdigest()
+    stub: Any = ArtifactServiceStub(channel)
+    digest = hashlib.sha256(content).hexdigest()
     begin = artifacts.BeginUploadRequest(parent="workspaces/default", digest=digest, size_bytes=len(content))
     upload = await stub.BeginUpload(begin)
     if not upload.exists:

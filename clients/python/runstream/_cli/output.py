@@ -32,9 +32,9 @@ class Output:
         self._query: Query | None = compile_query(query) if query else None
 
     @property
-    def is_table(self) -> bool:
-        """Whether results are shown for people."""
-        return self.how == "table"
+    def is_picture(self) -> bool:
+        """Whether a table can be drawn over and over again in the same place."""
+        return self.how == "table" and sys.stdout.isatty() and self._query is None
 
     def show(self, result: Any, view: View | None = None) -> None:
         """Writes a result, which consists of what JSON knows.
@@ -61,7 +61,7 @@ class Output:
         if self._query:
             result = self._query(result)
         match self.how:
-            case "json" | "jsonc":
+            case "json" | "jsonc" | "table":
                 click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False))
             case "yaml":
                 click.echo(f"---\n{_to_yaml(result)}", nl=False)
@@ -79,9 +79,11 @@ def console() -> "Console":
 
 
 def show_table(result: Any, view: View | None) -> None:
-    """Prints a result as `view` makes it, or as suits its shape."""
+    """Prints a result as `view` makes it, or as suits its shape; of an empty list nothing."""
     from runstream._cli.tables import of_any_shape
 
+    if result == []:
+        return
     screen = console()
     screen.print((view or of_any_shape)(result, screen.width))
 

@@ -1,7 +1,9 @@
 """`run monitor-logs` and `run download-logs`."""
 
 import codecs
+import io
 import sys
+from typing import TextIO
 
 import click
 
@@ -31,8 +33,9 @@ def monitor_logs(session: Session, run: str, log_path: str | None) -> None:
     Titles and the summary at the end go to stderr.
     """
     followed = sdk_run(session, run)
+    titles = io.StringIO() if session.settings.only_show_errors else sys.stderr
     try:
-        loop.run(_print_log(followed, log_path) if log_path else _print_output(followed))
+        loop.run(_print_log(followed, log_path) if log_path else _print_output(followed, titles))
     except KeyboardInterrupt:
         session.say(f"\nStopped following. Run {run} goes on; `runstream run cancel -r {run}` would end it.")
         sys.exit(ExitCode.INTERRUPTED)
@@ -50,8 +53,8 @@ def download_logs(session: Session, run: str, output_dir: str | None) -> None:
     session.show(written)
 
 
-async def _print_output(run: Run) -> None:
-    await run._show_output(wait_post_processing=True, raise_on_error=False, out=sys.stdout, titles=sys.stderr)
+async def _print_output(run: Run, titles: TextIO) -> None:
+    await run._show_output(wait_post_processing=True, raise_on_error=False, out=sys.stdout, titles=titles)
 
 
 async def _print_log(run: Run, path: str) -> None:

@@ -48,7 +48,7 @@ def watch(session: Session, selection: Selection, last: int) -> None:
         parent=session.workspace, filter=_scope(session, selection, last), include_present=True
     )
     try:
-        if session.output.is_table:
+        if session.output.is_picture:
             _show_live(session, request, runs_table(with_experiment=not selection.experiment), last)
         else:
             session.services.run(lambda connection: _print_changes(connection, request, session.output.show_line))
