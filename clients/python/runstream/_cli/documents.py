@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from runstream.api.artifacts.v1.artifact_service_pb2 import Artifact
 from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.workspace_pb2 import Workspace
 from runstream.core._labels import from_tags
+from runstream.core._run.details import time_text
 
 Document = dict[str, Any]
 
@@ -61,8 +61,7 @@ def time_of(message: Message, field: str) -> str | None:
     """A time of a message as `YYYY-MM-DDTHH:MM:SS.ffffffZ`; None when it is absent."""
     if not message.HasField(field):
         return None
-    time: Timestamp = getattr(message, field)
-    return time.ToDatetime().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time_text(getattr(message, field))
 
 
 def microseconds_text(time: int) -> str:
