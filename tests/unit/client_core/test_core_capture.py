@@ -121,9 +121,10 @@ def test_a_forked_child_repeats_nothing(folder: Path) -> None:
 
 def test_a_tee_is_the_stream_in_everything_else() -> None:
     original = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
-    tee = Tee(original, io.FileIO(os.devnull, "w"))
+    with io.FileIO(os.devnull, "w") as copy:
+        tee = Tee(original, copy)
 
-    assert (tee.encoding, tee.isatty(), tee.buffer) == ("latin-1", False, original.buffer)
+        assert (tee.encoding, tee.isatty(), tee.buffer) == ("latin-1", False, original.buffer)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def run() -> _OfflineRun:
 def test_outside_of_a_job_the_context_is_an_offline_run() -> None:
     run = Run.get_context()
 
-    assert type(run) == _OfflineRun  # noqa: E721  (as scripts compare it)
+    assert type(run) == _OfflineRun  # type: ignore[comparison-overlap]  # noqa: E721 - as scripts compare it
     assert run.id.startswith("OfflineRun_")
     assert run.identity == run.id
 
@@ -216,6 +216,7 @@ async def test_it_has_an_awaiting_form(capsys: pytest.CaptureFixture[str], caplo
             child = await run.child_run("kid")
         assert [each.id async for each in run.get_children()] == [child.id]
     assert await run.get_metrics() == {"a": 1}
-    assert inspect.isawaitable(flushed := run.flush())
+    flushed = run.flush()
+    assert inspect.isawaitable(flushed)
     await flushed
     assert capsys.readouterr().out.startswith(f"[START] Run {run.id} context\n")

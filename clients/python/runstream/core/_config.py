@@ -37,8 +37,8 @@ class WorkspaceConfig:
 def find_config(path: str | None, file_name: str | None, folders: Sequence[str] = FOLDERS) -> Path:
     """The configuration file that `path` names, or the first one found from there upwards.
 
-    For each of `folders`, by default `.runstream/`, `.azureml/`, `aml_config/` and the folder itself, with `config.json`
-    before `project.json`, the search walks up to the root of the file system before it tries the next form.
+    For each of `folders`, by default `.runstream/`, `.azureml/`, `aml_config/` and the folder itself, with
+    `config.json` before `project.json`, the search walks up to the root of the file system before it tries the next.
 
     Raises:
         UserErrorException: There is none.
