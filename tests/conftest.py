@@ -23,6 +23,8 @@ from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, migrate, open_postgres
 from runstream_server.rpc import open_channel
 
+from tests.make_runs import make_run
+
 T = TypeVar("T")
 
 settings.register_profile(
@@ -161,6 +163,12 @@ async def replica(config: Config) -> AsyncIterator[Backend]:
     """All services once more, on another port, the same database and the same bucket."""
     async with serve(config) as served:
         yield served
+
+
+@pytest.fixture
+async def run(backend: Backend) -> str:
+    """The name of a running run."""
+    return await make_run(backend.channel)
 
 
 def of_database(dsn: str, name: str) -> str:

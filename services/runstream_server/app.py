@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+from runstream_server import artifacts, jobs, logs, metrics
 from runstream_server.config import Config
 from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
@@ -19,9 +20,18 @@ logger = logging.getLogger(__name__)
 
 Mount = Callable[[RpcServer, Platform], AbstractAsyncContextManager[None]]
 
-MOUNTS: Mapping[str, Mount] = {}
+MOUNTS: Mapping[str, Mount] = {
+    "metrics": metrics.mount,
+    "logs": logs.mount,
+    "artifacts": artifacts.mount,
+    "jobs": jobs.mount,
+}
 
-MIGRATIONS: Mapping[str, Path] = {}
+MIGRATIONS: Mapping[str, Path] = {
+    "metrics": metrics.MIGRATIONS,
+    "logs": logs.MIGRATIONS,
+    "artifacts": artifacts.MIGRATIONS,
+}
 
 
 async def migrate_all(config: Config) -> int:
