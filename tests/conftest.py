@@ -15,6 +15,7 @@ import asyncpg
 import grpc
 import pytest
 from hypothesis import HealthCheck, settings
+
 from runstream_server import app
 from runstream_server.config import BucketConfig, Config, PostgresConfig, ServerConfig, TelemetryConfig
 from runstream_server.embedded.postgres import run_postgres

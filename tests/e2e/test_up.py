@@ -19,6 +19,7 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.embedded.s3 import EmbeddedS3

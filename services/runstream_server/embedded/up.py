@@ -151,7 +151,6 @@ async def make_workspace(address: str) -> None:
     """Makes the workspace of those who name none, unless it is there."""
     from runstream.api.runs.v1 import run_history_service_pb2 as messages
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
-
     from runstream_server.rpc import open_channel
 
     request = messages.CreateWorkspaceRequest(workspace_id=DEFAULT_WORKSPACE, return_existing=True)
