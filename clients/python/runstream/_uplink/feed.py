@@ -13,6 +13,7 @@ from runstream._uplink.batches import BatchBuilder
 
 SKIP_COUNT: Final = 1_000
 UNNAMED: Final = "the spool is damaged where it has the name of this metric"
+UNREADABLE: Final = "the spool has values that make no sense"
 
 _logger = logging.getLogger(__name__)
 
@@ -105,9 +106,14 @@ class Feed:
         return True
 
     def _refuse(self, record: Record) -> None:
-        if record.type >= VALUE:
+        if record.type < VALUE:
+            return
+        try:
             values = decode_values(record.body)
-            self._attendant.take_refusal(Refusal(f"<{values.id}>", "SPOOL_DAMAGED", UNNAMED, values.value_count))
+            refusal = Refusal(f"<{values.id}>", "SPOOL_DAMAGED", UNNAMED, values.value_count)
+        except (ValueError, struct.error):
+            refusal = Refusal("<unknown>", "SPOOL_DAMAGED", UNREADABLE, 1)
+        self._attendant.take_refusal(refusal)
 
 
 def _is_sent(type_: int) -> bool:

@@ -57,8 +57,8 @@ class MetricSource:
         """Whether everything that was read is acknowledged."""
         return self._progress.progress.sequence >= self._made
 
-    async def catch_up(self) -> bool:
-        """Reads up to where an earlier uplink stopped making batches; whether it made any.
+    async def catch_up(self) -> None:
+        """Reads up to where an earlier uplink stopped making batches.
 
         Raises:
             Stopped: It is not known where that is.
@@ -69,8 +69,7 @@ class MetricSource:
         if self._made:
             self._end = self._known(self._made).end
         while self._feed.skip_to(self._end):
-            await asyncio.sleep(0)
-        return self._made > 0
+            await asyncio.sleep(0)  # noqa: ASYNC110  (others take their turns)
 
     def open(self) -> WriteMetricsRequest:
         """The first message."""
