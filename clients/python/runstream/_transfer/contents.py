@@ -5,11 +5,12 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from runstream.exceptions import UserErrorException
 
 Source = Path | bytes
+Readable: TypeAlias = io.BufferedReader | io.BytesIO
 
 
 class Content(NamedTuple):
@@ -35,7 +36,7 @@ class Content(NamedTuple):
 class Exactly:
     """As many bytes of a file as it had."""
 
-    def __init__(self, file: BinaryIO, content: Content) -> None:
+    def __init__(self, file: Readable, content: Content) -> None:
         self._file = file
         self._left = content.size
         self._name = _name(content.source)
@@ -44,9 +45,12 @@ class Exactly:
         """Up to that many more bytes.
 
         Raises:
-            UserErrorException: There are fewer now.
+            UserErrorException: There are fewer now, or they cannot be read.
         """
-        block = self._file.read(min(count, self._left))
+        try:
+            block = self._file.read(min(count, self._left))
+        except OSError as error:
+            raise _unreadable(self._name, error) from None
         if self._left and not block:
             raise changed(self._name)
         self._left -= len(block)
@@ -79,13 +83,17 @@ def _name(source: Source) -> str:
 
 
 @contextmanager
-def _open(source: Source) -> Iterator[BinaryIO]:
+def _open(source: Source) -> Iterator[Readable]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
         return
     try:
         file = source.open("rb")
     except OSError as error:
-        raise UserErrorException(f"{source} cannot be read: {error.strerror}.", error) from None
+        raise _unreadable(str(source), error) from None
     with file:
         yield file
+
+
+def _unreadable(name: str, error: OSError) -> UserErrorException:
+    return UserErrorException(f"{name} cannot be read: {error.strerror}.", error)

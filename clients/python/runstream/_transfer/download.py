@@ -56,7 +56,9 @@ class _Partial:
             TransferFailed: It broke off; or what arrived is not what was stored, then the next attempt begins anew.
         """
         if self._file.tell() < wanted.artifact.size_bytes:
-            http.get(wanted.url, self._file.tell(), self._take)
+            with closing(http.get(wanted.url, self._file.tell())) as blocks:
+                for start, block in blocks:
+                    self._take(start, block)
         if self._digest.hexdigest() != wanted.artifact.digest:
             self._restart()
             raise TransferFailed(f"the bytes of {wanted.artifact.path!r} are not those stored", transient=True)

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -23,10 +23,12 @@ MAX_ANSWER_BYTES: Final = 4_096
 class TransferFailed(Exception):
     """A request did not succeed. The message has no URL in it, since whoever knows that can read what it leads to."""
 
-    def __init__(self, message: str, *, transient: bool) -> None:
+    def __init__(self, message: str, *, transient: bool, code: str = "") -> None:
         super().__init__(message)
         self.transient = transient
         """Whether it may succeed with a new URL."""
+        self.code = code
+        """The bucket's word for what is wrong; empty: it gave none."""
 
 
 class Body(Protocol):
@@ -68,8 +70,8 @@ class HttpClient:
                     connection.send(block)
             _check(connection.getresponse(), {200, 201, 204}).read()
 
-    def get(self, url: str, start: int, take: Callable[[int, bytes], None]) -> None:
-        """Reads from byte `start` on and hands over each block with its place: 0 again where only all can be had.
+    def get(self, url: str, start: int) -> Generator[tuple[int, bytes], None, None]:
+        """Reads from byte `start` on and yields each block with its place, from 0 on where only all can be had.
 
         Raises:
             TransferFailed: It broke off, or the bucket refused.
@@ -79,17 +81,19 @@ class HttpClient:
             response = _check(connection.getresponse(), {200, 206})
             at = start if response.status == 206 else 0
             while block := response.read(BLOCK_BYTES):
-                take(at, block)
+                yield at, block
                 at += len(block)
 
     def close(self) -> None:
         """Closes all connections; requests under way fail."""
         with self._lock:
             self._closed = True
-            connections = [*self._busy, *(it for idle in self._idle.values() for it in idle)]
+            idle = [connection for connections in self._idle.values() for connection in connections]
             self._idle.clear()
-        for connection in connections:
-            _break(connection)
+            for connection in self._busy:
+                _break(connection)
+        for connection in idle:
+            connection.close()
 
     @contextmanager
     def _request(self, url: str) -> Iterator[tuple[http.client.HTTPConnection, str]]:
@@ -155,17 +159,15 @@ def _target(url: SplitResult) -> str:
 def _check(response: http.client.HTTPResponse, wanted: set[int]) -> http.client.HTTPResponse:
     if response.status in wanted:
         return response
-    answer = response.read(MAX_ANSWER_BYTES).decode(errors="replace")
-    raise TransferFailed(
-        f"the bucket answers {response.status} {response.reason}{_code(answer)}",
-        transient=response.status in TRANSIENT_STATUSES,
-    )
+    code = _code(response.read(MAX_ANSWER_BYTES).decode(errors="replace"))
+    answer = f"{response.status} {code or response.reason}"
+    raise TransferFailed(f"the bucket answers {answer}", transient=response.status in TRANSIENT_STATUSES, code=code)
 
 
 def _code(answer: str) -> str:
     """The word in the XML of an answer that says what is wrong."""
     start, end = answer.find("<Code>"), answer.find("</Code>")
-    return f" ({answer[start + 6 : end]})" if 0 <= start < end else ""
+    return answer[start + 6 : end] if 0 <= start < end else ""
 
 
 def _break(connection: http.client.HTTPConnection) -> None:

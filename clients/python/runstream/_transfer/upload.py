@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from runstream._channel import Connection
 from runstream._transfer.attempts import each, persist
 from runstream._transfer.contents import Content, Source, changed, look_at, name_of
-from runstream._transfer.http import HttpClient
+from runstream._transfer.http import HttpClient, TransferFailed
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
     ArtifactBinding,
     BeginUploadRequest,
@@ -26,6 +26,8 @@ MAX_BINDINGS: Final = 1_000
 VERIFY_SECONDS: Final = 60.0
 MAX_VERIFY_CALLS: Final = 20
 """A large file is verified for longer than one call takes; another call waits on."""
+OTHER_BYTES_CODES: Final = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"})
+"""How buckets say that other bytes came than were announced."""
 
 
 async def upload(connection: Connection, run: str, files: Sequence[tuple[str, Source]]) -> None:
@@ -97,8 +99,13 @@ class _Uploader:
 
 
 def _put(http: HttpClient, url: str, headers: dict[str, str], content: Content) -> None:
-    with content.open() as body:
-        http.put(url, headers, content.size, body)
+    try:
+        with content.open() as body:
+            http.put(url, headers, content.size, body)
+    except TransferFailed as failed:
+        if failed.code in OTHER_BYTES_CODES:
+            raise changed(name_of(content)) from failed
+        raise
 
 
 def _parts(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
