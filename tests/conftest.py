@@ -23,7 +23,6 @@ from runstream_server.embedded.s3 import EmbeddedS3, run_s3
 from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, migrate, open_postgres
 from runstream_server.rpc import open_channel
-
 from tests.make_runs import make_run
 
 T = TypeVar("T")

@@ -50,10 +50,10 @@ async def serve(
     `peers` is the address where the services reach each other. Default: this server, which then serves all of them.
     """
     async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(rpc_server(config.server, config.telemetry.access_log))
         postgres = await stack.enter_async_context(open_postgres(config.postgres))
         hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))
         bucket = await stack.enter_async_context(open_bucket(config.bucket))
-        server = await stack.enter_async_context(rpc_server(config.server, config.telemetry.access_log))
         channel = await stack.enter_async_context(open_channel(peers or server.address))
         platform = Platform(
             config=config,

@@ -60,7 +60,8 @@ WITH RECURSIVE tree AS (
            change_xid          = pg_current_xact_id()
       FROM decided d
      WHERE r.workspace = d.workspace AND r.run = d.run
-       AND (d.entered IS NOT NULL OR (d.accepted AND num_nonnulls($11::text, $12::text, $13::boolean, nullif($10::boolean, false)) > 0))
+       AND (d.entered IS NOT NULL
+            OR (d.accepted AND num_nonnulls($11::text, $12::text, $13::boolean, nullif($10::boolean, false)) > 0))
     RETURNING {RUN}
 ), beating AS (
     INSERT INTO runs.heartbeat (workspace, run, time)
