@@ -10,9 +10,9 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import aio as rpc_status
+
 from runstream.api.logs.v1 import log_service_pb2 as logs
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
-
 from tests import stubs
 
 _SECONDS = 20.0

@@ -15,6 +15,7 @@ import asyncpg
 import grpc
 import pytest
 from hypothesis import HealthCheck, settings
+
 from runstream_server import app
 from runstream_server.config import BucketConfig, Config, PostgresConfig, ServerConfig, TelemetryConfig
 from runstream_server.embedded.postgres import run_postgres
@@ -22,7 +23,6 @@ from runstream_server.embedded.s3 import EmbeddedS3, run_s3
 from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, migrate, open_postgres
 from runstream_server.rpc import open_channel
-
 from tests.make_runs import make_run
 
 T = TypeVar("T")

@@ -1,9 +1,9 @@
 """Makes runs to write to."""
 
 import grpc
+
 from runstream.api.runs.v1 import experiment_pb2, run_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
-
 from tests import stubs
 
 WORKSPACE = "workspaces/space"

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, cast
 
 import grpc
+
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from runstream.api.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from runstream.api.logs.v1.log_service_pb2_grpc import LogServiceStub

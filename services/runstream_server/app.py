@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runstream_server import artifacts, jobs, logs, metrics
+from runstream_server import artifacts, jobs, logs, metrics, runs
 from runstream_server.config import Config
 from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 Mount = Callable[[RpcServer, Platform], AbstractAsyncContextManager[None]]
 
 MOUNTS: Mapping[str, Mount] = {
+    "runs": runs.mount,
     "metrics": metrics.mount,
     "logs": logs.mount,
     "artifacts": artifacts.mount,
@@ -28,6 +29,7 @@ MOUNTS: Mapping[str, Mount] = {
 }
 
 MIGRATIONS: Mapping[str, Path] = {
+    "runs": runs.MIGRATIONS,
     "metrics": metrics.MIGRATIONS,
     "logs": logs.MIGRATIONS,
     "artifacts": artifacts.MIGRATIONS,

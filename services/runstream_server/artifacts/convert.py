@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
-
 from runstream_server.artifacts.model import (
     MAX_BLOB_BYTES,
     URL_LIFETIME,

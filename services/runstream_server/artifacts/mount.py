@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
-
 from runstream_server.artifacts.rules import Artifacts
 from runstream_server.artifacts.servicer import ArtifactServicer
 from runstream_server.artifacts.store import ArtifactStore

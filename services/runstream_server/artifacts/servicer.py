@@ -2,7 +2,6 @@
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
-
 from runstream_server.artifacts.convert import (
     decode_bindings,
     decode_blob,

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from runstream.api.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
-
 from runstream_server.jobs.rules import Jobs
 from runstream_server.jobs.servicer import JobServicer
 from runstream_server.platform import Platform

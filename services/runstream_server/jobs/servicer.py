@@ -2,7 +2,6 @@
 
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream.api.jobs.v1.job_service_pb2_grpc import JobServiceServicer
-
 from runstream_server.jobs.convert import encode_target
 from runstream_server.jobs.rules import Jobs
 from runstream_server.names import ComputeTargetName, WorkspaceName

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from runstream.api.logs.v1 import log_service_pb2 as messages
 
+from runstream.api.logs.v1 import log_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Notice
 from runstream_server.errors import InvalidField
 from runstream_server.logs.cursors import cursor

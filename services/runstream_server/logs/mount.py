@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from runstream.api.logs.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
-
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.logs.model import LogAppend, hint_keys
 from runstream_server.logs.rules import Logs

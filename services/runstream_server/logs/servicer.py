@@ -6,7 +6,6 @@ from typing import Any
 
 from runstream.api.logs.v1 import log_service_pb2 as messages
 from runstream.api.logs.v1.log_service_pb2_grpc import LogServiceServicer
-
 from runstream_server.appendstreams import (
     AppendHub,
     AppendKey,

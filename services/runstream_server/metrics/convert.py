@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from google.protobuf.message import Message
 from numpy.typing import NDArray
-from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 
+from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Notice, Refusal
 from runstream_server.errors import InvalidField
 from runstream_server.metrics.model import Kind, Points, Segment, Series, SeriesPiece, Slice

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
-
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox

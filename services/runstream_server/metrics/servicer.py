@@ -5,7 +5,6 @@ from typing import Any
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceServicer
-
 from runstream_server.appendstreams import (
     AppendHub,
     AppendKey,

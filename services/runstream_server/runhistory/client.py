@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
+
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
-
 from runstream_server.errors import NotFound, Unavailable
 from runstream_server.names import RunName, WorkspaceName
 from runstream_server.runhistory.summaries import MetricSummary

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import grpc
 import pytest
+
 from runstream.api.logs.v1 import log_service_pb2 as logs
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
 from runstream_server import app
 from runstream_server.config import Config
 from runstream_server.rpc import open_channel
-
 from tests import stubs
 from tests.append_clients import doubles, log_stream, metrics_stream
 from tests.conftest import Backend, serve

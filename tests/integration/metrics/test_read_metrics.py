@@ -5,11 +5,11 @@ from typing import Any
 
 import grpc
 import pytest
+
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream.api.runs.v1 import run_pb2
 from runstream_server.postgres import Postgres
-
 from tests import stubs
 from tests.append_clients import doubles, failure_of, failure_of_stream, metrics_stream
 from tests.conftest import Backend

@@ -5,10 +5,10 @@ import math
 
 import grpc
 import pytest
+
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server.postgres import Postgres
-
 from tests import stubs
 from tests.append_clients import Failure, doubles, metrics_stream
 from tests.conftest import Backend

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream_server.appendstreams import Append, AppendKey, Committed, Position, WriterFenced, judge
 from runstream_server.metrics.errors import SequenceGap
 

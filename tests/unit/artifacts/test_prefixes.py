@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream_server.artifacts.rules import after_prefix
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+
 import runstream_server.app  # noqa: F401 - so that the errors of all services are known
 from runstream_server.errors import RunstreamError
 from runstream_server.rpc.status import STATUS_CODES, status_code

@@ -5,6 +5,7 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream_server.errors import InvalidField, InvalidPageToken
 from runstream_server.paging import page_size, page_token, read_page_token
 

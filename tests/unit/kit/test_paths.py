@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream_server.errors import InvalidField
 from runstream_server.paths import check_path
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.logs.aliases import candidates
 from runstream_server.logs.chunks import decode_text, encode_text

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from runstream.api.metrics.v1.metrics_service_pb2 import (
     BoolValues,
     DoubleValues,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.chunks import decode_points, encode_points
 from runstream_server.metrics.model import Kind, Points, Segment

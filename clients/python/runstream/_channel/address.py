@@ -1,0 +1,119 @@
+"""Finds the address of the services."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from runstream.exceptions import UserErrorException
+
+ADDRESS_VARIABLE = "RUNSTREAM_ADDRESS"
+STATE_VARIABLE = "RUNSTREAM_STATE_DIR"
+
+LOGIN_FILE = "login.json"
+UP_FILE = "up.json"
+
+REMEDY = "start `runstream up` on this machine, set RUNSTREAM_ADDRESS to host:port, or use `runstream login`"
+
+
+def state_folder() -> Path:
+    """Where this user's `up.json` and `login.json` are: `RUNSTREAM_STATE_DIR`, or a folder usual for the platform."""
+    chosen = os.environ.get(STATE_VARIABLE)
+    return Path(chosen) if chosen else platformdirs.user_state_path("runstream")
+
+
+def find_address() -> str:
+    """The address of the services as `host:port`.
+
+    It is `RUNSTREAM_ADDRESS`, else what `runstream login` stored, else that of a `runstream up` on this machine.
+
+    Raises:
+        UserErrorException: None of them gives an address, or it is not `host:port`.
+    """
+    return find_address_and_source()[0]
+
+
+def find_address_and_source() -> tuple[str, str]:
+    """As `find_address`, with what gave the address: `RUNSTREAM_ADDRESS`, `runstream login` or `runstream up`.
+
+    Raises:
+        UserErrorException: As `find_address`.
+    """
+    sources = {
+        ADDRESS_VARIABLE: os.environ.get(ADDRESS_VARIABLE, ""),
+        "runstream login": _login_address(),
+        "runstream up": _running_address(),
+    }
+    for source, address in sources.items():
+        if address:
+            return parse_address(address), source
+    raise UserErrorException(f"No Runstream services found: {REMEDY}.", reason="NO_ADDRESS")
+
+
+def store_login(address: str) -> Path:
+    """Has `find_address` of this user give `address` from now on; returns the file that says so."""
+    file = state_folder() / LOGIN_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{LOGIN_FILE}.{os.getpid()}")
+    partial.write_text(json.dumps({"address": address}) + "\n", "utf-8")
+    partial.replace(file)
+    return file
+
+
+def forget_login() -> bool:
+    """Undoes `store_login`; returns whether there was anything to undo."""
+    with suppress(FileNotFoundError):
+        (state_folder() / LOGIN_FILE).unlink()
+        return True
+    return False
+
+
+def parse_address(text: str) -> str:
+    """`text` as `host:port`; a scheme `http://` or `grpc://` and a trailing slash are dropped.
+
+    Raises:
+        UserErrorException: It has no host, or no port from 1 to 65535.
+    """
+    bare = text.strip().removeprefix("grpc://").removeprefix("http://").rstrip("/")
+    host, _, port = bare.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or any(c in bare for c in "/@ "):
+        raise UserErrorException(f"{text!r} is not an address: write host:port.", reason="INVALID_ADDRESS")
+    return bare
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address` is on this machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _login_address() -> str:
+    return str(_read_state(LOGIN_FILE).get("address", ""))
+
+
+def _running_address() -> str:
+    state = _read_state(UP_FILE)
+    return str(state.get("address", "")) if _is_alive(state.get("pid")) else ""
+
+
+def _read_state(name: str) -> dict[str, Any]:
+    try:
+        state = json.loads((state_folder() / name).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _is_alive(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,239 @@
+"""One connection to the services per process, event loop and address."""
+
+import asyncio
+import os
+import uuid
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from runstream._channel.backoff import backoff_seconds
+from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
+from runstream._channel.options import channel_options
+
+if TYPE_CHECKING:
+    import grpc
+
+    from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceAsyncStub
+    from runstream.api.jobs.v1.job_service_pb2_grpc import JobServiceAsyncStub
+    from runstream.api.logs.v1.log_service_pb2_grpc import LogServiceAsyncStub
+    from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceAsyncStub
+    from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
+
+Request = TypeVar("Request", bound=Message, contravariant=True)
+Response = TypeVar("Response", bound=Message, covariant=True)
+
+DEFAULT_TIMEOUT = 15.0
+CONNECT_SECONDS = 4.0
+REFUSED_SECONDS = 1.0
+ATTEMPTS = 4
+
+
+class UnaryMethod(Protocol[Request, Response]):
+    """A method of a stub: one request, one response."""
+
+    def __call__(self, request: Request, *, timeout: float | None = None) -> Awaitable[Response]: ...
+
+
+class StreamMethod(Protocol[Request, Response]):
+    """A method of a stub: one request, a stream of responses."""
+
+    def __call__(self, request: Request, *, timeout: float | None = None) -> "ResponseStream[Response]": ...
+
+
+class ResponseStream(Protocol[Response]):
+    """The responses of a call under way."""
+
+    def __aiter__(self) -> AsyncIterator[Response]: ...
+
+    def cancel(self) -> object: ...
+
+
+class Connection:
+    """A channel to the services at one address, with a typed stub per service.
+
+    It belongs to the event loop it was opened on and is never used across a fork. Use `Connection.to`.
+    """
+
+    runs: "RunHistoryServiceAsyncStub"
+    metrics: "MetricsServiceAsyncStub"
+    artifacts: "ArtifactServiceAsyncStub"
+    logs: "LogServiceAsyncStub"
+    jobs: "JobServiceAsyncStub"
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = _open_channel(address)
+        self._reached: asyncio.Task[None] | None = None
+        self._add_stubs()
+
+    @classmethod
+    def to(cls, address: str) -> "Connection":
+        """The connection of this process and of the running event loop to `address`, opened at the first use."""
+        connections = _connections.setdefault(asyncio.get_running_loop(), {})
+        if address not in connections:
+            connections[address] = cls(address)
+        return connections[address]
+
+    @property
+    def channel(self) -> "grpc.aio.Channel":
+        """The channel, for streams with a protocol of their own."""
+        return self._channel
+
+    async def call(
+        self,
+        method: UnaryMethod[Request, Response],
+        request: Request,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109
+        retry: bool = True,
+    ) -> Response:
+        """Calls `method` and returns its response, `timeout` seconds at most from now.
+
+        A call that found the services away or too busy is repeated, four attempts in all, unless `retry` is false: pass
+        that for methods that are not idempotent. A request with an empty `request_id` is given one, so creates are
+        idempotent too.
+
+        Raises:
+            AzureMLException: As the status of the call says; see `to_exception`.
+        """
+        _identify(request)
+        deadline = asyncio.get_running_loop().time() + timeout
+        try:
+            await self._reach()
+            return await self._attempt(method, request, deadline, ATTEMPTS if retry else 1)
+        except CallFailed as error:
+            raise to_exception(error.failure, self.address) from None
+
+    async def stream(
+        self,
+        method: StreamMethod[Request, Response],
+        request: Request,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> AsyncIterator[Response]:
+        """Calls `method` and yields its responses; the call is cancelled when the caller stops early. Never retried.
+
+        Raises:
+            AzureMLException: As the status of the call says; see `to_exception`.
+        """
+        try:
+            await self._reach()
+            call = method(request, timeout=timeout)
+            try:
+                async for response in call:
+                    yield response
+            finally:
+                call.cancel()
+        except CallFailed as error:
+            raise to_exception(error.failure, self.address) from None
+        except _rpc_error() as error:
+            raise to_exception(_failure(error), self.address) from None
+
+    async def close(self) -> None:
+        """Closes the channel; calls under way are cancelled."""
+        if self._reached is not None:
+            self._reached.cancel()
+        await self._channel.close()
+
+    async def _attempt(
+        self, method: UnaryMethod[Request, Response], request: Request, deadline: float, attempts: int
+    ) -> Response:
+        clock = asyncio.get_running_loop().time
+        for attempt in range(attempts):
+            try:
+                return await method(request, timeout=max(deadline - clock(), 0.001))
+            except _rpc_error() as error:
+                failure = _failure(error)
+            pause = _pause(failure, attempt)
+            if not failure.is_transient or attempt + 1 == attempts or clock() + pause > deadline:
+                break
+            await asyncio.sleep(pause)
+        raise CallFailed(failure)
+
+    async def _reach(self) -> None:
+        """Waits for the first connection, so that an address that nobody answers at is found out quickly."""
+        if self._reached is None or (self._reached.done() and not _succeeded(self._reached)):
+            self._reached = asyncio.create_task(_await_ready(self._channel, self.address), name="runstream-connect")
+        await asyncio.shield(self._reached)
+
+    def _add_stubs(self) -> None:
+        from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+        from runstream.api.jobs.v1.job_service_pb2_grpc import JobServiceStub
+        from runstream.api.logs.v1.log_service_pb2_grpc import LogServiceStub
+        from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+        from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
+
+        self.runs = cast("RunHistoryServiceAsyncStub", RunHistoryServiceStub(self._channel))
+        self.metrics = cast("MetricsServiceAsyncStub", MetricsServiceStub(self._channel))
+        self.artifacts = cast("ArtifactServiceAsyncStub", ArtifactServiceStub(self._channel))
+        self.logs = cast("LogServiceAsyncStub", LogServiceStub(self._channel))
+        self.jobs = cast("JobServiceAsyncStub", JobServiceStub(self._channel))
+
+
+async def close_connections() -> None:
+    """Closes the connections of the running event loop."""
+    for connection in _connections.pop(asyncio.get_running_loop(), {}).values():
+        await connection.close()
+
+
+def _open_channel(address: str) -> "grpc.aio.Channel":
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # its fork handlers block; no channel crosses a fork anyway
+    import grpc.aio
+
+    return grpc.aio.insecure_channel(address, options=channel_options(address))
+
+
+async def _await_ready(channel: "grpc.aio.Channel", address: str) -> None:
+    from grpc import ChannelConnectivity as State
+
+    try:
+        if await _await_state(channel, {State.READY, State.TRANSIENT_FAILURE}, CONNECT_SECONDS) is not State.READY:
+            await _await_state(channel, {State.READY}, REFUSED_SECONDS)
+    except TimeoutError:
+        raise CallFailed(unreachable(address)) from None
+
+
+async def _await_state(
+    channel: "grpc.aio.Channel", wanted: "set[grpc.ChannelConnectivity]", seconds: float
+) -> "grpc.ChannelConnectivity":
+    async with asyncio.timeout(seconds):
+        state = channel.get_state(try_to_connect=True)
+        while state not in wanted:
+            await channel.wait_for_state_change(state)
+            state = channel.get_state(try_to_connect=True)
+        return state
+
+
+def _succeeded(task: "asyncio.Task[None]") -> bool:
+    return not task.cancelled() and task.exception() is None
+
+
+def _identify(request: Message) -> None:
+    field = request.DESCRIPTOR.fields_by_name.get("request_id")
+    if field is not None and not getattr(request, field.name):
+        setattr(request, field.name, str(uuid.uuid4()))
+
+
+def _pause(failure: CallFailure, attempt: int) -> float:
+    return max(backoff_seconds(attempt), failure.retry_seconds or 0.0)
+
+
+def _rpc_error() -> "type[grpc.aio.AioRpcError]":
+    import grpc.aio
+
+    return grpc.aio.AioRpcError
+
+
+def _failure(error: "grpc.aio.AioRpcError") -> CallFailure:
+    details = dict(cast("Callable[[], Any]", error.trailing_metadata)() or ()).get("grpc-status-details-bin")
+    return read_failure(error.code().name, error.details(), details)
+
+
+_connections: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Connection]]" = (
+    weakref.WeakKeyDictionary()
+)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_connections.clear)

@@ -1,0 +1,9 @@
+"""The spool: what a process logs is appended to a file of its own, which the uplink carries to the services.
+
+No grpc here, no thread and no socket: nothing competes with the training, breaks in a forked process or waits for the
+network. `runstream._spool.format` describes the file, `runstream._spool.places` where it is.
+"""
+
+from runstream._spool.run_spool import RunSpool
+
+__all__ = ["RunSpool"]

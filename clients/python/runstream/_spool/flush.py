@@ -1,0 +1,71 @@
+"""Waits until spools are carried up."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runstream._spool.events import EventReader, Refusal, Stop
+from runstream._spool.places import events_of, progress_of
+from runstream._spool.progress import read_progress
+from runstream.exceptions import AzureMLException
+
+FIRST_PAUSE_SECONDS = 0.001
+LAST_PAUSE_SECONDS = 0.02
+TEND_SECONDS = 1.0
+
+
+class Consignment:
+    """One spool of this process on its way, as far as this process wants it to go."""
+
+    def __init__(self, spool: Path) -> None:
+        self._spool = spool
+        self._events = EventReader(events_of(spool))
+        self._offset: int | None = None
+        self._mark = 0
+        self._stop: Stop | None = None
+
+    def want(self, offset: int | None, mark: int = 0) -> None:
+        """Sets what there is to wait for: everything before `offset`, and the flush `mark`. None: all, to the end."""
+        self._offset, self._mark = offset, mark
+
+    def refusals(self) -> list[Refusal]:
+        """What the services refused since the last call."""
+        events = self._events.read()
+        self._stop = next((event for event in reversed(events) if isinstance(event, Stop)), self._stop)
+        return [event for event in events if isinstance(event, Refusal)]
+
+    def has_arrived(self) -> bool:
+        """Whether everything wanted is acknowledged. A spool that is gone was carried up to its end and removed.
+
+        Raises:
+            AzureMLException: The services want nothing more of it.
+        """
+        progress = read_progress(progress_of(self._spool))
+        if progress is None:
+            return not self._spool.exists()
+        if self._offset is not None and progress.offset >= self._offset and progress.mark >= self._mark:
+            return True
+        if progress.stopped:
+            self.refusals()
+            why = self._stop.message if self._stop else "see the log of the uplink"
+            raise AzureMLException(f"The queue is not carried up any more: {why}. It stays in {self._spool}.")
+        return False
+
+
+def wait(consignments: list[Consignment], timeout_seconds: float, tend: Callable[[], None]) -> None:
+    """Waits until all of them have arrived, and calls `tend` every `TEND_SECONDS`.
+
+    Raises:
+        AzureMLException: They did not within `timeout_seconds`, or cannot.
+    """
+    begin = time.monotonic()
+    pause, tended = FIRST_PAUSE_SECONDS, begin
+    while not all(consignment.has_arrived() for consignment in consignments):
+        now = time.monotonic()
+        if now - begin >= timeout_seconds:
+            raise AzureMLException(f"The queue could not be flushed within {timeout_seconds:g} seconds.")
+        if now - tended >= TEND_SECONDS:
+            tended = now
+            tend()
+        time.sleep(min(pause, max(begin + timeout_seconds - now, 0)))
+        pause = min(2 * pause, LAST_PAUSE_SECONDS)

@@ -1,0 +1,87 @@
+"""Starts the uplink of a group of spools."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import runstream
+from runstream._spool.lock import lock_file
+from runstream._spool.places import LOCK_NAME, LOG_NAME
+
+_launched: list["subprocess.Popen[bytes]"] = []
+_held: set[int] = set()
+
+
+def ensure_uplink(group: Path) -> None:
+    """Starts the uplink of a group unless it lives: whoever gets its lock starts it and hands the lock on.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    _reap()
+    with _locked(group / LOCK_NAME) as lock:
+        if lock is not None:
+            _launched.append(_launch(group, lock))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[int | None]:
+    lock = lock_file(path)
+    if lock is None:
+        yield None
+        return
+    _held.add(lock)
+    try:
+        yield lock
+    finally:
+        _held.discard(lock)
+        os.close(lock)
+
+
+def _launch(group: Path, lock: int) -> "subprocess.Popen[bytes]":
+    if not sys.executable:
+        raise OSError("this Python does not know its own executable")
+    arguments = ["--spool-dir", str(group), "--lock", str(lock)]
+    with (group / LOG_NAME).open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-Wdefault", "-m", "runstream._uplink", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=_environment(),
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+
+
+def _environment() -> dict[str, str]:
+    """This environment, in which the uplink finds this very package even where only `sys.path` leads to it."""
+    environment = dict(os.environ)
+    folder = Path(runstream.__file__).parent.parent
+    if folder.name not in ("site-packages", "dist-packages"):
+        known = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{known}{os.pathsep}{folder}" if known else str(folder)
+    return environment
+
+
+def _reap() -> None:
+    """Forgets launchers that have ended: each ends as soon as the uplink stands on its own."""
+    _launched[:] = [process for process in _launched if process.poll() is None]
+
+
+def _forget() -> None:
+    """In a child process: the launchers and locks are the parent's."""
+    for process in _launched:
+        process.returncode = 0
+    _launched.clear()
+    for lock in _held:
+        os.close(lock)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,67 @@
+"""Where spools are on this machine.
+
+    <root>/<group>/<writer>.spool       what the writer logged
+    <root>/<group>/<writer>.progress    how far it has been carried
+    <root>/<group>/<writer>.events      what was refused on the way, and why it stopped
+    <root>/<group>/uplink.lock          locked by the uplink of the group while it lives; has its process id
+    <root>/<group>/uplink.log           what the uplink has to say
+
+A group is everything that one uplink carries: all runs of one address on one machine. So a script with a hundred child
+runs has one uplink, and a home folder shared by several machines has one for each.
+"""
+
+import hashlib
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from runstream._channel.address import state_folder
+
+SPOOL_VARIABLE = "RUNSTREAM_SPOOL_DIR"
+
+SPOOL_SUFFIX = ".spool"
+PROGRESS_SUFFIX = ".progress"
+EVENTS_SUFFIX = ".events"
+LOCK_NAME = "uplink.lock"
+LOG_NAME = "uplink.log"
+
+
+def spool_root() -> Path:
+    """Where this user's spools are: `RUNSTREAM_SPOOL_DIR`, or `spool` in the folder of the client's state.
+
+    Where that cannot be written, as in many containers, it is a folder among the temporary files.
+    """
+    chosen = os.environ.get(SPOOL_VARIABLE)
+    if chosen:
+        return Path(chosen).absolute()
+    usual = state_folder().absolute() / "spool"
+    return usual if _can_make(usual) else Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}" / "spool"
+
+
+def group_folder(address: str) -> Path:
+    """The folder of the spools for the services at `address`; it need not exist."""
+    return spool_root() / hashlib.sha256(f"{socket.gethostname()}\n{address}".encode()).hexdigest()[:32]
+
+
+def spools_in(group: Path) -> list[Path]:
+    """The spools of a group, in ascending order of name."""
+    return sorted(group.glob(f"*{SPOOL_SUFFIX}"))
+
+
+def progress_of(spool: Path) -> Path:
+    """The progress file of a spool."""
+    return spool.with_suffix(PROGRESS_SUFFIX)
+
+
+def events_of(spool: Path) -> Path:
+    """The events file of a spool."""
+    return spool.with_suffix(EVENTS_SUFFIX)
+
+
+def _can_make(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

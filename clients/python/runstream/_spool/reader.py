@@ -1,0 +1,106 @@
+"""Reads the records of a spool while it grows."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from runstream._spool.format import (
+    DROPS_BYTES,
+    DROPS_OFFSET,
+    HEADER_BYTES,
+    MAX_BODY_BYTES,
+    RECORD_HEAD_BYTES,
+    Drops,
+    Header,
+    decode_drops,
+    decode_header,
+)
+from runstream._spool.records import Record, record_at
+
+LARGEST_RECORD = RECORD_HEAD_BYTES + MAX_BODY_BYTES
+READ_BYTES = 4 * LARGEST_RECORD
+"""More than the largest record: whatever follows within this many bytes of damage is found."""
+
+
+class Damage(NamedTuple):
+    """Bytes of a spool that are no records."""
+
+    start: int
+    """Where they begin in the file."""
+    end: int
+    """Where the next record begins, or the file ends."""
+
+
+class SpoolReader:
+    """The records of one spool from the first on, in order, each as soon as it is whole.
+
+    Bytes that are no record are skipped up to the next intact record and reported as `Damage`. At the end of the file
+    they may be a record that is just being written, so there they are reported only to who asks for the `final` rest,
+    knowing that nobody writes any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens the spool.
+
+        Raises:
+            OSError: It cannot be opened.
+            SpoolDamaged: Its header cannot be read.
+        """
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.header: Header = decode_header(os.pread(self._file, HEADER_BYTES, 0))
+        except BaseException:
+            os.close(self._file)
+            raise
+        self.position = HEADER_BYTES
+        """Where the next record begins."""
+        self._searched = 0
+
+    @property
+    def fd(self) -> int:
+        """The open file."""
+        return self._file
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file has now."""
+        return os.fstat(self._file).st_size
+
+    def drops(self) -> Drops:
+        """What the writer says it could not write."""
+        return decode_drops(os.pread(self._file, DROPS_BYTES, DROPS_OFFSET)) or Drops(0, 0)
+
+    def bytes_between(self, start: int, end: int) -> bytes:
+        """A piece of the file."""
+        return os.pread(self._file, end - start, start)
+
+    def read(self, max_bytes: int = READ_BYTES, *, final: bool = False) -> list[Record | Damage]:
+        """Up to `max_bytes` bytes of records from `position` on, and moves it; nothing when there is nothing new."""
+        data = os.pread(self._file, min(max(max_bytes, LARGEST_RECORD), self.size - self.position), self.position)
+        found: list[Record | Damage] = []
+        at = 0
+        while at < len(data) and (record := record_at(data, at, self.position)):
+            found.append(record)
+            at = record.end - self.position
+        self.position += at
+        if not found and data and (damage := self._damage(final)):
+            self.position = damage.end
+            found.append(damage)
+        return found
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._file)
+
+    def _damage(self, final: bool) -> Damage | None:
+        data = os.pread(self._file, READ_BYTES, self.position)
+        end = self.position + len(data)
+        if end == self._searched and not final:
+            return None
+        for at in range(1, len(data)):
+            if record_at(data, at, self.position):
+                return Damage(self.position, self.position + at)
+        if len(data) == READ_BYTES:
+            return Damage(self.position, end - LARGEST_RECORD)
+        self._searched = end
+        return Damage(self.position, end) if final else None

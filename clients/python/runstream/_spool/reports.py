@@ -1,0 +1,77 @@
+"""Tells the user of a process what was lost: a warning line at once, an exception for who flushes."""
+
+import logging
+import os
+
+from runstream._spool.events import Refusal
+from runstream.exceptions import AzureMLException
+
+MAX_WARNINGS = 1_000
+"""Different warnings that one run gets in one process."""
+MAX_LISTED = 20
+
+_logger = logging.getLogger("runstream")
+
+
+class Reports:
+    """What was lost of one run in this process. Not thread-safe."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._warned: set[tuple[str, ...]] = set()
+        self._refused: dict[tuple[str, str], Refusal] = {}
+        self._dropped = 0
+        self._drop_reason = ""
+
+    def add_refusal(self, refusal: Refusal) -> None:
+        """Notes values that were refused."""
+        key = refusal.metric, refusal.reason
+        known = self._refused.get(key)
+        if known is not None or len(self._refused) < MAX_WARNINGS:
+            total = refusal.value_count + (known.value_count if known else 0)
+            self._refused[key] = refusal._replace(value_count=total)
+        self._warn(key, "values of metric %r are not stored: %s", refusal.metric, refusal.message)
+
+    def add_drop(self, count: int, error: Exception) -> None:
+        """Notes values that could not be written to the spool."""
+        self._dropped += count
+        self._drop_reason = _reason(error)
+        self.add_trouble("values cannot be written to the spool and are lost", error)
+
+    def add_note(self, metric: str, note: str) -> None:
+        """Notes that a value was changed to be stored."""
+        self._warn((metric, note), "metric %r: %s", metric, note)
+
+    def add_trouble(self, consequence: str, error: Exception) -> None:
+        """Notes something that went wrong and what follows from it."""
+        self._warn((consequence, _reason(error)), "%s: %s", consequence, _reason(error))
+
+    def raise_losses(self) -> None:
+        """Raises what was lost since the last call.
+
+        Raises:
+            AzureMLException: Some values were; it lists the names and why.
+        """
+        lost = self._list_losses()
+        self._refused.clear()
+        self._dropped = 0
+        if lost:
+            raise AzureMLException(f"Not everything that was logged to {self._run} is stored: {'; '.join(lost)}.")
+
+    def _list_losses(self) -> list[str]:
+        refused = list(self._refused.values())
+        lost = [f"{it.value_count} of metric {it.metric!r} ({it.reason}: {it.message})" for it in refused[:MAX_LISTED]]
+        if len(refused) > MAX_LISTED:
+            lost.append(f"values of {len(refused) - MAX_LISTED} more metrics")
+        if self._dropped:
+            lost.append(f"{self._dropped} could not be written to the spool ({self._drop_reason})")
+        return lost
+
+    def _warn(self, key: tuple[str, ...], text: str, *values: object) -> None:
+        if key not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(key)
+            _logger.warning("Runstream, %s: " + text, self._run, *values)  # noqa: G003
+
+
+def _reason(error: Exception) -> str:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error) or repr(error)

@@ -1,0 +1,269 @@
+"""What the training process logs a run into."""
+
+import atexit
+import contextlib
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+from runstream._spool.events import Refusal
+from runstream._spool.flush import Consignment, wait
+from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
+from runstream._spool.launch import ensure_uplink
+from runstream._spool.places import group_folder
+from runstream._spool.records import Scalar
+from runstream._spool.reports import Reports
+from runstream._spool.values import Stretch, convert, convert_list, convert_step, is_step
+from runstream._spool.writer import MAX_METRIC_CHARACTERS, Refused, SpoolWriter
+from runstream.exceptions import UserErrorException
+
+TEND_MICROSECONDS = 1_000_000
+"""How often a process that logs looks after its uplink, and tries again to make a spool where it could not."""
+
+
+class RunSpool:
+    """The queue of one run in this process: what is logged is safe when the method returns, and carried up later.
+
+    Thread-safe, and usable in a signal handler. A forked process writes a spool of its own from its first value on. But
+    for wrong arguments nothing here raises: what cannot be written is counted and warned of once.
+    """
+
+    def __init__(self, run: str, address: str) -> None:
+        self._run = run
+        self._address = address
+        self._lock = threading.RLock()
+        self._reports = Reports(run)
+        self._writer: SpoolWriter | None = None
+        self._consignment: Consignment | None = None
+        self._finished: list[Consignment] = []
+        self._tend_time = 0
+        self._begin_time = 0
+        self._begin_error: Exception | None = None
+        self._unwritten = 0
+
+    @classmethod
+    def open(cls, run: str, address: str) -> "RunSpool":
+        """The queue of the run `workspaces/{workspace}/runs/{run}` at the services at `address`: one per process."""
+        with _registry_lock:
+            return _registry.setdefault((run, address), cls(run, address))
+
+    def log(self, name: str, value: object, step: object = None, description: str = "") -> None:
+        """Logs one value; what becomes of it says `convert`.
+
+        Raises:
+            UserErrorException: The value is a list, the step no integer, or the name no text.
+        """
+        time = time_ns() // 1000
+        kind: int = DOUBLE
+        stored: Any = value
+        at: Any = step
+        if type(value) is not float or type(name) is not str or (step is not None and not is_step(step)):
+            kind, stored, at = self._convert(name, value, step)
+        try:
+            with self._lock:
+                writer = self._writer or self._begin(time)
+                if description:
+                    writer.describe(name, description)
+                if kind == DOUBLE:
+                    writer.add_double(name, stored, time, at)
+                else:
+                    writer.add_value(name, kind, stored, time, at)
+                if time >= self._tend_time:
+                    self._tend(time)
+        except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
+            self._lose(name, 1, error)
+
+    def log_list(self, name: str, values: Iterable[object], description: str = "") -> None:
+        """Logs values at once, in order; an iterator is used up. No values make a metric that exists and is empty.
+
+        Raises:
+            TypeError: It cannot be iterated over.
+            AzureMLException: An element is a list or dict.
+            UserErrorException: The name is no text.
+        """
+        time = time_ns() // 1000
+        _check_name(name)
+        stretches, notes = convert_list(values)
+        for note in notes:
+            self._reports.add_note(name, note)
+        for stretch in stretches or [Stretch(NULL, 0)]:
+            self._append_list(name, stretch, time, description)
+
+    def follow_file(self, path: str, local_path: str | os.PathLike[str]) -> None:
+        """Makes a local text file the log file `path` of the run, now and as it grows, until this process finishes."""
+        self._follow(FOLLOW_FILE, path, Path(local_path))
+
+    def follow_folder(self, prefix: str, folder: str | os.PathLike[str]) -> None:
+        """Makes each file below a local folder a log file below `prefix`, as `follow_file` does.
+
+        Files that come later are found about every second. Hidden files and folders are left out.
+        """
+        self._follow(FOLLOW_FOLDER, prefix, Path(folder))
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Waits until everything logged in this process is acknowledged, followed files as they are now included.
+
+        Raises:
+            AzureMLException: It took longer than `timeout_seconds`; or values were refused or lost since the last
+                flush: then it lists names and reasons.
+        """
+        with self._lock:
+            self._mark()
+            self._tend_safely()
+            awaited = list(self._consignments())
+        wait(awaited, timeout_seconds, self._tend_safely)
+        with self._lock:
+            self._collect()
+            self._finished.clear()
+            self._reports.raise_losses()
+
+    def finish(self) -> None:
+        """Says that this process is done with the run, without waiting; logging again begins a new spool."""
+        with self._lock:
+            if self._writer is None or self._consignment is None:
+                return
+            writer, self._writer = self._writer, None
+            self._consignment.want(None)
+            self._finished.append(self._consignment)
+            self._consignment = None
+            try:
+                writer.finish()
+            except OSError as error:
+                self._reports.add_trouble("the end of the spool is not written", error)
+            self._tend_safely()
+
+    def _convert(self, name: str, value: object, step: object) -> tuple[int, Scalar, int | None]:
+        _check_name(name)
+        at = convert_step(step)
+        kind, stored, note = convert(value)
+        if note:
+            self._reports.add_note(name, note)
+        return kind, stored, at
+
+    def _append_list(self, name: str, stretch: Stretch, time: int, description: str) -> None:
+        try:
+            with self._lock:
+                writer = self._writer or self._begin(time)
+                if description:
+                    writer.describe(name, description)
+                writer.add_list(name, *stretch, time)
+                if time >= self._tend_time:
+                    self._tend(time)
+        except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
+            self._lose(name, stretch.length, error)
+
+    def _follow(self, type_: int, path: str, local: Path) -> None:
+        _check_name(path)
+        try:
+            with self._lock:
+                writer = self._writer or self._begin(time_ns() // 1000)
+                writer.follow(type_, path, local.absolute())
+                self._tend(time_ns() // 1000)
+        except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
+            self._reports.add_trouble(f"{local} is not followed", error)
+
+    def _begin(self, time: int) -> SpoolWriter:
+        """Makes the spool of this process; where that fails, again after a while.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        if self._begin_error is not None and time < self._begin_time:
+            raise self._begin_error.with_traceback(None)
+        try:
+            writer = SpoolWriter(group_folder(self._address), self._run, self._address)
+        except (OSError, ValueError) as error:
+            self._begin_error, self._begin_time = error, time + TEND_MICROSECONDS
+            raise
+        if self._unwritten:
+            writer.drop(self._unwritten, getattr(self._begin_error, "errno", None) or 0)
+        self._begin_error, self._unwritten, self._tend_time = None, 0, 0
+        self._writer, self._consignment = writer, Consignment(writer.path)
+        return writer
+
+    def _tend(self, time: int) -> None:
+        """Sees that an uplink lives and that the spool is still there, and passes on what was refused.
+
+        It comes after a write: an uplink that ends looks for new records once more after it gave its lock back.
+        """
+        self._tend_time = time + TEND_MICROSECONDS
+        try:
+            ensure_uplink(group_folder(self._address))
+        except OSError as error:
+            self._reports.add_trouble("what is logged stays on this machine for now", error)
+        self._collect()
+        if self._writer is not None and not self._writer.is_there:
+            self._reports.add_trouble("what was logged is lost", FileNotFoundError("somebody removed the spool"))
+            self._writer.abandon()
+            self._writer = self._consignment = None
+
+    def _tend_safely(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._tend(time_ns() // 1000)
+
+    def _collect(self) -> None:
+        for consignment in self._consignments():
+            for refusal in consignment.refusals():
+                self._reports.add_refusal(refusal)
+
+    def _consignments(self) -> list[Consignment]:
+        return self._finished if self._consignment is None else [*self._finished, self._consignment]
+
+    def _mark(self) -> None:
+        """Sets what a flush waits for. On a full disk followed files are left out: a mark needs room."""
+        if self._writer is None or self._consignment is None:
+            return
+        number = 0
+        with contextlib.suppress(OSError):
+            number = self._writer.mark()
+        self._consignment.want(self._writer.position, number)
+
+    def _lose(self, name: str, count: int, error: Exception) -> None:
+        with self._lock:
+            if isinstance(error, Refused):
+                self._refuse(Refusal(name[:MAX_METRIC_CHARACTERS], error.reason, str(error), count))
+                return
+            self._reports.add_drop(count, error)
+            if self._writer is None:
+                self._unwritten += count
+            else:
+                self._writer.drop(count, getattr(error, "errno", None) or 0)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._reports.add_refusal(refusal)
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.refuse(refusal)
+
+    def _leave_parent(self) -> None:
+        """In a child process: what was open belongs to the parent."""
+        if self._writer is not None:
+            self._writer.abandon()
+        RunSpool.__init__(self, self._run, self._address)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise UserErrorException(f"A name is a text, not {name!r}.")
+
+
+def _finish_all() -> None:
+    for spool in list(_registry.values()):
+        spool.finish()
+
+
+def _leave_parent() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    for spool in _registry.values():
+        spool._leave_parent()
+
+
+_registry: dict[tuple[str, str], RunSpool] = {}
+_registry_lock = threading.Lock()
+atexit.register(_finish_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_parent)

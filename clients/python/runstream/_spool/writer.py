@@ -1,0 +1,195 @@
+"""Appends records to one spool."""
+
+import contextlib
+import errno
+import itertools
+import os
+import uuid
+from pathlib import Path
+
+from runstream._spool.events import Refusal
+from runstream._spool.format import DEFINE, DESCRIBE, DROPS_OFFSET, Drops, Header, encode_drops, encode_header
+from runstream._spool.lock import try_lock
+from runstream._spool.places import SPOOL_SUFFIX, progress_of
+from runstream._spool.progress import create_progress
+from runstream._spool.records import (
+    Column,
+    Scalar,
+    double_record,
+    double_stepped_record,
+    finish_record,
+    follow_record,
+    list_record,
+    mark_record,
+    refused_record,
+    text_record,
+    value_record,
+)
+from runstream._spool.values import cut
+
+MAX_METRIC_CHARACTERS = 255
+MAX_DESCRIPTION_CHARACTERS = 5_000
+MAX_METRICS = 100_000
+"""Names that one writer remembers."""
+
+
+class Refused(Exception):
+    """Values that no service would store."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SpoolWriter:
+    """The spool of this process for one run. Not thread-safe: `RunSpool` holds the lock.
+
+    Each record is whole in the hands of the system when a method returns, so a kill of this process loses nothing. When
+    a method raises, the spool is as it was before. The file is locked as long as this process lives, which is how the
+    uplink knows that it does.
+    """
+
+    def __init__(self, group: Path, run: str, address: str) -> None:
+        """Makes the spool.
+
+        Raises:
+            OSError: The folder cannot be written, or the disk is full.
+            ValueError: The names are too long.
+        """
+        self.path = group / f"{uuid.uuid4().hex}{SPOOL_SUFFIX}"
+        self._ids: dict[str, int] = {}
+        self._described: set[str] = set()
+        self._next_id = itertools.count()
+        self._next_mark = itertools.count(1)
+        self._dropped = 0
+        self._file = _create(self.path, Header(run, self.path.stem, address))
+
+    @property
+    def position(self) -> int:
+        """How many bytes the spool has."""
+        return os.lseek(self._file, 0, os.SEEK_CUR)
+
+    @property
+    def dropped(self) -> int:
+        """How many values could not be written."""
+        return self._dropped
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file still has a name: once it was removed, nobody reads it any more."""
+        return os.fstat(self._file).st_nlink > 0
+
+    def add_double(self, metric: str, value: float, time: int, step: int | None) -> None:
+        """Appends one floating-point number, logged at `time` in microseconds since the Unix epoch.
+
+        Raises:
+            Refused: The name of the metric cannot be stored.
+            OSError: The record could not be written.
+        """
+        id_ = self._ids.get(metric)
+        if id_ is None:
+            id_ = self._define(metric)
+        if step is None:
+            self._write(double_record(id_, time, value))
+        else:
+            self._write(double_stepped_record(id_, time, step, value))
+
+    def add_value(self, metric: str, kind: int, value: Scalar, time: int, step: int | None) -> None:
+        """As `add_double` for a value of any kind."""
+        self._write(value_record(kind, self._id(metric), time, step, value))
+
+    def add_list(self, metric: str, kind: int, column: Column, time: int) -> None:
+        """As `add_double` for several values; none at all make a metric that exists and is empty."""
+        self._write(list_record(kind, self._id(metric), time, column))
+
+    def describe(self, metric: str, description: str) -> None:
+        """Appends what a metric means, the first time that it is said."""
+        if metric not in self._described:
+            text = cut(description.encode("utf-8", "backslashreplace").decode(), MAX_DESCRIPTION_CHARACTERS)
+            self._write(text_record(DESCRIBE, self._id(metric), text.encode()))
+            self._described.add(metric)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Appends that values were refused, so that the run says so."""
+        self._write(refused_record(refusal))
+
+    def follow(self, type_: int, log: str, local: Path) -> None:
+        """Appends that the uplink is to follow a file or folder."""
+        self._write(follow_record(type_, log, str(local)))
+
+    def mark(self) -> int:
+        """Appends a mark and returns its number."""
+        number = next(self._next_mark)
+        self._write(mark_record(number))
+        return number
+
+    def finish(self) -> None:
+        """Appends that nothing follows, and closes the file."""
+        try:
+            self._write(finish_record())
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Closes the file without a word: in a child process, where it belongs to the parent."""
+        os.close(self._file)
+
+    def drop(self, count: int, error_number: int) -> None:
+        """Counts values that could not be written, in a place of the file that needs no further room."""
+        self._dropped += count
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, encode_drops(Drops(self._dropped, error_number)), DROPS_OFFSET)
+
+    def _id(self, metric: str) -> int:
+        id_ = self._ids.get(metric)
+        return self._define(metric) if id_ is None else id_
+
+    def _define(self, metric: str) -> int:
+        text = _checked_name(metric)
+        if len(self._ids) >= MAX_METRICS:
+            raise Refused("TOO_MANY_SERIES", f"one process can log {MAX_METRICS:,} metrics to a run")
+        id_ = next(self._next_id)
+        self._write(text_record(DEFINE, id_, text))
+        self._ids[metric] = id_
+        return id_
+
+    def _write(self, record: bytes) -> None:
+        written = os.write(self._file, record)
+        if written != len(record):
+            self._take_back(written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _take_back(self, count: int) -> None:
+        end = self.position - count
+        os.ftruncate(self._file, end)
+        os.lseek(self._file, end, os.SEEK_SET)
+
+
+def _checked_name(metric: str) -> bytes:
+    try:
+        text = metric.encode()
+    except UnicodeEncodeError:
+        raise Refused("INVALID_NAME", "the name is not valid Unicode") from None
+    if not 0 < len(metric) <= MAX_METRIC_CHARACTERS or "\0" in metric:
+        raise Refused("INVALID_NAME", f"a name has 1 to {MAX_METRIC_CHARACTERS} characters, none of which is NUL")
+    return text
+
+
+def _create(path: Path, header: Header) -> int:
+    """Makes a spool that is locked and has its header before anybody sees it."""
+    first = encode_header(header)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hidden = path.with_suffix(".new")
+    file = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try_lock(file)
+        if os.write(file, first) != len(first):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        create_progress(progress_of(path))
+        hidden.rename(path)
+    except BaseException:
+        os.close(file)
+        hidden.unlink(missing_ok=True)
+        progress_of(path).unlink(missing_ok=True)
+        raise
+    return file
