@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+
 from runstream._cli.commands import Command
 from runstream._cli.exits import ExitCode
 from runstream._cli.program import COMMANDS, program

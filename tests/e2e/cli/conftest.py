@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
+
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub

@@ -12,7 +12,6 @@ from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.run_pb2 import Run
-
 from tests.append_clients import doubles, log_stream, metrics_stream
 
 MakeRun = Callable[..., Awaitable[Run]]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.run_pb2 import Run, RunError
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click.testing
 import pytest
+
 from runstream._cli.program import program
 
 Invoke = Callable[..., click.testing.Result]

@@ -1,6 +1,7 @@
 """The run document has the keys and the shapes of the command line of SDK v1."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from runstream._cli.run_document import minimal_document, run_document
 from runstream.api.runs.v1.run_pb2 import RUN_STATUS_COMPLETED, RUN_STATUS_FAILED, Run, RunError, RunWarning
 from runstream.api.runs.v1.workspace_pb2 import Tag

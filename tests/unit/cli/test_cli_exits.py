@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import Result
+
 from runstream._cli.exits import ExitCode, exit_code, run_to_exit
 from runstream._cli.settings import Settings
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException

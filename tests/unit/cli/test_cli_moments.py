@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from runstream._cli.moments import ago, duration, local, size, took
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

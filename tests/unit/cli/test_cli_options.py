@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+
 from runstream._cli.commands import Group, PlacedCommand
 from runstream._cli.session import Session, pass_session
 from runstream._cli.settings import Settings, run_option

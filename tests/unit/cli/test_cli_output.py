@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream._cli.output import Output
 
 TREES = st.recursive(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from runstream._channel.address import find_address_and_source, forget_login, store_login
 from runstream._cli.place import Place, find_place
 from runstream._cli.settings import Settings

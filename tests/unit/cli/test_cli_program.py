@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import Result
+
 from runstream._cli.program import COMMANDS, program
 
 Invoke = Callable[..., Result]

@@ -2,6 +2,7 @@
 
 import click
 import pytest
+
 from runstream._cli.query import compile_query
 from runstream._cli.run_document import run_document
 from runstream.api.runs.v1.run_pb2 import Run

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click import UsageError
+
 from runstream._cli.artifact import plan
 from runstream._cli.changes import parse_tags
 from runstream._cli.run.options import STATUSES

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+
 from runstream._cli.output import View
 from runstream._cli.run_document import run_document
 from runstream._cli.run_tables import run_card, runs_table
