@@ -28,9 +28,9 @@ class RunWatch:
 
     @asynccontextmanager
     async def following(self, run: RunName, follower: Follower) -> AsyncIterator[RunFacts]:
-        """Calls `follower` when a run ends or is to be cancelled, and with its later changes, while the context is open.
+        """Calls `follower` when a run ends or is to be cancelled, and when it changes later, while the context is open.
 
-        Returns what is known of the run now. Raises RunNotFound.
+        Hands out what is known of the run now. Raises RunNotFound.
         """
         watch = self._watch(run.workspace)
         watch.followers[run].add(follower)
