@@ -15,6 +15,7 @@ import asyncpg
 import grpc
 import pytest
 from hypothesis import HealthCheck, settings
+
 from runstream_server import app
 from runstream_server.config import BucketConfig, Config, PostgresConfig, ServerConfig, TelemetryConfig
 from runstream_server.embedded.postgres import run_postgres
@@ -22,6 +23,7 @@ from runstream_server.embedded.s3 import EmbeddedS3, run_s3
 from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, migrate, open_postgres
 from runstream_server.rpc import open_channel
+from tests.make_runs import make_run
 
 T = TypeVar("T")
 
@@ -161,6 +163,12 @@ async def replica(config: Config) -> AsyncIterator[Backend]:
     """All services once more, on another port, the same database and the same bucket."""
     async with serve(config) as served:
         yield served
+
+
+@pytest.fixture
+async def run(backend: Backend) -> str:
+    """The name of a running run."""
+    return await make_run(backend.channel)
 
 
 def of_database(dsn: str, name: str) -> str:

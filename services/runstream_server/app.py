@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+from runstream_server import artifacts, jobs, logs, metrics, runs
 from runstream_server.config import Config
 from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
@@ -19,9 +20,20 @@ logger = logging.getLogger(__name__)
 
 Mount = Callable[[RpcServer, Platform], AbstractAsyncContextManager[None]]
 
-MOUNTS: Mapping[str, Mount] = {}
+MOUNTS: Mapping[str, Mount] = {
+    "runs": runs.mount,
+    "metrics": metrics.mount,
+    "logs": logs.mount,
+    "artifacts": artifacts.mount,
+    "jobs": jobs.mount,
+}
 
-MIGRATIONS: Mapping[str, Path] = {}
+MIGRATIONS: Mapping[str, Path] = {
+    "runs": runs.MIGRATIONS,
+    "metrics": metrics.MIGRATIONS,
+    "logs": logs.MIGRATIONS,
+    "artifacts": artifacts.MIGRATIONS,
+}
 
 
 async def migrate_all(config: Config) -> int:
@@ -38,10 +50,10 @@ async def serve(
     `peers` is the address where the services reach each other. Default: this server, which then serves all of them.
     """
     async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(rpc_server(config.server, config.telemetry.access_log))
         postgres = await stack.enter_async_context(open_postgres(config.postgres))
         hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))
         bucket = await stack.enter_async_context(open_bucket(config.bucket))
-        server = await stack.enter_async_context(rpc_server(config.server, config.telemetry.access_log))
         channel = await stack.enter_async_context(open_channel(peers or server.address))
         platform = Platform(
             config=config,

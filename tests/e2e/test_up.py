@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,6 +19,7 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.embedded.s3 import EmbeddedS3
@@ -58,8 +59,11 @@ class Running:
 
     def child(self, word: str) -> psutil.Process | None:
         """Its direct child with this word in its command line."""
-        below = psutil.Process(self.process.pid).children()
-        return next((each for each in below if word in " ".join(each.cmdline())), None)
+        for each in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if word in " ".join(each.cmdline()):
+                    return each
+        return None
 
     def end(self, number: int) -> int:
         """Sends a signal and waits for the end; returns the exit code."""
@@ -94,7 +98,7 @@ def copied(used_folder: Path, folder: Path) -> Path:
 
 @contextmanager
 def started(folder: Path, *arguments: str, **variables: str) -> Iterator[Running]:
-    """Starts a backend; at the end kills what is left of it."""
+    """Starts a backend; at the end stops it."""
     environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state"), **variables}
     process = subprocess.Popen(
         [*COMMAND, "--data", str(folder / "data"), *arguments],
@@ -110,8 +114,9 @@ def started(folder: Path, *arguments: str, **variables: str) -> Iterator[Running
     try:
         yield backend
     finally:
-        process.kill()
-        process.wait(SECONDS)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(SECONDS)
         reader.join(SECONDS)
         process.stdout.close()
 
@@ -230,8 +235,8 @@ def test_a_killed_backend_leaves_no_process_and_keeps_its_data_and_address(copie
 def test_a_killed_backend_is_followed_at_once_by_another(copied: Path) -> None:
     with running(copied) as backend:
         make_workspace(backend.address, "kept")
-        backend.process.kill()
         (copied / "state" / "up.json").unlink()
+        backend.process.kill()
 
         with running(copied) as another:
             assert workspace(another.address, "workspaces/kept") == "workspaces/kept"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import grpc
+
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.run_pb2 import MetricSummary, Run
 from runstream.api.runs.v1.workspace_pb2 import Tag
-
 from tests.load.backend import backend
 from tests.load.figures import Figure, cost, rate
 

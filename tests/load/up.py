@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
-from runstream_server.embedded.postgres import run_postgres
 
+from runstream_server.embedded.postgres import run_postgres
 from tests.load.backend import running_up
 from tests.load.figures import Figure, cost
 

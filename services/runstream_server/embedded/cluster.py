@@ -50,6 +50,10 @@ SETTINGS: Mapping[str, str] = {
 CONFIGURATION_HEAD = """\
 # Written by runstream at each start. Put settings of your own into custom.conf beside this file.
 """
+INCLUDES = """
+include = 'runstream.conf'
+include = 'custom.conf'
+"""
 
 
 def find_binaries() -> Path:
@@ -100,6 +104,8 @@ class Cluster:
         await self._run("initdb", "-D", str(new), *options)
         single = () if survive_power_cut else ("-F",)
         await self._run("postgres", "--single", *single, "-D", str(new), "postgres", text=FIRST_STATEMENTS)
+        self._write(new / "custom.conf", "")
+        self._write(new / "postgresql.conf", (new / "postgresql.conf").read_text() + INCLUDES)
         new.rename(self.data)
 
     async def _run(self, name: str, *arguments: str, text: bytes = b"") -> None:
@@ -122,18 +128,15 @@ class Cluster:
             "unix_socket_directories": f"'{_quote(str(socket_folder))}'",
         }
         lines = [CONFIGURATION_HEAD, *(f"{name} = {value}\n" for name, value in settings.items())]
-        self._write("postgresql.conf", "".join([*lines, "include = 'custom.conf'\n"]))
-        if not (self.data / "custom.conf").exists():
-            self._write("custom.conf", "")
-        self._write("pg_hba.conf", AUTHENTICATION)
+        self._write(self.data / "runstream.conf", "".join(lines))
+        self._write(self.data / "pg_hba.conf", AUTHENTICATION)
         self._make_folder(socket_folder)
 
     def _make_folder(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._give(folder)
 
-    def _write(self, name: str, text: str) -> None:
-        path = self.data / name
+    def _write(self, path: Path, text: str) -> None:
         path.write_text(text)
         self._give(path)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import asyncpg
 import click
 import platformdirs
 
@@ -17,10 +16,12 @@ from runstream_server.embedded.state import read_state
 from runstream_server.embedded.up import Up, UpSettings
 from runstream_server.errors import ConfigurationError, RunstreamError
 
+EXPECTED = (ConfigurationError, EmbeddedError, RunstreamError, OSError)
+"""What can keep a backend from running without being a defect of ours."""
+
 FAILED = 1
-WRONG_CALL = 2
-FOLDER_IN_USE = 3
 INTERRUPTED = 130
+EXIT_CODES = {ConfigurationError: 2, FolderInUse: 3}
 
 READY = """
 Runstream is ready.
@@ -52,17 +53,19 @@ def run_up(settings: UpSettings, *, quiet: bool) -> int:
     show = _nothing if quiet else _show
     try:
         return asyncio.run(_until_told(settings, show))
-    except FolderInUse as error:
-        _complain(_who_uses(error))
-        return FOLDER_IN_USE
-    except ConfigurationError as error:
-        _complain(str(error))
-        return WRONG_CALL
-    except (EmbeddedError, RunstreamError, OSError) as error:
-        _complain(str(error))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        _complain(f"the database cannot be used: {error}")
-    return FAILED
+    except (*EXPECTED, ExceptionGroup) as error:
+        cause = _only_cause(error)
+        if not isinstance(cause, EXPECTED):
+            raise
+    click.echo(f"Error: {_who_uses(cause) if isinstance(cause, FolderInUse) else cause}", err=True)
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(cause, kind)), FAILED)
+
+
+def _only_cause(error: Exception) -> Exception:
+    """What happened, without the groups that tasks put around it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _until_told(settings: UpSettings, show: Callable[[str], None]) -> int:
@@ -112,7 +115,3 @@ def _show(text: str) -> None:
 
 def _nothing(text: str) -> None:
     """Shows nothing."""
-
-
-def _complain(problem: str) -> None:
-    click.echo(f"Error: {problem}", err=True)

@@ -25,6 +25,13 @@ class FolderInUse(EmbeddedError):
         self.pid = pid
 
 
+class DatabaseUnusable(EmbeddedError):
+    """The database does not let us in, or is none."""
+
+    def __init__(self, problem: BaseException) -> None:
+        super().__init__(f"the database cannot be used: {problem}")
+
+
 class ChildFailed(EmbeddedError):
     """A server of ours did not start."""
 

@@ -98,11 +98,14 @@ def main(parent: str, user: str, group: str, program: str, *arguments: str) -> N
     if int(user) >= 0:
         try:
             become(int(user), int(group))
-        except (PermissionError, OSError) as error:
+        except OSError as error:
             refuse(f"user {user} is not to be had ({error}); run as an ordinary user")
         check(Path(program))
     die_with(int(parent), signal.SIGINT)
-    os.execv(program, [program, *arguments])  # noqa: S606
+    try:
+        os.execv(program, [program, *arguments])  # noqa: S606
+    except OSError as error:
+        refuse(f"{program}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from runstream_server.config import Config
+from runstream_server.embedded.errors import DatabaseUnusable
 from runstream_server.embedded.lock import lock_folder
 from runstream_server.embedded.port import choose_port, note_port
 from runstream_server.embedded.servers import Servers, run_servers
@@ -89,7 +90,7 @@ class Up:
             app = await self._start_servers(stack)
             config = configure(self._settings, self._servers)
             log_to_file(config, self._settings.logs / "runstream.log")
-            await app.migrate_all(config)
+            await migrate(app, config)
             server = await stack.enter_async_context(app.serve(config))
             note_port(server.port, self._settings.data / "port")
             await make_workspace(server.address)
@@ -147,11 +148,24 @@ def log_to_file(config: Config, path: Path) -> None:
     logging.captureWarnings(capture=True)
 
 
+async def migrate(app: ModuleType, config: Config) -> None:
+    """Brings the database up to date.
+
+    Raises:
+        DatabaseUnusable: It does not let us in, or is none.
+    """
+    import asyncpg
+
+    try:
+        await app.migrate_all(config)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnusable(error) from error
+
+
 async def make_workspace(address: str) -> None:
     """Makes the workspace of those who name none, unless it is there."""
     from runstream.api.runs.v1 import run_history_service_pb2 as messages
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
-
     from runstream_server.rpc import open_channel
 
     request = messages.CreateWorkspaceRequest(workspace_id=DEFAULT_WORKSPACE, return_existing=True)

@@ -105,6 +105,17 @@ class Bucket:
             return None
         return Digest(size_bytes, sha256.hexdigest())
 
+    async def copy(self, source: str, target: str) -> None:
+        """Copies an object of up to 5 GiB within the store. Doing so again changes nothing.
+
+        Raises:
+            ObjectMissing: There is nothing to copy.
+        """
+        store = (await self._connected()).store
+        with _errors(source):
+            async with asyncio.timeout(_PUT_SECONDS):
+                await store.copy_object(Bucket=self._name, Key=target, CopySource={"Bucket": self._name, "Key": source})
+
     async def delete(self, key: str) -> None:
         """Removes an object. Doing so again changes nothing."""
         store = (await self._connected()).store

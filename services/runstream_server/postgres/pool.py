@@ -39,6 +39,7 @@ _UNAVAILABLE = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # among others, when Postgres ends a connection just as it is used again
     OSError,
     TimeoutError,
 )

@@ -141,6 +141,9 @@ async def _call(context: _Context, policy: CallPolicy, metrics: RpcMetrics) -> A
         code = grpc.StatusCode.DEADLINE_EXCEEDED
         await _abort(context, DeadlineExceeded(), identifier)
     except BaseException as error:
+        if _peer_is_gone(error):
+            code = grpc.StatusCode.CANCELLED
+            return
         known = _known(error)
         code = status_code(known) if known else grpc.StatusCode.INTERNAL
         if known:
@@ -164,6 +167,13 @@ def _known(error: BaseException) -> RunstreamError | None:
         if matching is not None and rest is None:
             return next(_leaves(matching))
     return None
+
+
+def _peer_is_gone(error: BaseException) -> bool:
+    """Whether a message could not be written, or whatever else the core refuses to do for a call that is over."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(grpc.aio.InternalError)[1] is None
+    return isinstance(error, grpc.aio.InternalError)
 
 
 def _leaves(group: BaseExceptionGroup[RunstreamError]) -> Iterator[RunstreamError]:

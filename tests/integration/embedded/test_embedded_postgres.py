@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 
 import asyncpg
 import pytest
+
 from runstream_server.embedded.child import LAUNCHER, launch, rotate, stop
 from runstream_server.embedded.cluster import Cluster, find_binaries
 from runstream_server.embedded.errors import ChildFailed, EmbeddedMissing, FolderInUse

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+
 from runstream_server.config import BucketConfig
 from runstream_server.embedded.errors import EmbeddedMissing, FolderInUse
 from runstream_server.embedded.s3 import EmbeddedS3, run_s3

@@ -10,6 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+
 from runstream_server.config import ServerConfig
 from runstream_server.errors import FailedPrecondition, InvalidField, Unavailable
 from runstream_server.rpc import RpcServer, rpc_server

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from runstream_server.config import PostgresConfig
 from runstream_server.errors import ConfigurationError, DatabaseUnavailable
 from runstream_server.postgres import Postgres, listening, migrate, open_postgres

@@ -8,6 +8,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+
 from runstream_server.config import BucketConfig
 from runstream_server.errors import BucketUnavailable, ConfigurationError
 from runstream_server.objectstore import Bucket, Digest, ObjectMissing, open_bucket

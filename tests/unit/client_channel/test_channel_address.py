@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from runstream._channel.address import find_address, is_loopback, parse_address
 from runstream.exceptions import UserErrorException
 

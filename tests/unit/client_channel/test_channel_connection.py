@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+
 from runstream._channel import Connection
 from runstream._channel.connection import close_connections
 from runstream.api.runs.v1 import run_history_service_pb2 as api

@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream._channel.errors import read_failure, to_exception
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from runstream.core._config import WorkspaceConfig, find_config, read_config, write_config
 from runstream.exceptions import UserErrorException
 

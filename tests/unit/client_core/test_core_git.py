@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from runstream.core._git import git_properties, without_credentials
 
 NOBODY = {

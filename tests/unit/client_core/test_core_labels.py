@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+
 from runstream.core._labels import from_tags, to_keys, to_properties, to_tags
 from runstream.exceptions import UserErrorException
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
+
 from runstream._channel import loop
 from runstream.core._listing import Listing
 from runstream.exceptions import ServiceException

@@ -1,10 +1,12 @@
 """Section 5.2: the offline run."""
 
+import inspect
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from runstream import aio
 from runstream._channel import loop
 from runstream.core import Run
@@ -32,8 +34,7 @@ def run() -> _OfflineRun:
 def test_outside_of_a_job_the_context_is_an_offline_run() -> None:
     run = Run.get_context()
 
-    kind: type = type(run)
-    assert kind == _OfflineRun  # as scripts compare it
+    assert type(run) == _OfflineRun  # type: ignore[comparison-overlap]  # noqa: E721 - as scripts compare it
     assert run.id.startswith("OfflineRun_")
     assert run.identity == run.id
 
@@ -215,5 +216,7 @@ async def test_it_has_an_awaiting_form(capsys: pytest.CaptureFixture[str], caplo
             child = await run.child_run("kid")
         assert [each.id async for each in run.get_children()] == [child.id]
     assert await run.get_metrics() == {"a": 1}
-    await run.flush()
+    flushed = run.flush()
+    assert inspect.isawaitable(flushed)
+    await flushed
     assert capsys.readouterr().out.startswith(f"[START] Run {run.id} context\n")

@@ -1,6 +1,7 @@
 """Section 6: names and groups of statuses."""
 
 import pytest
+
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._status import TERMINAL, ends_wait, status_name
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from runstream import aio, core
 from runstream.core import Run
 from runstream.core.run import _OfflineRun, _SubmittedRun

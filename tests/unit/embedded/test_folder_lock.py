@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from runstream_server.embedded.errors import FolderInUse
 from runstream_server.embedded.lock import lock_folder
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from runstream_server.embedded.port import HOST, choose_port, note_port
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+
 from runstream_server.embedded.state import announced, read_state, state_folder
 
 

@@ -1,6 +1,7 @@
 """Settings are read once, checked, and say which variable is wrong."""
 
 import pytest
+
 from runstream_server.config import Config
 from runstream_server.errors import ConfigurationError
 

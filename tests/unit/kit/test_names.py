@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runstream_server.errors import InvalidField
 from runstream_server.names import ComputeTargetName, ExperimentName, RunName, WorkspaceName, check_run_id
 

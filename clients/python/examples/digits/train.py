@@ -10,12 +10,13 @@ from pathlib import Path
 import joblib
 import matplotlib as mpl
 import numpy as np
-from runstream.core import Experiment, Run, Workspace
 from sklearn.datasets import load_digits
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+
+from runstream.core import Experiment, Run, Workspace
 
 mpl.use("Agg")
 

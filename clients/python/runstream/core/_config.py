@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ FOLDERS = (".runstream", ".azureml", "aml_config", "")
 FILE_NAMES = ("config.json", "project.json")
 SCOPE = re.compile(
     r"/subscriptions/(?P<subscription>[^/]*)/resourceGroups/(?P<group>[^/]*)"
-    r"/providers/Microsoft\.MachineLearningServices/workspaces/(?P<workspace>[^/]+)/?",
+    r"/providers/Microsoft\.MachineLearningServices/workspaces/(?P<workspace>[^/]+)"
+    r"(?:/projects/(?P<experiment>[^/]+))?/?",
     re.IGNORECASE,
 )
 
@@ -28,12 +30,15 @@ class WorkspaceConfig:
     endpoint: str | None = None
     """`host:port` of the services; None: found as `runstream._channel.find_address` does."""
 
+    experiment: str | None = None
+    """The name of the experiment that the folder is attached to; None: it is not."""
 
-def find_config(path: str | None, file_name: str | None) -> Path:
+
+def find_config(path: str | None, file_name: str | None, folders: Sequence[str] = FOLDERS) -> Path:
     """The configuration file that `path` names, or the first one found from there upwards.
 
-    For each of `.runstream/`, `.azureml/`, `aml_config/` and the folder itself, with `config.json` before
-    `project.json`, the search walks up to the root of the file system before it tries the next form.
+    For each of `folders`, by default `.runstream/`, `.azureml/`, `aml_config/` and the folder itself, with
+    `config.json` before `project.json`, the search walks up to the root of the file system before it tries the next.
 
     Raises:
         UserErrorException: There is none.
@@ -42,7 +47,7 @@ def find_config(path: str | None, file_name: str | None) -> Path:
     if start.is_file():
         return start
     names = (file_name,) if file_name else FILE_NAMES
-    for folder in FOLDERS:
+    for folder in folders:
         for name in names:
             for parent in (start, *start.parents):
                 if (parent / folder / name).is_file():
@@ -79,7 +84,7 @@ def _from_keys(document: dict[str, Any], file: Path) -> WorkspaceConfig:
     if missing:
         raise UserErrorException(f"The configuration file {file} lacks {', '.join(missing)}.")
     workspace, subscription, group = (document[key] for key in keys)
-    return WorkspaceConfig(workspace, subscription, group, document.get("endpoint"))
+    return WorkspaceConfig(workspace, subscription, group, document.get("endpoint"), document.get("experiment_name"))
 
 
 def _from_scope(document: dict[str, Any], file: Path) -> WorkspaceConfig:
@@ -89,7 +94,9 @@ def _from_scope(document: dict[str, Any], file: Path) -> WorkspaceConfig:
             f"The Scope in the configuration file {file} does not have the form /subscriptions/<subscription>"
             "/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/workspaces/<workspace>."
         )
-    return WorkspaceConfig(scope["workspace"], scope["subscription"], scope["group"], document.get("endpoint"))
+    return WorkspaceConfig(
+        scope["workspace"], scope["subscription"], scope["group"], document.get("endpoint"), scope["experiment"]
+    )
 
 
 def _document(config: WorkspaceConfig) -> dict[str, Any]:
@@ -97,8 +104,9 @@ def _document(config: WorkspaceConfig) -> dict[str, Any]:
         f"/subscriptions/{config.subscription_id}/resourceGroups/{config.resource_group}"
         f"/providers/Microsoft.MachineLearningServices/workspaces/{config.workspace}"
     )
+    project = f"/projects/{config.experiment}" if config.experiment else ""
     endpoint = {"endpoint": config.endpoint} if config.endpoint else {}
-    return {"Id": None, "Scope": scope, **endpoint}
+    return {"Id": None, "Scope": scope + project, **endpoint}
 
 
 def _not_found(start: Path, names: tuple[str, ...]) -> str:

@@ -35,28 +35,29 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
         self, show_output: bool, wait_post_processing: bool, raise_on_error: bool, out: TextIO | None = None
     ) -> dict[str, Any]:
         if show_output:
-            await self._show_output(wait_post_processing, raise_on_error, out or sys.stdout)
+            await self._show_output(wait_post_processing, raise_on_error, out or sys.stdout, out or sys.stdout)
         record = await self._await_end(wait_post_processing=wait_post_processing)
         if status_name(record.status) == FAILED and raise_on_error:
             raise ActivityFailedException(f"Activity Failed:\n{_error_json(record)}")
         return await self._details()
 
-    async def _show_output(self, wait_post_processing: bool, raise_on_error: bool, out: TextIO) -> None:
+    async def _show_output(self, wait_post_processing: bool, raise_on_error: bool, out: TextIO, titles: TextIO) -> None:
+        """Writes the logs to `out` as they grow, and what surrounds them to `titles`, until the run has ended."""
         heading = f"RunId: {self.id}\nWeb View: {self.get_portal_url()}\n"
-        print(heading, file=out, flush=True)
+        print(heading, file=titles, flush=True)
         end = asyncio.create_task(self._await_end(wait_post_processing=wait_post_processing), name="runstream-wait")
         try:
-            async with aclosing(self._output(end)) as output:
+            async with aclosing(self._output(end, titles)) as output:
                 async for text in output:
                     print(text, end="", file=out, flush=True)
             record = await end
         finally:
             end.cancel()
         summary = f"\nExecution Summary\n=================\n{heading}{_remarks(record, raise_on_error)}"
-        print(summary, file=out, flush=True)
+        print(summary, file=titles, flush=True)
 
-    async def _output(self, end: "asyncio.Task[run_pb2.Run]") -> AsyncGenerator[str, None]:
-        """The text of the run's log as it grows, with a title whenever it goes on in a later log file."""
+    async def _output(self, end: "asyncio.Task[run_pb2.Run]", titles: TextIO) -> AsyncGenerator[str, None]:
+        """The text of the run's log as it grows; `titles` is told whenever it goes on in a later log file."""
         shown: set[str] = set()
         while True:
             ended = end.done()
@@ -64,10 +65,10 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
             if path and path not in shown:
                 shown.add(path)
                 title = f"Streaming {path}"
-                yield f"{title}\n{'=' * len(title)}\n\n"
+                print(f"{title}\n{'=' * len(title)}\n", file=titles, flush=True)
                 async for text in self._tail(path):
                     yield text
-                yield "\n"
+                print(file=titles, flush=True)
             elif ended:
                 return
             else:
