@@ -20,6 +20,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from runstream._channel.address import find_address
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.embedded.s3 import EmbeddedS3
@@ -170,7 +171,9 @@ def make_workspace(address: str, name: str) -> None:
         stub.CreateWorkspace(messages.CreateWorkspaceRequest(workspace_id=name), timeout=15)
 
 
-def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path) -> None:
+def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNSTREAM_STATE_DIR", str(folder / "state"))
+    monkeypatch.delenv("RUNSTREAM_ADDRESS", raising=False)
     with running(folder) as backend:
         until(lambda: "Ctrl-C" in backend.shown)
 
@@ -182,6 +185,7 @@ def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path) -> Non
             "data": str(folder / "data"),
             "log": str(folder / "data" / "logs"),
         }
+        assert find_address() == backend.address
         assert workspace(backend.address, DEFAULT) == DEFAULT
 
 
