@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from runstream.api.logs.v1 import log_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server import app
@@ -20,7 +21,6 @@ from runstream_server.names import RunName
 from runstream_server.postgres import Hints, Postgres
 from runstream_server.rpc import open_channel
 from runstream_server.runhistory import RunHistory, run_watch
-
 from tests import stubs
 from tests.append_clients import Failure, failure_of, failure_of_stream, log_stream
 from tests.conftest import Backend, serve

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from runstream.api.logs.v1 import log_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server.postgres import Postgres
-
 from tests import stubs
 from tests.append_clients import Failure, LogClient, failure_of, failure_of_stream, log_stream
 from tests.conftest import Backend
