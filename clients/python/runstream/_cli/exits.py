@@ -1,9 +1,9 @@
 """How the program ends: what each kind of outcome exits with, and says."""
 
 import enum
-import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 import click
@@ -77,7 +77,7 @@ def run_to_exit(work: Callable[[], object], settings: Settings) -> int:
         return result if isinstance(result, int) else ExitCode.FINE
     except Exception as error:
         if settings.debug:
-            logging.getLogger("runstream").debug("The command failed.", exc_info=error)
+            traceback.print_exception(error)
         _say(error)
         return exit_code(error)
 
