@@ -75,7 +75,7 @@ def run_to_exit(work: Callable[[], object], settings: Settings) -> int:
         result = work()
         sys.stdout.flush()
         return result if isinstance(result, int) else ExitCode.FINE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - nobody is to see a stack trace who did not ask for it
         if settings.debug:
             traceback.print_exception(error)
         _say(error)
