@@ -68,8 +68,8 @@ class MetricSource:
             self._made += 1
         if self._made:
             self._end = self._known(self._made).end
-        while self._feed.skip_to(self._end):
-            await asyncio.sleep(0)  # noqa: ASYNC110  (others take their turns)
+        while self._feed.skip_to(self._end):  # noqa: ASYNC110
+            await asyncio.sleep(0)  # others take their turns
 
     def open(self) -> WriteMetricsRequest:
         """The first message."""
