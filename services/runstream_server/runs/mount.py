@@ -10,10 +10,11 @@ from runstream_server.rpc import RpcServer
 from runstream_server.runs.identifiers import Identifiers
 from runstream_server.runs.rules.creation import Creations
 from runstream_server.runs.rules.experiments import Experiments
+from runstream_server.runs.rules.feed import Feeds
 from runstream_server.runs.rules.listing import Listings
 from runstream_server.runs.rules.reaper import Reaper
 from runstream_server.runs.rules.runs import Runs, RunStores
-from runstream_server.runs.rules.watch import Feeds, Watches
+from runstream_server.runs.rules.watch import Watches
 from runstream_server.runs.rules.workspaces import Workspaces
 from runstream_server.runs.servicer import RunHistoryServicer
 from runstream_server.runs.servicer.base import Rules

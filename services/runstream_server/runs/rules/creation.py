@@ -18,7 +18,7 @@ from runstream_server.runs.errors import (
     of_request,
 )
 from runstream_server.runs.model import NewRun, Run
-from runstream_server.runs.rules.watch import TOPIC
+from runstream_server.runs.rules.feed import TOPIC
 from runstream_server.runs.store.creation import CreationStore, Obstacles, Refused, Remembered
 from runstream_server.runs.store.runs import RunStore
 

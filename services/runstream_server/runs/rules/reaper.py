@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from runstream_server.errors import Unavailable
 from runstream_server.postgres import Hints
-from runstream_server.runs.rules.watch import TOPIC
+from runstream_server.runs.rules.feed import TOPIC
 from runstream_server.runs.store.heartbeats import HeartbeatStore
 from runstream_server.runs.store.requests import RequestStore
 
