@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check protos format lint types up bench clean lock
+.PHONY: help setup demo test check protos docs format lint types up bench clean lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(READY) ## Format the code
 
 protos: $(READY) ## Generate code from the contracts
 	$(BIN)/python scripts/generate_protos.py
+
+docs: $(READY) ## Generate docs/cli.md from the commands
+	$(BIN)/python scripts/generate_cli_docs.py
 
 bench: $(READY) ## Measure against the goals; ONLY=runs.batch_create for those whose name starts so
 	$(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from runstream.exceptions import UserErrorException
 
 ADDRESS_VARIABLE = "RUNSTREAM_ADDRESS"
 STATE_VARIABLE = "RUNSTREAM_STATE_DIR"
+
+LOGIN_FILE = "login.json"
+UP_FILE = "up.json"
 
 REMEDY = "start `runstream up` on this machine, set RUNSTREAM_ADDRESS to host:port, or use `runstream login`"
 
@@ -29,10 +33,42 @@ def find_address() -> str:
     Raises:
         UserErrorException: None of them gives an address, or it is not `host:port`.
     """
-    address = os.environ.get(ADDRESS_VARIABLE) or _login_address() or _running_address()
-    if not address:
-        raise UserErrorException(f"No Runstream services found: {REMEDY}.", reason="NO_ADDRESS")
-    return parse_address(address)
+    return find_address_and_source()[0]
+
+
+def find_address_and_source() -> tuple[str, str]:
+    """As `find_address`, with what gave the address: `RUNSTREAM_ADDRESS`, `runstream login` or `runstream up`.
+
+    Raises:
+        UserErrorException: As `find_address`.
+    """
+    sources = {
+        ADDRESS_VARIABLE: os.environ.get(ADDRESS_VARIABLE, ""),
+        "runstream login": _login_address(),
+        "runstream up": _running_address(),
+    }
+    for source, address in sources.items():
+        if address:
+            return parse_address(address), source
+    raise UserErrorException(f"No Runstream services found: {REMEDY}.", reason="NO_ADDRESS")
+
+
+def store_login(address: str) -> Path:
+    """Has `find_address` of this user give `address` from now on; returns the file that says so."""
+    file = state_folder() / LOGIN_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{LOGIN_FILE}.{os.getpid()}")
+    partial.write_text(json.dumps({"address": address}) + "\n", "utf-8")
+    partial.replace(file)
+    return file
+
+
+def forget_login() -> bool:
+    """Undoes `store_login`; returns whether there was anything to undo."""
+    with suppress(FileNotFoundError):
+        (state_folder() / LOGIN_FILE).unlink()
+        return True
+    return False
 
 
 def parse_address(text: str) -> str:
@@ -55,11 +91,11 @@ def is_loopback(address: str) -> bool:
 
 
 def _login_address() -> str:
-    return str(_read_state("login.json").get("address", ""))
+    return str(_read_state(LOGIN_FILE).get("address", ""))
 
 
 def _running_address() -> str:
-    state = _read_state("up.json")
+    state = _read_state(UP_FILE)
     return str(state.get("address", "")) if _is_alive(state.get("pid")) else ""
 
 

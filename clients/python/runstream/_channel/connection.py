@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import uuid
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
+from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
 from runstream._channel.options import channel_options
 
@@ -29,9 +29,6 @@ DEFAULT_TIMEOUT = 15.0
 CONNECT_SECONDS = 4.0
 REFUSED_SECONDS = 1.0
 ATTEMPTS = 4
-FIRST_BACKOFF_SECONDS = 0.2
-BACKOFF_FACTOR = 1.6
-JITTER = 0.2
 
 
 class UnaryMethod(Protocol[Request, Response]):
@@ -221,8 +218,7 @@ def _identify(request: Message) -> None:
 
 
 def _pause(failure: CallFailure, attempt: int) -> float:
-    backoff = FIRST_BACKOFF_SECONDS * BACKOFF_FACTOR**attempt * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-    return max(backoff, failure.retry_seconds or 0.0)
+    return max(backoff_seconds(attempt), failure.retry_seconds or 0.0)
 
 
 def _rpc_error() -> "type[grpc.aio.AioRpcError]":

@@ -67,6 +67,8 @@ def read_failure(code: str, message: str | None, details: bytes | None) -> CallF
 
 def to_exception(failure: CallFailure, address: str) -> AzureMLException:
     """The exception that users see for `failure` of a call to `address`."""
+    if failure.code == "UNAVAILABLE" and not failure.reason:  # said by gRPC itself: nobody answered
+        failure = unreachable(address)
     reason, metadata = failure.reason, failure.metadata
     if failure.code in USER_ERRORS:
         return UserErrorException(failure.message, reason=reason, metadata=metadata)

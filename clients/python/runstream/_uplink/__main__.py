@@ -1,84 +1,55 @@
-"""`python -m runstream._uplink --spool-dir GROUP`: carries the spools of one group. Writers start it by themselves."""
+"""`python -m runstream._uplink`: the process that carries the spools of one group."""
 
 import argparse
-import asyncio
-import contextlib
-import logging
+import logging.handlers
 import os
-import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from runstream._spool.lock import lock_file
-from runstream._spool.places import EVENTS_SUFFIX, LOCK_NAME, LOG_NAME, PROGRESS_SUFFIX, spools_in
+from runstream._spool.places import LOCK_NAME, LOG_NAME
 
-IDLE_SECONDS = 600.0
-LINGER_SECONDS = 2.0
+LOG_BYTES: Final = 1024 * 1024
 
 
 def main() -> None:
-    """Carries until there is no work, or ends at once when another uplink has the group."""
-    arguments = _parse()
-    group: Path = arguments.spool_dir
-    lock: int | None = arguments.lock
+    """Leaves the process that started this one, and carries."""
+    arguments = _arguments()
+    lock = arguments.lock if arguments.lock is not None else lock_file(arguments.spool_dir / LOCK_NAME)
     if lock is None:
-        lock = lock_file(group / LOCK_NAME)
-    else:
-        _stand_alone()
-    if lock is None:
-        sys.exit(f"another uplink carries the spools in {group}")
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    _work(group, lock, arguments.idle_seconds, arguments.linger_seconds)
+        sys.exit("another uplink carries this folder")
+    if not arguments.foreground and os.fork():
+        os._exit(0)
+    os.set_inheritable(lock, False)
+    _log_to(arguments.spool_dir / LOG_NAME)
+    _carry(arguments.spool_dir, lock)
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="runstream._uplink", description="Carries spools to the services.")
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m runstream._uplink", description=__doc__)
     parser.add_argument("--spool-dir", type=Path, required=True, help="the folder of the group")
-    parser.add_argument("--lock", type=int, help="descriptor of its lock, from who started this process")
-    parser.add_argument(
-        "--idle-seconds", type=float, default=IDLE_SECONDS, help="ends when nothing is logged for so long"
-    )
-    parser.add_argument(
-        "--linger-seconds", type=float, default=LINGER_SECONDS, help="ends so long after the last spool"
-    )
+    parser.add_argument("--lock", type=int, help="the open file that locks the group; default: lock it now")
+    parser.add_argument("--foreground", action="store_true", help="stay a child of the process that starts this one")
     return parser.parse_args()
 
 
-def _stand_alone() -> None:
-    """Goes on in a process that is no child of the script: nobody who ends the script's children ends it."""
-    if os.fork():
-        os._exit(0)
+def _log_to(path: Path) -> None:
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def _work(group: Path, lock: int, idle_seconds: float, linger_seconds: float) -> None:
-    from runstream._uplink.uplink import Uplink, sizes_in  # only here: grpc must not be there before the fork
+def _carry(group: Path, lock: int) -> None:
+    import asyncio
 
-    held: int | None = lock
-    while held is not None:
-        os.truncate(held, 0)
-        os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
-        left = asyncio.run(Uplink(group, idle_seconds, linger_seconds).run())
-        _unlock(group, held)
-        # A writer looks for the lock after it wrote, so what came before the lock was given back is seen here.
-        held = None if sizes_in(group) == left else lock_file(group / LOCK_NAME)
-    if group.exists() and not spools_in(group):
-        _clear(group)
+    from runstream._uplink.process import carry_group
 
-
-def _unlock(group: Path, lock: int) -> None:
-    (group / LOCK_NAME).unlink(missing_ok=True)
-    os.close(lock)
-
-
-def _clear(group: Path) -> None:
-    """Removes what is left of a group without spools; a writer that has just begun keeps its own."""
-    for path in group.iterdir():
-        if path.name == LOG_NAME or path.suffix in (PROGRESS_SUFFIX, EVENTS_SUFFIX):
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        group.rmdir()
+    try:
+        asyncio.run(carry_group(group, lock))
+    except Exception:
+        logging.getLogger(__name__).exception("the uplink failed")
+        raise
 
 
 if __name__ == "__main__":

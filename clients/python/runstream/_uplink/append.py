@@ -10,14 +10,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import grpc
 
+from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailure, read_failure
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
 
 OPEN_SECONDS = 15.0
-FIRST_PAUSE_SECONDS = 0.2
-PAUSE_FACTOR = 1.6
-LAST_PAUSE_SECONDS = 30.0
-JITTER = 0.2
 HEALTHY_SECONDS = 10.0
 DRAINED_PAUSE_SECONDS = 2.0
 
@@ -32,7 +29,10 @@ STOPPING_CODES = frozenset(
         "DATA_LOSS",
     }
 )
-STOPPING_REASONS = frozenset({"WRITER_FENCED"})
+FENCED = "WRITER_FENCED"
+MAX_FENCES = 5
+"""How often in a row a stream is opened again after it was fenced: an opening that was given up may arrive late and
+fence its successor, but who is fenced again and again has a twin."""
 REWINDING_REASONS = frozenset({"SEQUENCE_GAP", "OFFSET_GAP"})
 """The server lacks something in between: opening the stream again says from where on."""
 
@@ -104,6 +104,7 @@ class AppendStream(Generic[Request]):
         self._window = Window()
         self._drained = False
         self._finished = False
+        self._fences = 0
 
     async def run(self) -> None:
         """Returns when everything is acknowledged and the server knows that nothing follows.
@@ -111,7 +112,7 @@ class AppendStream(Generic[Request]):
         Raises:
             Stopped: The services want nothing more.
         """
-        pause = FIRST_PAUSE_SECONDS
+        failures = 0
         while True:
             begin = time.monotonic()
             try:
@@ -119,11 +120,11 @@ class AppendStream(Generic[Request]):
             except Lost as lost:
                 self._raise_if_stopped(lost.failure)
                 if time.monotonic() - begin > HEALTHY_SECONDS:
-                    pause = FIRST_PAUSE_SECONDS
-                if pause == FIRST_PAUSE_SECONDS:
+                    failures = 0
+                if not failures:
                     _logger.info("the stream broke: %s", lost)
-                await self._rest(pause, lost.failure)
-                pause = min(pause * PAUSE_FACTOR, LAST_PAUSE_SECONDS)
+                await self._rest(backoff_seconds(failures), lost.failure)
+                failures += 1
             else:
                 return
 
@@ -176,11 +177,10 @@ class AppendStream(Generic[Request]):
     async def _rest(self, seconds: float, failure: CallFailure) -> None:
         """Waits before the next attempt: after a drain shortly, else `seconds` or until a lost server is back."""
         if self._drained:
-            await asyncio.sleep(random.uniform(0, DRAINED_PAUSE_SECONDS))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, DRAINED_PAUSE_SECONDS))
             return
-        pause = max(seconds * random.uniform(1 - JITTER, 1 + JITTER), failure.retry_seconds or 0)  # noqa: S311
         try:
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(max(seconds, failure.retry_seconds or 0)):
                 await self._comes_back()
         except TimeoutError:
             return
@@ -195,8 +195,9 @@ class AppendStream(Generic[Request]):
             state = self._channel.get_state(try_to_connect=True)
 
     def _raise_if_stopped(self, failure: CallFailure) -> None:
-        stopping = failure.code in STOPPING_CODES or failure.reason in STOPPING_REASONS
-        if stopping and failure.reason not in REWINDING_REASONS:
+        self._fences = self._fences + 1 if failure.reason == FENCED else 0
+        stopping = failure.code in STOPPING_CODES and failure.reason not in REWINDING_REASONS
+        if stopping or self._fences > MAX_FENCES:
             raise Stopped(failure.reason or failure.code, failure.message)
 
 

@@ -65,7 +65,7 @@ class Columns:
 
 
 class BatchBuilder:
-    """Gathers the records of one batch. Values of a series stay in order, with new columns at each change of kind."""
+    """Gathers the records of one batch. A series keeps its order, and has one more column whenever its kind changes."""
 
     def __init__(self, metrics: dict[int, str]) -> None:
         self._metrics = metrics

@@ -1,7 +1,6 @@
 """Takes the records of a spool apart: values for batches, everything else for whom it concerns."""
 
-import asyncio
-import itertools
+import logging
 import struct
 from collections import deque
 from typing import Final, Protocol
@@ -13,8 +12,10 @@ from runstream._spool.records import Record, decode_text, decode_values, record_
 from runstream._uplink.batches import BatchBuilder
 
 SKIP_COUNT: Final = 1_000
-"""Records that are skipped before others have their turn."""
 UNNAMED: Final = "the spool is damaged where it has the name of this metric"
+UNREADABLE: Final = "the spool has values that make no sense"
+
+_logger = logging.getLogger(__name__)
 
 
 class Attendant(Protocol):
@@ -62,16 +63,15 @@ class Feed:
             self._take_record(item, builder)
         return True
 
-    async def skip_to(self, offset: int) -> None:
-        """Takes the records before an offset, but for their values. What is missing of them is reported as damage."""
-        for count in itertools.count(1):
+    def skip_to(self, offset: int) -> bool:
+        """Takes up to `SKIP_COUNT` records before an offset without their values; false: there are no more of them."""
+        for _ in range(SKIP_COUNT):
             if self.position >= offset:
-                return
+                return False
             if not self.take(None, final=False):
                 self._attendant.take_damage(Damage(self.position, offset))
-                return
-            if count % SKIP_COUNT == 0:
-                await asyncio.sleep(0)
+                return False
+        return True
 
     def rebuild(self, start: int, end: int) -> BatchBuilder:
         """The batch of a piece of the spool that was taken before."""
@@ -106,9 +106,14 @@ class Feed:
         return True
 
     def _refuse(self, record: Record) -> None:
-        if record.type >= VALUE:
+        if record.type < VALUE:
+            return
+        try:
             values = decode_values(record.body)
-            self._attendant.take_refusal(Refusal(f"<{values.id}>", "SPOOL_DAMAGED", UNNAMED, values.value_count))
+            refusal = Refusal(f"<{values.id}>", "SPOOL_DAMAGED", UNNAMED, values.value_count)
+        except (ValueError, struct.error):
+            refusal = Refusal("<unknown>", "SPOOL_DAMAGED", UNREADABLE, 1)
+        self._attendant.take_refusal(refusal)
 
 
 def _is_sent(type_: int) -> bool:

@@ -1,7 +1,6 @@
 """Follows local files and folders for the writers that asked for it."""
 
 import asyncio
-import logging
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,8 +15,6 @@ SEARCH_SECONDS: Final = 1.0
 """How often new files of a folder are looked for."""
 MAX_FILES: Final = 1_000
 """Files of one folder that are followed."""
-
-_logger = logging.getLogger(__name__)
 
 
 class Client(NamedTuple):
@@ -41,27 +38,35 @@ class Key(NamedTuple):
 class Follower:
     """Carries one local file until no client wants it any more."""
 
-    def __init__(self, log: str, source: LogSource, client: Client, after: "Follower | None") -> None:
+    def __init__(self, log: str, source: LogSource, client: Client, earlier: "asyncio.Task[None] | None") -> None:
         self._log = log
         self._source = source
-        self._client = client
-        self._after = after
-        self.writers: set[str] = set()
-        """Who wants it; nobody: it goes to its end."""
+        self._connection = client.connection
+        self._earlier = earlier
+        self._stopped: Stopped | None = None
+        self._clients = {client.writer: client}
         self.task = asyncio.create_task(self._carry(), name=f"follow {log}")
         """Ends when the whole file is acknowledged and nobody wants more, or the server wants no more."""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any client wants it."""
+        return bool(self._clients)
+
+    def serves(self, client: Client) -> bool:
+        """Whether a client wants it."""
+        return client.writer in self._clients
+
     def add(self, client: Client) -> None:
         """Carries the file for one more."""
-        self._client = client
-        self.writers.add(client.writer)
+        self._clients[client.writer] = client
+        self._warn([client])
 
     def remove(self, client: Client) -> None:
         """Carries the file for one less; without any, to its end."""
-        self.writers.discard(client.writer)
-        if not self.writers:
-            self._client = client
+        if len(self._clients) == 1:
             self._source.end()
+        self._clients.pop(client.writer, None)
 
     async def reach(self) -> None:
         """Returns when the file as it is now is acknowledged, or will never be."""
@@ -73,19 +78,20 @@ class Follower:
             moved.cancel()
 
     async def _carry(self) -> None:
-        connection = self._client.connection
-        if self._after is not None:
-            await asyncio.wait({self._after.task})
         try:
+            if self._earlier is not None:
+                await asyncio.wait({self._earlier})
             if await self._source.appears():
-                await AppendStream(connection.logs.WriteLog, self._source, connection.channel).run()
+                await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
         except Stopped as stopped:
-            self._client.warnings.add(f"Log file {self._log!r} is not recorded any further: {stopped}")
-        except Exception as error:
-            _logger.exception("a log file cannot be carried", extra={"log": self._log})
-            self._client.warnings.add(f"Log file {self._log!r} is not recorded any further: {error!r}")
+            self._stopped = stopped
+            self._warn(list(self._clients.values()))
         finally:
             self._source.close()
+
+    def _warn(self, clients: list[Client]) -> None:
+        for client in clients if self._stopped is not None else ():
+            client.warnings.add(f"Log file {self._log!r} is not recorded any further: {self._stopped}")
 
 
 class Followers:
@@ -96,28 +102,24 @@ class Followers:
         self._files: dict[Key, Follower] = {}
         self._folders: dict[Key, set[str]] = {}
 
-    @property
-    def tasks(self) -> list["asyncio.Task[None]"]:
-        """One for each file."""
-        return [follower.task for follower in self._files.values()]
-
     def follow_file(self, client: Client, log: str, local: Path) -> None:
         """Follows a file for a client."""
         key = Key(client.connection.address, client.run, log, local)
-        follower = self._files.get(key)
-        if follower is None or not follower.writers:
-            source = LogSource(client.run, log, local, self._doorbell.bell(local))
-            follower = self._files[key] = Follower(log, source, client, after=follower)
-        follower.add(client)
+        known = self._files.get(key)
+        if known is not None and known.is_wanted:
+            known.add(client)
+            return
+        source = LogSource(client.run, log, local, self._doorbell.bell(local))
+        self._files[key] = Follower(log, source, client, known.task if known else None)
 
     def follow_folder(self, client: Client, prefix: str, folder: Path) -> None:
         """Follows a folder for a client that calls `search` now and then."""
         key = Key(client.connection.address, client.run, prefix.strip("/"), folder)
         self._folders.setdefault(key, set()).add(client.writer)
 
-    def follows_for(self, client: Client) -> bool:
+    def serves(self, client: Client) -> bool:
         """Whether a client wants anything followed."""
-        return any(client.writer in it.writers for it in self._files.values()) or bool(self._folders_of(client))
+        return bool(self._files_of(client) or self._folders_of(client))
 
     async def search(self, client: Client) -> None:
         """Follows what is new in the folders of a client."""
@@ -128,29 +130,47 @@ class Followers:
     async def reach(self, client: Client) -> None:
         """Returns when the files of a client as they are now are acknowledged."""
         await self.search(client)
-        wanted = [follower for follower in self._files.values() if client.writer in follower.writers]
-        await asyncio.gather(*(follower.reach() for follower in wanted))
+        await asyncio.gather(*(follower.reach() for follower in self._files_of(client).values()))
 
     async def release(self, client: Client) -> None:
         """Returns when the files that only this client wants are carried to their ends."""
         await self.search(client)
         for key in self._folders_of(client):
-            self._folders[key].discard(client.writer)
-        left = {key: it for key, it in self._files.items() if client.writer in it.writers}
+            self._leave_folder(key, client)
+        left = self._files_of(client)
         for follower in left.values():
             follower.remove(client)
         for key, follower in left.items():
-            if not follower.writers:
-                await asyncio.wait({follower.task})
-                if self._files[key] is follower:
-                    del self._files[key]
+            await self._end(key, follower)
+
+    async def close(self) -> None:
+        """Leaves everything where it is."""
+        tasks = [follower.task for follower in self._files.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end(self, key: Key, follower: Follower) -> None:
+        if follower.is_wanted:
+            return
+        await asyncio.wait({follower.task})
+        if self._files.get(key) is follower:
+            self._files.pop(key)
+
+    def _leave_folder(self, key: Key, client: Client) -> None:
+        self._folders[key].discard(client.writer)
+        if not self._folders[key]:
+            self._folders.pop(key)
+
+    def _files_of(self, client: Client) -> dict[Key, Follower]:
+        return {key: follower for key, follower in self._files.items() if follower.serves(client)}
 
     def _folders_of(self, client: Client) -> list[Key]:
         return [key for key, writers in self._folders.items() if client.writer in writers]
 
 
 def _search(prefix: str, root: Path) -> list[tuple[str, Path]]:
-    """The files of a folder with their log paths, up to `MAX_FILES`; not what is hidden or in hidden folders."""
+    """Up to `MAX_FILES` files of a folder with their log paths, but for hidden ones and those in hidden folders."""
     found: list[tuple[str, Path]] = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))

@@ -51,9 +51,10 @@ class LogSource:
     def size(self) -> int:
         """How many bytes the file has now; 0: it does not exist."""
         try:
-            return (self._local.stat() if self._file is None else os.fstat(self._file)).st_size
+            status = self._local.stat() if self._file is None else os.fstat(self._file)
         except OSError:
             return 0
+        return status.st_size
 
     def end(self) -> None:
         """Says that nobody writes any more: what is there now is the rest."""

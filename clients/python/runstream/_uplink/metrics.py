@@ -57,8 +57,8 @@ class MetricSource:
         """Whether everything that was read is acknowledged."""
         return self._progress.progress.sequence >= self._made
 
-    async def catch_up(self) -> bool:
-        """Reads up to where an earlier uplink stopped making batches; whether it made any.
+    async def catch_up(self) -> None:
+        """Reads up to where an earlier uplink stopped making batches.
 
         Raises:
             Stopped: It is not known where that is.
@@ -68,13 +68,8 @@ class MetricSource:
             self._made += 1
         if self._made:
             self._end = self._known(self._made).end
-        await self._feed.skip_to(self._end)
-        return self._made > 0
-
-    async def dies(self) -> None:
-        """Returns when nobody writes the spool any more."""
-        while is_locked(self._reader.fd):
-            await self._bell.wait(LOOK_SECONDS)
+        while self._feed.skip_to(self._end):  # noqa: ASYNC110
+            await asyncio.sleep(0)  # others take their turns
 
     def open(self) -> WriteMetricsRequest:
         """The first message."""

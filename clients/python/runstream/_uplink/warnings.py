@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
-import random
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
+from runstream._channel.backoff import backoff_seconds
 from runstream._spool.events import EventReader, Refusal, Warned, append_event
 from runstream.api.runs.v1.run_history_service_pb2 import AddWarningsRequest
 from runstream.api.runs.v1.run_pb2 import RunWarning
@@ -18,10 +18,8 @@ from runstream.exceptions import AzureMLException, ServiceException
 SOURCE: Final = "metrics"
 MAX_WARNINGS: Final = 100
 """Of one spool; another one says that there is more."""
-FIRST_PAUSE_SECONDS: Final = 1.0
-LAST_PAUSE_SECONDS: Final = 30.0
 
-TRANSIENT: Final = frozenset({429, 500, 503})
+TRANSIENT: Final = frozenset({429, 503})
 
 _logger = logging.getLogger(__name__)
 
@@ -86,13 +84,14 @@ class RunWarnings:
     async def deliver(self) -> None:
         """Sends what waits, and returns when the run has it."""
         async with self._sending:
-            pause = FIRST_PAUSE_SECONDS
+            failures = 0
             while self._waiting:
                 if await self._add_to_run(self._waiting[0]):
                     self._waiting.popleft()
+                    failures = 0
                 else:
-                    await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
-                    pause = min(2 * pause, LAST_PAUSE_SECONDS)
+                    await asyncio.sleep(backoff_seconds(failures))
+                    failures += 1
             self._has_waiting.clear()
 
     async def _add_to_run(self, text: str) -> bool:

@@ -11,7 +11,8 @@ class ArtifactServiceStub(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -60,7 +61,8 @@ class ArtifactServiceServicer(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -76,6 +78,9 @@ class ArtifactServiceServicer(object):
         """Begins the upload of a blob and returns where to send its bytes.
 
         Idempotent: beginning the upload of a blob that the workspace has returns `exists`.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,7 +180,8 @@ class ArtifactService(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """

@@ -23,7 +23,8 @@ class ArtifactServiceStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again
+      after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -42,6 +43,9 @@ class ArtifactServiceStub:
     """Begins the upload of a blob and returns where to send its bytes.
 
     Idempotent: beginning the upload of a blob that the workspace has returns `exists`.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     """
 
     CompleteUpload: grpc.UnaryUnaryMultiCallable[
@@ -98,7 +102,8 @@ class ArtifactServiceAsyncStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again
+      after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -116,6 +121,9 @@ class ArtifactServiceAsyncStub:
     """Begins the upload of a blob and returns where to send its bytes.
 
     Idempotent: beginning the upload of a blob that the workspace has returns `exists`.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     """
 
     CompleteUpload: grpc.aio.UnaryUnaryMultiCallable[
@@ -172,7 +180,8 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again
+      after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -194,6 +203,9 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
         """Begins the upload of a blob and returns where to send its bytes.
 
         Idempotent: beginning the upload of a blob that the workspace has returns `exists`.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         """
 
     @abc.abstractmethod

@@ -10,7 +10,8 @@ class JobServiceStub(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+    delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -38,7 +39,8 @@ class JobServiceServicer(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+    delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -47,6 +49,7 @@ class JobServiceServicer(object):
         """Returns a compute target. The target `local`, the machine of the caller, exists in every workspace.
 
         Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -57,6 +60,7 @@ class JobServiceServicer(object):
         """Lists the compute targets of a workspace, in ascending order of name.
 
         Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -88,7 +92,8 @@ class JobService(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+    delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """

@@ -22,7 +22,8 @@ class JobServiceStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -35,6 +36,7 @@ class JobServiceStub:
     """Returns a compute target. The target `local`, the machine of the caller, exists in every workspace.
 
     Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     """
 
@@ -45,6 +47,7 @@ class JobServiceStub:
     """Lists the compute targets of a workspace, in ascending order of name.
 
     Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
     """
 
@@ -53,7 +56,8 @@ class JobServiceAsyncStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -65,6 +69,7 @@ class JobServiceAsyncStub:
     """Returns a compute target. The target `local`, the machine of the caller, exists in every workspace.
 
     Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     """
 
@@ -75,6 +80,7 @@ class JobServiceAsyncStub:
     """Lists the compute targets of a workspace, in ascending order of name.
 
     Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
     """
 
@@ -83,7 +89,8 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -97,6 +104,7 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         """Returns a compute target. The target `local`, the machine of the caller, exists in every workspace.
 
         Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         """
 
@@ -109,6 +117,7 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         """Lists the compute targets of a workspace, in ascending order of name.
 
         Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
         """
 

@@ -23,7 +23,8 @@ class LogServiceStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -94,7 +95,8 @@ class LogServiceAsyncStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -164,7 +166,8 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """

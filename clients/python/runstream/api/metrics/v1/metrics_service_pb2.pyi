@@ -130,7 +130,7 @@ class MetricBatch(google.protobuf.message.Message):
     @property
     def series(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SeriesColumns]:
         """Columns of values, in the order they were logged; up to 10,000. A series may come more than once, for example when
-        the type of its values changes. All batches together may take 4 MiB.
+        the type of its values changes. A batch may take `max_batch_bytes`.
         """
 
     def __init__(
@@ -162,7 +162,7 @@ class SeriesColumns(google.protobuf.message.Message):
     metric: builtins.str
     """Required. The name of the metric: 1 to 255 characters without NUL."""
     description: builtins.str
-    """What the metric means, for people; up to 5,000 characters. Kept from the first batch that has one."""
+    """What the metric means, for people; up to 5,000 characters without NUL. Kept from the first batch that has one."""
     @property
     def steps(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The step of each value, in any order, duplicates allowed. Empty: each value takes as its step the number of values
@@ -422,7 +422,9 @@ class SeriesRefusal(google.protobuf.message.Message):
     metric: builtins.str
     """The name of the metric, cut to 255 characters."""
     reason: builtins.str
-    """A word to branch on: `INVALID_NAME`, `UNEQUAL_COLUMNS`, `NO_VALUES`, `TEXT_TOO_LONG`, `TOO_MANY_SERIES`."""
+    """A word to branch on: `INVALID_NAME`, `UNEQUAL_COLUMNS`, `NO_VALUES`, `TEXT_TOO_LONG`, `INVALID_TEXT`,
+    `TOO_MANY_SERIES`, `UNSTORABLE`.
+    """
     message: builtins.str
     """What is wrong and what to do, for people."""
     count: builtins.int

@@ -22,7 +22,8 @@ class MetricsServiceStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -77,7 +78,8 @@ class MetricsServiceAsyncStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
@@ -131,7 +133,8 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
+      delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """

@@ -1,0 +1,20 @@
+"""The commands of `runstream run`."""
+
+import click
+
+from runstream._cli.commands import Group
+from runstream._cli.run.change import cancel, update
+from runstream._cli.run.listing import list_runs
+from runstream._cli.run.logs import download_logs, monitor_logs
+from runstream._cli.run.metrics import metrics
+from runstream._cli.run.show import show
+from runstream._cli.run.watch import watch
+
+
+@click.group(cls=Group)
+def run() -> None:
+    """List, show, change and follow runs."""
+
+
+for command in (list_runs, show, cancel, update, metrics, monitor_logs, download_logs, watch):
+    run.add_command(command)

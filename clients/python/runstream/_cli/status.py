@@ -1,0 +1,98 @@
+"""`status`."""
+
+import time
+from importlib.metadata import version
+
+import click
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from rich.text import Text
+
+from runstream._channel import Connection
+from runstream._cli.commands import PlacedCommand
+from runstream._cli.documents import Document
+from runstream._cli.session import Session, pass_session
+from runstream._cli.tables import Column, fields
+from runstream.exceptions import AzureMLException, ServiceException
+
+SERVICES = {
+    "runs": "runstream.api.runs.v1.RunHistoryService",
+    "metrics": "runstream.api.metrics.v1.MetricsService",
+    "logs": "runstream.api.logs.v1.LogService",
+    "artifacts": "runstream.api.artifacts.v1.ArtifactService",
+    "jobs": "runstream.api.jobs.v1.JobService",
+}
+
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+SERVING = 1
+
+STYLES = {"serving": "green", "not serving": "yellow", "absent": "red"}
+
+
+@click.command(cls=PlacedCommand, epilog="Example: runstream status --query services.runs -o tsv")
+@pass_session
+def status(session: Session) -> None:
+    """Tell which services are found, and whether they answer.
+
+    They are those of --address, of the endpoint in the project folder, of RUNSTREAM_ADDRESS, of `runstream login`, or
+    of a `runstream up` on this machine: the first of these that there is.
+    """
+    begun = time.perf_counter()
+    try:
+        services = session.services.run(_ask_all)
+    except AzureMLException:
+        session.show(_document(session, {}, None), CARD)
+        raise
+    session.show(_document(session, services, round(time.perf_counter() - begun, 4)), CARD)
+
+
+def _document(session: Session, services: dict[str, str], seconds: float | None) -> Document:
+    return {
+        "address": session.place.address,
+        "found_by": session.place.source,
+        "answers": bool(services),
+        "answer_seconds": seconds,
+        "services": services,
+        "workspace_name": session.place.workspace,
+        "experiment_name": session.place.experiment,
+        "client_version": version("runstream"),
+    }
+
+
+async def _ask_all(connection: Connection) -> dict[str, str]:
+    return {name: await _ask(connection, service) for name, service in SERVICES.items()}
+
+
+async def _ask(connection: Connection, service: str) -> str:
+    # Messages with the fields of the health protocol's: its Python package is none that the client depends on.
+    check = connection.channel.unary_unary(
+        HEALTH_CHECK, request_serializer=StringValue.SerializeToString, response_deserializer=Int32Value.FromString
+    )
+    try:
+        response = await connection.call(check, StringValue(value=service))
+    except ServiceException as error:
+        if error.status_code != 404:
+            raise
+        return "absent"
+    return "serving" if response.value == SERVING else "not serving"
+
+
+def _services(document: Document) -> Text:
+    states = [Text(f"{name} {state}", style=STYLES[state]) for name, state in document["services"].items()]
+    return Text("\n").join(states)
+
+
+def _answer(document: Document) -> Text:
+    if not document["answers"]:
+        return Text("none", style="bold red")
+    return Text(f"within {document['answer_seconds'] * 1000:.0f} ms", style="green")
+
+
+CARD = fields(
+    Column("Address", lambda document: Text(document["address"], style="bold")),
+    Column("Found by", lambda document: document["found_by"]),
+    Column("Answer", _answer),
+    Column("Services", _services),
+    Column("Workspace", lambda document: document["workspace_name"]),
+    Column("Experiment", lambda document: document["experiment_name"]),
+    Column("Client", lambda document: document["client_version"]),
+)

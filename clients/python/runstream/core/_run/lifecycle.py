@@ -1,0 +1,172 @@
+"""How a run starts and ends."""
+
+import traceback
+from typing import Any, Generic
+
+from runstream.api.runs.v1 import run_history_service_pb2 as api
+from runstream.api.runs.v1 import run_pb2
+from runstream.core._forms import E, R, W
+from runstream.core._heartbeat import HEARTBEATS
+from runstream.core._run.files import FileCalls
+from runstream.core._run.record import logger
+from runstream.core._status import TERMINAL, status_name
+from runstream.core._surface import dual
+from runstream.core._threads import in_thread
+from runstream.exceptions import AzureMLException
+
+FLUSH_SECONDS = 300.0
+
+
+class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
+    """Starts and ends runs. A run that has ended stays as it is: ending it again changes nothing and is no error."""
+
+    _is_stored = False
+    """Whether everything logged here until the run was ended through this object is stored."""
+
+    @dual
+    async def start(self) -> None:
+        """Puts the run into `Running`. Runs made by `start_logging` and `child_run` are started already.
+
+        Raises:
+            UserErrorException: The status does not allow it, or a runner drives the run.
+        """
+        connection = self._connection()
+        response = await connection.call(connection.runs.StartRun, api.StartRunRequest(name=self._record.name))
+        self._take(response.run)
+
+    @dual
+    async def complete(self, _set_status: bool = True) -> None:
+        """Ends the run as `Completed`: stores what was logged, uploads its outputs folder, then sets the status.
+
+        Metrics that could not be stored leave a warning and do not keep the run from completing. If the outputs cannot
+        be uploaded, the run fails.
+
+        Raises:
+            AzureMLException: The outputs could not be uploaded.
+        """
+        await self._finish_logging()
+        try:
+            await self._upload_outputs()
+        except AzureMLException as error:
+            if _set_status:
+                await self._fail(run_pb2.RunError(code="OutputsUploadFailed", message=error.message))
+            raise
+        if _set_status:
+            connection = self._connection()
+            request = api.CompleteRunRequest(name=self._record.name)
+            self._take((await connection.call(connection.runs.CompleteRun, request)).run)
+
+    @dual
+    async def fail(
+        self,
+        error_details: str | BaseException | None = None,
+        error_code: str | None = None,
+        _set_status: bool = True,
+    ) -> None:
+        """Ends the run as `Failed`: stores what was logged, uploads its outputs folder, then sets error and status.
+
+            try:
+                train()
+            except ValueError as error:
+                run.fail(error_details=error)
+                raise
+
+        `error_code` is a word to branch on, `UserError` by default.
+
+        Raises:
+            TypeError: `error_details` is neither None, a text nor an exception.
+        """
+        error = to_error(error_details, error_code)
+        await self._store_what_is_there()
+        if _set_status:
+            await self._fail(error)
+
+    @dual
+    async def cancel(self, *, recursive: bool = False) -> None:
+        """Cancels the run, with `recursive` all its descendants as well, in one step.
+
+        A run that a runner drives elsewhere becomes `CancelRequested` until the runner has stopped it, any other run is
+        `Canceled` at once. Cancelling again, or a run that has ended, is no error.
+        """
+        connection = self._connection()
+        request = api.CancelRunRequest(name=self._record.name, recursive=recursive)
+        self._take((await connection.call(connection.runs.CancelRun, request)).run)
+
+    @dual
+    async def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
+        """Waits until everything this process logged to the run is stored and can be read.
+
+        Raises:
+            AzureMLException: It took longer than `timeout_seconds`, or the service refused something; the message lists
+                names and reasons.
+        """
+        await in_thread(self._spool().flush, timeout_seconds)
+
+    @dual
+    async def clean(self) -> None:
+        """Removes the working copy of the run on this machine. Interactive runs have none. Nothing recorded is lost."""
+
+    @dual
+    async def get_status(self) -> str:
+        """The status, asked from the service unless the run is known to have ended."""
+        if self._is_partial or status_name(self._record.status) not in TERMINAL:
+            await self._refresh()
+        return status_name(self._record.status)
+
+    @dual
+    async def get_detailed_status(self) -> dict[str, Any]:
+        """The status with what is known about it: `{"status": "Running", "details": None}`."""
+        record = await self._refresh()
+        reasons = [change.reason for change in record.status_history[-1:] if change.reason]
+        return {"status": status_name(record.status), "details": reasons[0] if reasons else None}
+
+    def _take(self, record: run_pb2.Run) -> None:
+        """Takes over a record that a change returned, and starts or stops heartbeats as it says."""
+        self._record, self._is_partial = record, False
+        if record.heartbeat_enabled and status_name(record.status) not in TERMINAL:
+            HEARTBEATS.start(record.name, self._workspace._address)
+        else:
+            HEARTBEATS.stop(record.name)
+
+    async def _fail(self, error: run_pb2.RunError) -> None:
+        connection = self._connection()
+        request = api.FailRunRequest(name=self._record.name, error=error)
+        self._take((await connection.call(connection.runs.FailRun, request)).run)
+
+    async def _store_metrics(self) -> bool:
+        """Stores what this process logged; says whether it is stored without loss, and warns where it is not."""
+        try:
+            await in_thread(self._spool().flush, FLUSH_SECONDS)
+        except AzureMLException as error:
+            logger.warning("Run %s: %s", self.id, error.message)
+            return False
+        return True
+
+    async def _finish_logging(self) -> None:
+        self._is_stored = await self._store_metrics()
+        self._spool().finish()
+
+    async def _store_what_is_there(self) -> None:
+        await self._finish_logging()
+        try:
+            await self._upload_outputs()
+        except AzureMLException as error:
+            logger.warning("Run %s: the outputs were not uploaded: %s", self.id, error.message)
+
+
+def to_error(details: object, code: str | None) -> run_pb2.RunError:
+    """What a run records about its failure.
+
+    Raises:
+        TypeError: `details` is neither None, a text nor an exception.
+    """
+    error = run_pb2.RunError(code=code or "UserError")
+    if isinstance(details, BaseException):
+        error.exception_type = type(details).__name__
+        error.message = f"User program failed with {error.exception_type}: {details}"
+        error.stack_trace = "".join(traceback.format_exception(details))
+    elif isinstance(details, str):
+        error.message = details
+    elif details is not None:
+        raise TypeError(f"error_details must be a string or an exception, not {type(details).__name__}")
+    return error

@@ -1,0 +1,72 @@
+"""The composition root: which services there are, what they stand on, and how a process starts and stops."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runstream_server import artifacts, jobs, logs, metrics, runs
+from runstream_server.config import Config
+from runstream_server.objectstore import open_bucket
+from runstream_server.platform import Platform
+from runstream_server.postgres import listening, migrate, open_postgres
+from runstream_server.rpc import RpcServer, open_channel, rpc_server
+from runstream_server.rpc.server import serving
+from runstream_server.telemetry import serve_metrics
+
+logger = logging.getLogger(__name__)
+
+
+Mount = Callable[[RpcServer, Platform], AbstractAsyncContextManager[None]]
+
+MOUNTS: Mapping[str, Mount] = {
+    "runs": runs.mount,
+    "metrics": metrics.mount,
+    "logs": logs.mount,
+    "artifacts": artifacts.mount,
+    "jobs": jobs.mount,
+}
+
+MIGRATIONS: Mapping[str, Path] = {
+    "runs": runs.MIGRATIONS,
+    "metrics": metrics.MIGRATIONS,
+    "logs": logs.MIGRATIONS,
+    "artifacts": artifacts.MIGRATIONS,
+}
+
+
+async def migrate_all(config: Config) -> int:
+    """Brings the database to the schema of this version; returns how many migrations were applied."""
+    return await migrate(config.postgres.dsn, MIGRATIONS)
+
+
+@asynccontextmanager
+async def serve(
+    config: Config, services: Sequence[str] = tuple(MOUNTS), *, peers: str | None = None
+) -> AsyncIterator[RpcServer]:
+    """Serves the named services while the context is open; at its end drains and stops.
+
+    `peers` is the address where the services reach each other. Default: this server, which then serves all of them.
+    """
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(rpc_server(config.server, config.telemetry.access_log))
+        postgres = await stack.enter_async_context(open_postgres(config.postgres))
+        hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))
+        bucket = await stack.enter_async_context(open_bucket(config.bucket))
+        channel = await stack.enter_async_context(open_channel(peers or server.address))
+        platform = Platform(
+            config=config,
+            postgres=postgres,
+            bucket=bucket,
+            hints=hints,
+            channel=channel,
+            draining=server.draining,
+            now=lambda: datetime.now(UTC),
+        )
+        for service in services:
+            await stack.enter_async_context(MOUNTS[service](server, platform))
+        if config.telemetry.metrics_port is not None:
+            serve_metrics(config.telemetry.metrics_port)
+        async with serving(server, config.server):
+            yield server

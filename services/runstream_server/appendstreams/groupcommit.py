@@ -1,0 +1,141 @@
+"""One transaction for what all streams of a process appended meanwhile."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic
+
+from runstream_server.appendstreams.limits import AppendLimits
+from runstream_server.appendstreams.model import Append, Outcome, Payload
+from runstream_server.appendstreams.telemetry import AppendMetrics
+from runstream_server.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+_FIRST_BACKOFF_SECONDS = 0.05
+_LAST_BACKOFF_SECONDS = 1.0
+
+
+class GroupCommitter(Generic[Payload]):
+    """Commits appends in the order they were submitted, many in one transaction, one transaction at a time.
+
+    `commit` stores a group in one transaction and says what became of each append. It must be repeatable: an append
+    that is stored already is none of its business. When it fails
+
+    * because the database does not answer, it is repeated, also when its outcome is unknown;
+    * for any other reason, the group is split in halves until the append at fault stands alone; of that one `rescue`
+      stores what it can.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Append[Payload]]], Awaitable[Sequence[Outcome]]],
+        rescue: Callable[[Append[Payload]], Awaitable[Outcome]] | None,
+        limits: AppendLimits,
+        metrics: AppendMetrics,
+    ) -> None:
+        self._commit = commit
+        self._rescue = rescue
+        self._limits = limits
+        self._metrics = metrics
+        self._pending: deque[tuple[Append[Payload], asyncio.Future[Outcome]]] = deque()
+        self._pending_bytes = 0
+        self._arrived = asyncio.Event()
+        self._full = asyncio.Event()
+
+    def submit(self, append: Append[Payload]) -> "asyncio.Future[Outcome]":
+        """Queues an append; the caller bounds how much is queued. The future never fails: errors are outcomes."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._pending.append((append, outcome))
+        self._pending_bytes += append.size_bytes
+        self._arrived.set()
+        if self._pending_bytes >= self._limits.max_group_bytes:
+            self._full.set()
+        return outcome
+
+    async def run(self) -> None:
+        """Commits what is submitted, until cancelled."""
+        loop = asyncio.get_running_loop()
+        begun = 0.0
+        while True:
+            await self._arrived.wait()
+            await self._gather(begun + self._limits.pace_seconds - loop.time())
+            begun = loop.time()
+            with self._metrics.commit():
+                await self._commit_group(self._take())
+
+    async def _gather(self, seconds: float) -> None:
+        if seconds > 0:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._full.wait()
+            except TimeoutError:
+                pass
+
+    def _take(self) -> list[tuple[Append[Payload], "asyncio.Future[Outcome]"]]:
+        group: list[tuple[Append[Payload], asyncio.Future[Outcome]]] = []
+        size = 0
+        while self._pending and len(group) < self._limits.max_group_appends:
+            following = self._pending[0][0].size_bytes
+            if group and size + following > self._limits.max_group_bytes:
+                break
+            size += following
+            group.append(self._pending.popleft())
+        self._pending_bytes -= size
+        if self._pending_bytes < self._limits.max_group_bytes:
+            self._full.clear()
+        if not self._pending:
+            self._arrived.clear()
+        return group
+
+    async def _commit_group(self, group: Sequence[tuple[Append[Payload], "asyncio.Future[Outcome]"]]) -> None:
+        appends = [append for append, _ in group]
+        try:
+            outcomes = await self._patiently(lambda: self._commit(appends))
+        except Unavailable as error:
+            outcomes = [error] * len(group)
+        except Exception as error:  # noqa: BLE001 - one append must not fail the others, whatever is wrong with it
+            if len(group) > 1:
+                middle = len(group) // 2
+                await self._commit_group(group[:middle])
+                await self._commit_group(group[middle:])
+                return
+            outcomes = [await self._alone(appends[0], error)]
+        self._metrics.committed(appends, outcomes)
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+
+    async def _alone(self, append: Append[Payload], error: Exception) -> Outcome:
+        logger.error("append refused by the database", exc_info=error, extra={"run": str(append.key.run_name)})
+        rescue = self._rescue
+        if rescue is None:
+            return error
+        try:
+            return (await self._patiently(lambda: self._one(rescue, append)))[0]
+        except Unavailable as unavailable:
+            return unavailable
+        except Exception as second:  # noqa: BLE001 - ends its stream as a defect, and no other
+            return second
+
+    @staticmethod
+    async def _one(
+        rescue: Callable[[Append[Payload]], Awaitable[Outcome]], append: Append[Payload]
+    ) -> Sequence[Outcome]:
+        return [await rescue(append)]
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[Sequence[Outcome]]]) -> Sequence[Outcome]:
+        """Repeats an attempt while the database does not answer; raises Unavailable when that takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.give_up_seconds
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                return await attempt()
+            except Unavailable:
+                if loop.time() + backoff > deadline:
+                    raise
+                self._metrics.repeated()
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, _LAST_BACKOFF_SECONDS)

@@ -1,0 +1,62 @@
+"""What append streams tell Prometheus."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from runstream_server.appendstreams.model import Append, Committed, Outcome
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
+
+_OPEN = Gauge("runstream_append_open_streams", "Append streams that are open.", ["service"])
+_BUDGET = Gauge("runstream_append_buffered_bytes", "Bytes read from append streams and not yet committed.", ["service"])
+_COMMIT = Histogram(
+    "runstream_append_commit_seconds", "How long a group took to commit.", ["service"], buckets=_SECONDS
+)
+_GROUP = Histogram("runstream_append_group_batches", "How many batches a group has.", ["service"], buckets=_SIZES)
+_BATCHES = Counter("runstream_append_batches_total", "Batches that were committed.", ["service"])
+_BYTES = Counter("runstream_append_bytes_total", "Bytes of batches that were committed.", ["service"])
+_FAILED = Counter("runstream_append_failed_batches_total", "Batches that could not be committed.", ["service"])
+_REFUSED = Counter("runstream_append_refused_values_total", "Values that were refused.", ["service"])
+_REPEATED = Counter(
+    "runstream_append_repeated_commits_total", "Commits repeated, the database not answering.", ["service"]
+)
+
+
+class AppendMetrics:
+    """The metrics of the append streams of one service."""
+
+    def __init__(self, service: str) -> None:
+        self.open_streams = _OPEN.labels(service)
+        self.buffered_bytes = _BUDGET.labels(service)
+        self._seconds = _COMMIT.labels(service)
+        self._group = _GROUP.labels(service)
+        self._batches = _BATCHES.labels(service)
+        self._bytes = _BYTES.labels(service)
+        self._failed = _FAILED.labels(service)
+        self._refused = _REFUSED.labels(service)
+        self._repeated = _REPEATED.labels(service)
+
+    @contextmanager
+    def commit(self) -> Iterator[None]:
+        """Times the commit of a group."""
+        begun = perf_counter()
+        yield
+        self._seconds.observe(perf_counter() - begun)
+
+    def committed(self, appends: Sequence[Append[Any]], outcomes: Sequence[Outcome]) -> None:
+        """Counts what became of a group."""
+        good = [append for append, outcome in zip(appends, outcomes, strict=True) if isinstance(outcome, Committed)]
+        self._group.observe(len(appends))
+        self._batches.inc(len(good))
+        self._bytes.inc(sum(append.size_bytes for append in good))
+        self._failed.inc(len(appends) - len(good))
+        self._refused.inc(sum(refusal.count for append in good for refusal in append.refusals))
+
+    def repeated(self) -> None:
+        """Counts a repetition."""
+        self._repeated.inc()

@@ -1,0 +1,197 @@
+"""The command line of the server: `runstream-server`."""
+
+import asyncio
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from runstream_server.config import Config
+from runstream_server.errors import ConfigurationError
+
+WRONG_CALL = 2
+"""Exit code: the command line or a setting is wrong."""
+
+SERVICES = ("runs", "metrics", "logs", "artifacts", "jobs")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="runstream-server")
+def main() -> None:
+    """Run the services of Runstream."""
+
+
+@main.command(epilog="Example: runstream-server serve --services metrics,logs --peers 127.0.0.1:7878")
+@click.option("--services", default="all", show_default=True, help="Which services, separated by commas.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes share the port."
+)
+@click.option("--peers", metavar="HOST:PORT", help="Where the services reach each other. Default: this server.")
+@click.option(
+    "--migrate/--no-migrate", "migrating", default=True, show_default=True, help="Bring the database up to date first."
+)
+def serve(services: str, workers: int, peers: str | None, migrating: bool) -> None:
+    """Serve against a given Postgres and bucket until told to stop.
+
+    Settings come from RUNSTREAM_* variables, among them RUNSTREAM_POSTGRES_DSN and RUNSTREAM_S3_ENDPOINT.
+    """
+    chosen = _chosen(services)
+    if peers is None and set(chosen) != set(SERVICES):
+        raise click.UsageError("--peers is needed unless all services are served here: they call each other.")
+    config = _configuration()
+    _logs(config)
+    if migrating:
+        _migrate(config)
+    if workers == 1:
+        _serve(config, chosen, peers)
+        return
+    if config.server.port == 0:
+        raise click.UsageError("--workers needs a fixed RUNSTREAM_PORT, since the workers share it.")
+    sys.exit(
+        _serve_with_workers(replace(config, server=replace(config.server, share_port=True)), chosen, peers, workers)
+    )
+
+
+@main.command(epilog="Example: runstream up --data ./tracking --port 7900")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="RUNSTREAM_DATA",
+    help="Folder of everything that is kept. Default: runstream in your folder for data of programs.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    envvar="RUNSTREAM_PORT",
+    help="Port to serve on; 0: a free one. Default: the one it had on this folder, or 7878, or a free one.",
+)
+@click.option(
+    "--postgres",
+    metavar="DSN",
+    envvar="RUNSTREAM_POSTGRES_DSN",
+    help="Use this database instead of an embedded one. A DSN with a password is better in RUNSTREAM_POSTGRES_DSN.",
+)
+@click.option(
+    "--s3",
+    metavar="URL",
+    envvar="RUNSTREAM_S3_ENDPOINT",
+    help="Use this S3 server instead of an embedded one; its keys are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+def up(data: Path | None, port: int | None, postgres: str | None, s3: str | None, quiet: bool) -> None:
+    """Run a whole backend on this machine until Ctrl-C, with its data in one folder.
+
+    Scripts and commands on this machine find it by themselves. It needs no configuration and no other server. Exit
+    codes: 1 it could not run, 2 wrong call or setting, 3 the folder is in use, 130 stopped before it was ready.
+    """
+    if sys.platform == "win32":
+        raise click.ClickException("runstream up runs on Linux and macOS; on Windows use it inside WSL.")
+    from runstream_server.embedded.command import default_data_folder, run_up
+    from runstream_server.embedded.up import UpSettings
+
+    folder = (data or default_data_folder()).absolute()
+    settings = UpSettings(data=folder, port=port, postgres=postgres, s3=s3, environment=os.environ)
+    sys.exit(run_up(settings, quiet=quiet))
+
+
+@main.command(epilog="Example: RUNSTREAM_POSTGRES_DSN=postgresql://... runstream-server migrate")
+def migrate() -> None:
+    """Bring the database to the schema of this version."""
+    config = _configuration()
+    _logs(config)
+    click.echo(f"{_migrate(config)} migrations applied", err=True)
+
+
+def _chosen(services: str) -> Sequence[str]:
+    chosen = SERVICES if services == "all" else tuple(dict.fromkeys(services.split(",")))
+    if unknown := [each for each in chosen if each not in SERVICES]:
+        raise click.BadParameter(f"no service {unknown[0]!r}; there are {', '.join(SERVICES)}", param_hint="--services")
+    return chosen
+
+
+def _configuration() -> Config:
+    try:
+        return Config.from_environment(os.environ)
+    except ConfigurationError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(WRONG_CALL)
+
+
+def _logs(config: Config) -> None:
+    from runstream_server.telemetry import configure_logs
+
+    configure_logs(config.telemetry.log_level)
+
+
+def _migrate(config: Config) -> int:
+    from runstream_server import app
+
+    try:
+        return asyncio.run(app.migrate_all(config))
+    except (ConfigurationError, OSError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(WRONG_CALL)
+
+
+def _serve(config: Config, services: Sequence[str], peers: str | None) -> None:
+    try:
+        asyncio.run(_serve_until_told(config, services, peers))
+    except ConfigurationError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(WRONG_CALL)
+
+
+async def _serve_until_told(config: Config, services: Sequence[str], peers: str | None) -> None:
+    from runstream_server import app
+
+    told = asyncio.Event()
+    on_signals(told.set)
+    async with app.serve(config, services, peers=peers):
+        await told.wait()
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    """Calls `stop` on SIGINT and SIGTERM, instead of what Python does."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+def _work(config: Config, services: Sequence[str], peers: str | None) -> None:
+    from runstream_server.telemetry import configure_logs
+
+    configure_logs(config.telemetry.log_level)
+    _serve(config, services, peers)
+
+
+def _serve_with_workers(config: Config, services: Sequence[str], peers: str | None, count: int) -> int:
+    """Runs workers until one ends or this process is told to stop; returns the exit code.
+
+    They are spawned before this process has made any grpc object: grpc does not survive a fork.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_work, args=(config, services, peers), name=f"worker-{n}") for n in range(count)]
+    told = False
+
+    def stop(*_: object) -> None:
+        nonlocal told
+        told = True
+        for worker in workers:
+            worker.terminate()
+
+    for worker in workers:
+        worker.start()
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    multiprocessing.connection.wait([worker.sentinel for worker in workers])
+    ended_by_itself = not told
+    stop()
+    for worker in workers:
+        worker.join()
+    return 1 if ended_by_itself else 0

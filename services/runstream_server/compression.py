@@ -1,0 +1,79 @@
+"""Blocks of bytes, compressed where that saves something."""
+
+import struct
+import threading
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from runstream_server.envelope import StoredBytesDamaged
+
+_HEAD = struct.Struct("<BII")
+_RAW, _ZSTD, _SHUFFLED_ZSTD = range(3)
+_WORTH_BYTES = 128
+_LEVEL = 1
+
+
+class _Codecs(threading.local):
+    """One compressor and one decompressor per thread: they are not safe to share."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False, write_checksum=False)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_codecs = _Codecs()
+
+
+def pack_bytes(data: bytes) -> bytes:
+    """Returns a block that holds `data`."""
+    return _pack(data, data, _ZSTD)
+
+
+def pack_array(array: NDArray[np.generic]) -> bytes:
+    """Returns a block that holds the elements of a little-endian array, the first bytes of all elements first."""
+    data = array.tobytes()
+    if len(data) < _WORTH_BYTES or array.itemsize == 1:
+        return _pack(data, data, _ZSTD)
+    planes = array.view(np.uint8).reshape(-1, array.itemsize).T
+    return _pack(data, planes.tobytes(), _SHUFFLED_ZSTD, array.itemsize)
+
+
+def _pack(data: bytes, arranged: bytes, codec: int, itemsize: int = 1) -> bytes:
+    if len(data) >= _WORTH_BYTES:
+        compressed = _codecs.compressor.compress(arranged)
+        if len(compressed) < len(data):
+            return _HEAD.pack(codec | itemsize << 4, len(compressed), len(data)) + compressed
+    return _HEAD.pack(_RAW, len(data), len(data)) + data
+
+
+def unpack(data: memoryview) -> tuple[bytes, memoryview]:
+    """Reads one block at the beginning of `data`; returns what it holds, and the rest of `data`."""
+    form, stored, size = _HEAD.unpack_from(data)
+    codec, itemsize = form & 15, form >> 4
+    content, rest = data[_HEAD.size : _HEAD.size + stored], data[_HEAD.size + stored :]
+    if codec == _RAW:
+        return bytes(content), rest
+    plain = _decompress(content, size)
+    if codec == _ZSTD:
+        return plain, rest
+    return _unshuffle(plain, itemsize), rest
+
+
+def _unshuffle(plain: bytes, itemsize: int) -> bytes:
+    planes = np.frombuffer(plain, np.uint8).reshape(itemsize, -1)
+    elements = np.empty((planes.shape[1], itemsize), np.uint8)
+    for index, plane in enumerate(planes):  # several times as fast as copying the transposed array at once
+        elements[:, index] = plane
+    return elements.tobytes()
+
+
+def _decompress(content: memoryview, size: int) -> bytes:
+    try:
+        plain = _codecs.decompressor.decompress(content, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise StoredBytesDamaged(str(error)) from error
+    if len(plain) != size:
+        raise StoredBytesDamaged(f"{len(plain)} bytes instead of {size}")
+    return plain

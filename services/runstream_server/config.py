@@ -1,0 +1,209 @@
+"""Settings: read once at start, checked, frozen and passed down."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from runstream_server.errors import ConfigurationError
+
+ACCESS_LOGS = ("none", "errors", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresConfig:
+    """How a process reaches Postgres."""
+
+    dsn: str = field(repr=False)
+    """`RUNSTREAM_POSTGRES_DSN`. Required. Holds the password, so it is never printed."""
+
+    pool_size: int = 12
+    """`RUNSTREAM_POSTGRES_POOL_SIZE`. Connections per process, besides one that listens; 2 to 100."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketConfig:
+    """How a process reaches the object store, and how clients do."""
+
+    endpoint: str
+    """`RUNSTREAM_S3_ENDPOINT`. Required. A URL such as `https://s3.eu-west-1.amazonaws.com`."""
+
+    public_endpoint: str
+    """`RUNSTREAM_S3_PUBLIC_ENDPOINT`. The URL that clients use; presigned URLs are made for it. Default: `endpoint`."""
+
+    access_key: str = field(repr=False)
+    """`RUNSTREAM_S3_ACCESS_KEY`, else `AWS_ACCESS_KEY_ID`. Required."""
+
+    secret_key: str = field(repr=False)
+    """`RUNSTREAM_S3_SECRET_KEY`, else `AWS_SECRET_ACCESS_KEY`. Required; never printed."""
+
+    bucket: str = "runstream"
+    """`RUNSTREAM_S3_BUCKET`. Made at start if it is not there."""
+
+    region: str = "us-east-1"
+    """`RUNSTREAM_S3_REGION`, else `AWS_REGION`."""
+
+    check_at_start: bool = True
+    """Whether the object store must answer before the process serves. `runstream up` knows that its own one does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """How a process serves."""
+
+    host: str = "127.0.0.1"
+    """`RUNSTREAM_HOST`. A loopback address: calls are not authenticated, so any other one is refused."""
+
+    port: int = 7878
+    """`RUNSTREAM_PORT`. 0: a free one."""
+
+    share_port: bool = False
+    """Whether several worker processes accept connections on the port. Set by `serve --workers`."""
+
+    max_unary_calls: int = 2_000
+    """`RUNSTREAM_MAX_UNARY_CALLS`. Open calls without streams per process; 1 or more."""
+
+    max_append_streams: int = 10_000
+    """`RUNSTREAM_MAX_APPEND_STREAMS`. Open calls that send a stream, per process; 1 or more."""
+
+    max_tail_streams: int = 10_000
+    """`RUNSTREAM_MAX_TAIL_STREAMS`. Open calls that only receive a stream, per process; 1 or more."""
+
+    max_call_seconds: float = 60.0
+    """`RUNSTREAM_MAX_CALL_SECONDS`. How long a call without streams may take, whatever its deadline."""
+
+    drain_seconds: float = 5.0
+    """`RUNSTREAM_DRAIN_SECONDS`. How long streams have to end by themselves when the server stops."""
+
+    endpoint_seconds: float = 0.0
+    """`RUNSTREAM_ENDPOINT_SECONDS`. How long a stopping server waits, not serving, for balancers to notice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TelemetryConfig:
+    """What a process tells about itself."""
+
+    log_level: str = "INFO"
+    """`RUNSTREAM_LOG_LEVEL`. DEBUG, INFO, WARNING or ERROR."""
+
+    access_log: str = "errors"
+    """`RUNSTREAM_ACCESS_LOG`. `none`, `errors` or `all`."""
+
+    metrics_port: int | None = None
+    """`RUNSTREAM_METRICS_PORT`. Where Prometheus gets metrics, on the loopback. 0: a free port. Default: nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a process."""
+
+    postgres: PostgresConfig
+    bucket: BucketConfig
+    server: ServerConfig = ServerConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Reads the settings.
+
+        Raises:
+            ConfigurationError: A variable is missing or wrong; the message names it.
+        """
+        read = _Reader(environment)
+        endpoint = read.text("RUNSTREAM_S3_ENDPOINT")
+        return cls(
+            postgres=PostgresConfig(
+                dsn=read.text("RUNSTREAM_POSTGRES_DSN"),
+                pool_size=read.integer("RUNSTREAM_POSTGRES_POOL_SIZE", PostgresConfig.pool_size, 2, 100),
+            ),
+            bucket=BucketConfig(
+                endpoint=endpoint,
+                public_endpoint=read.text("RUNSTREAM_S3_PUBLIC_ENDPOINT", default=endpoint),
+                access_key=read.text("RUNSTREAM_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+                secret_key=read.text("RUNSTREAM_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
+                bucket=read.text("RUNSTREAM_S3_BUCKET", default=BucketConfig.bucket),
+                region=read.text("RUNSTREAM_S3_REGION", "AWS_REGION", default=BucketConfig.region),
+            ),
+            server=_server(read),
+            telemetry=_telemetry(read),
+        )
+
+
+def _server(read: "_Reader") -> ServerConfig:
+    return ServerConfig(
+        host=read.loopback("RUNSTREAM_HOST", ServerConfig.host),
+        port=read.integer("RUNSTREAM_PORT", ServerConfig.port, 0, 65_535),
+        max_unary_calls=read.integer("RUNSTREAM_MAX_UNARY_CALLS", ServerConfig.max_unary_calls, 1),
+        max_append_streams=read.integer("RUNSTREAM_MAX_APPEND_STREAMS", ServerConfig.max_append_streams, 1),
+        max_tail_streams=read.integer("RUNSTREAM_MAX_TAIL_STREAMS", ServerConfig.max_tail_streams, 1),
+        max_call_seconds=read.seconds("RUNSTREAM_MAX_CALL_SECONDS", ServerConfig.max_call_seconds),
+        drain_seconds=read.seconds("RUNSTREAM_DRAIN_SECONDS", ServerConfig.drain_seconds),
+        endpoint_seconds=read.seconds("RUNSTREAM_ENDPOINT_SECONDS", ServerConfig.endpoint_seconds),
+    )
+
+
+def _telemetry(read: "_Reader") -> TelemetryConfig:
+    has_port = "RUNSTREAM_METRICS_PORT" in read.environment
+    return TelemetryConfig(
+        log_level=read.choice("RUNSTREAM_LOG_LEVEL", TelemetryConfig.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+        access_log=read.choice("RUNSTREAM_ACCESS_LOG", TelemetryConfig.access_log, ACCESS_LOGS),
+        metrics_port=read.integer("RUNSTREAM_METRICS_PORT", 0, 0, 65_535) if has_port else None,
+    )
+
+
+def check_loopback(host: str, variable: str) -> str:
+    """Returns `host` if it is a loopback address: calls are not authenticated, so nothing else may be bound."""
+    if host != "localhost" and not _is_loopback(host):
+        raise ConfigurationError(
+            variable,
+            f"calls are not authenticated, so only a loopback address such as 127.0.0.1 is served; got {host!r}",
+        )
+    return host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class _Reader:
+    environment: Mapping[str, str]
+
+    def text(self, *variables: str, default: str | None = None) -> str:
+        for variable in variables:
+            if value := self.environment.get(variable):
+                return value
+        if default is None:
+            raise ConfigurationError(" or ".join(variables), "not set, and there is no default")
+        return default
+
+    def integer(self, variable: str, default: int, least: int, most: int | None = None) -> int:
+        text = self.environment.get(variable)
+        if not text:
+            return default
+        limits = f"{least} or more" if most is None else f"{least} to {most}"
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            raise ConfigurationError(variable, f"expected a whole number, {limits}; got {text!r}")
+        return int(text)
+
+    def seconds(self, variable: str, default: float) -> float:
+        text = self.environment.get(variable)
+        try:
+            value = float(text) if text else default
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise ConfigurationError(variable, f"expected seconds, 0 or more; got {text!r}")
+        return value
+
+    def choice(self, variable: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.environment.get(variable) or default
+        if value not in choices:
+            raise ConfigurationError(variable, f"expected one of {', '.join(choices)}; got {value!r}")
+        return value
+
+    def loopback(self, variable: str, default: str) -> str:
+        return check_loopback(self.environment.get(variable) or default, variable)

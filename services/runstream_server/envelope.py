@@ -1,0 +1,35 @@
+"""Stored bytes that describe and check themselves: a format version, the body, a CRC-32 of both."""
+
+import struct
+import zlib
+
+from runstream_server.errors import DataLoss
+
+_VERSION = struct.Struct("<B")
+_CHECKSUM = struct.Struct("<I")
+
+
+class StoredBytesDamaged(DataLoss):
+    """Stored bytes are not what was stored."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"stored bytes are damaged: {problem}; restore them from a backup", problem=problem)
+
+
+def wrap(version: int, body: bytes) -> bytes:
+    """Puts `body` into an envelope; `version` (0 to 255) says how to read it."""
+    covered = _VERSION.pack(version) + body
+    return covered + _CHECKSUM.pack(zlib.crc32(covered))
+
+
+def unwrap(data: bytes, version: int) -> memoryview:
+    """Takes the body out of an envelope; raises StoredBytesDamaged if anything changed since, or on another version."""
+    if len(data) < _VERSION.size + _CHECKSUM.size:
+        raise StoredBytesDamaged(f"{len(data)} bytes are too few")
+    view = memoryview(data)
+    covered, (checksum,) = view[: -_CHECKSUM.size], _CHECKSUM.unpack(view[-_CHECKSUM.size :])
+    if zlib.crc32(covered) != checksum:
+        raise StoredBytesDamaged("the checksum does not match")
+    if covered[0] != version:
+        raise StoredBytesDamaged(f"format {covered[0]} is not known to this version")
+    return covered[_VERSION.size :]

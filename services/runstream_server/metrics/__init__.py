@@ -1,0 +1,17 @@
+"""The metrics service: stores the values that runs log, in order, and hands them out again.
+
+Invariants, besides those of `appendstreams`:
+* The chunks of a series join on without gap or overlap from index 0 to its count; indexes are handed out under the
+  lock of the series' row, so their order is the order of commits.
+* Values keep their type and every bit: NaN with its payload, infinities, -0.0, any int64.
+* A column that cannot be stored is refused by itself with a reason; the batch goes on.
+* A changed summary is marked in the transaction that changed it, and told to the run history until that has it.
+"""
+
+from pathlib import Path
+
+from runstream_server.metrics.mount import mount
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+__all__ = ["MIGRATIONS", "mount"]

@@ -1,0 +1,221 @@
+"""The words of metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runstream_server.appendstreams import Append
+from runstream_server.names import RunName
+
+Int64s: TypeAlias = NDArray[np.int64]
+Doubles: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+_POINT_BYTES = 24
+
+
+class Kind(IntEnum):
+    """The type of values. The numbers are stored: never changed."""
+
+    DOUBLE = 1
+    INT64 = 2
+    BOOL = 3
+    STRING = 4
+    NULL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive values of one type."""
+
+    kind: Kind
+    count: int
+
+    values: NDArray[np.generic] | Sequence[str] | None
+    """`count` values as the kind says; None for nulls."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory the values take, with their steps and times, about."""
+        texts = sum(map(len, self.strings)) if self.kind is Kind.STRING else 0
+        return self.count * _POINT_BYTES + texts
+
+    @property
+    def strings(self) -> Sequence[str]:
+        """The values of a segment of texts."""
+        return cast("Sequence[str]", self.values)
+
+    @property
+    def array(self) -> NDArray[np.generic]:
+        """The values of a segment of numbers or truth values."""
+        return cast("NDArray[np.generic]", self.values)
+
+    def cut(self, start: int, end: int) -> "Segment":
+        """The values from `start` to before `end`, 0 <= start <= end <= count."""
+        return Segment(self.kind, end - start, None if self.values is None else self.values[start:end])
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Consecutive values of one series, in order, as equally long columns."""
+
+    steps: Int64s | None
+    """None: the step of each value is its index in the series."""
+
+    times: Int64s
+    """Microseconds since the Unix epoch, UTC."""
+
+    segments: Sequence[Segment]
+    """The values; their counts add up to the length of the columns."""
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.times)
+
+    @property
+    def claimed_count(self) -> int:
+        """How many values there are if the columns are not of one length."""
+        return max(self.count, *(len(each.values) for each in self.segments if each.values is not None), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPiece:
+    """What one batch says of one series at one place; not checked yet."""
+
+    metric: str
+    description: str
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Encoded points."""
+
+    count: int
+
+    size_bytes: int
+    """How much memory the points take when they are decoded, about."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of some values of a series without reading them."""
+
+    count: int
+    last: float | None
+    min: float | None
+    max: float | None
+
+    kinds: int
+    """The bit `1 << kind` is set for each kind among the values."""
+
+    def then(self, later: "Summary") -> "Summary":
+        """The summary of these values and of later ones."""
+        return Summary(
+            self.count + later.count,
+            self.last if later.last is None else later.last,
+            later.min if self.min is None else self.min if later.min is None else min(self.min, later.min),
+            later.max if self.max is None else self.max if later.max is None else max(self.max, later.max),
+            self.kinds | later.kinds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSeries:
+    """What one batch appends to one series, ready to be stored."""
+
+    metric: str
+    description: str
+    chunks: Sequence[Chunk]
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """A batch ready to be stored; each metric comes once."""
+
+    digest: bytes
+    series: Sequence[EncodedSeries]
+
+
+MetricAppend: TypeAlias = Append[EncodedBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series as the database knows it."""
+
+    run: RunName
+    metric: str
+
+    number: int
+    """Identifies the series in the chunks."""
+
+    count: int
+    last: float | None
+    min: float | None
+    max: float | None
+    description: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What is still to be read of a series."""
+
+    series: Series
+    start_index: int
+
+    end_index: int
+    """The index before which reading ends."""
+
+    @property
+    def count(self) -> int:
+        """How many values that are; none if not above 0."""
+        return self.end_index - self.start_index
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk and its place."""
+
+    series: Series
+    start_index: int
+    count: int
+    data: bytes
+
+    @property
+    def end_index(self) -> int:
+        """The index after the last value."""
+        return self.start_index + self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive values of one series, of one type, with a step for each."""
+
+    series: Series
+    start_index: int
+    points: Points
+
+    @property
+    def segment(self) -> Segment:
+        """The values."""
+        return self.points.segments[0]
+
+    @property
+    def steps(self) -> Int64s:
+        """The steps."""
+        return cast("Int64s", self.points.steps)
+
+
+NO_POINTS = Points(None, np.empty(0, np.int64), (Segment(Kind.NULL, 0, None),))
+"""What a series without values is read as."""

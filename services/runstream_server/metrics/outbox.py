@@ -1,0 +1,89 @@
+"""Tells the run history about changed summaries: from a durable outbox, so that none is forgotten."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+
+from runstream_server.errors import RunstreamError
+from runstream_server.metrics.model import Series
+from runstream_server.metrics.outbox_store import OutboxStore
+from runstream_server.names import RunName
+from runstream_server.runhistory import MetricSummary, RunHistory
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+_PAUSE_SECONDS = 0.25
+_CALL_RUNS = 1_000
+_CALL_BYTES = 512 * 1024
+_SUMMARY_BYTES = 60
+
+
+class SummaryOutbox:
+    """Delivers what the transactions of any process marked; any number of processes may do so at once."""
+
+    def __init__(self, store: OutboxStore, history: RunHistory) -> None:
+        self._store = store
+        self._history = history
+        self._marked = asyncio.Event()
+
+    def wake(self) -> None:
+        """Says that this process committed a mark."""
+        self._marked.set()
+
+    async def run(self) -> None:
+        """Delivers until cancelled, what this process marked at once, what others left within seconds."""
+        while True:
+            try:
+                if await self.deliver():
+                    await asyncio.sleep(_PAUSE_SECONDS)  # what changes meanwhile is told once
+                    continue
+            except RunstreamError as error:
+                logger.warning("summaries not delivered", extra={"reason": error.reason})
+            except Exception:
+                logger.exception("summaries not delivered")
+            await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._marked.wait()
+        except TimeoutError:
+            pass
+        self._marked.clear()
+
+    async def deliver(self) -> bool:
+        """Delivers one helping of marks; returns False if there was none.
+
+        A helping that fails is delivered again later, by this process or another one: the run history keeps the
+        summary with the highest revision.
+        """
+        marks = await self._store.claim()
+        if not marks:
+            return False
+        try:
+            for helping in _helpings(await self._store.marked_series(marks)):
+                await self._history.record_summaries(helping)
+        except RunstreamError:
+            await self._store.release(marks)
+            raise
+        await self._store.delete(marks)
+        return True
+
+
+def _helpings(series: Iterable[Series]) -> Iterator[dict[RunName, list[MetricSummary]]]:
+    """Cuts series, sorted by run, into what one call takes."""
+    helping: dict[RunName, list[MetricSummary]] = {}
+    size = 0
+    for each in series:
+        if size > _CALL_BYTES or (each.run not in helping and len(helping) == _CALL_RUNS):
+            yield helping
+            helping, size = {}, 0
+        helping.setdefault(each.run, []).append(_summary(each))
+        size += _SUMMARY_BYTES + 4 * len(each.metric)
+    if helping:
+        yield helping
+
+
+def _summary(series: Series) -> MetricSummary:
+    return MetricSummary(series.metric, series.last, series.min, series.max, series.count, series.revision)

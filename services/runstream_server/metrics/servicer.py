@@ -1,0 +1,121 @@
+"""`MetricsService` on the wire: decode, delegate, encode."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from runstream.api.metrics.v1 import metrics_service_pb2 as messages
+from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceServicer
+from runstream_server.appendstreams import (
+    AppendHub,
+    AppendKey,
+    AppendLimits,
+    AppendStream,
+    Finish,
+    Notice,
+    Opening,
+    Piece,
+    Refusal,
+    decode_writer,
+)
+from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
+from runstream_server.metrics.convert import (
+    decode_pieces,
+    decode_runs,
+    encode_acknowledged,
+    encode_notice,
+    encode_opened,
+    encode_series,
+    encode_slice,
+)
+from runstream_server.metrics.errors import SequenceGap
+from runstream_server.metrics.model import EncodedBatch
+from runstream_server.metrics.rules import Metrics
+from runstream_server.names import RunName
+from runstream_server.paging import page_size, page_token, read_page_token
+
+_MAX_DIGEST = 32
+
+
+class MetricsServicer(MetricsServiceServicer):
+    """`MetricsService` on the wire."""
+
+    def __init__(self, metrics: Metrics, hub: AppendHub[EncodedBatch]) -> None:
+        self._metrics = metrics
+        self._hub = hub
+
+    async def WriteMetrics(self, _: object, context: Any) -> None:  # type: ignore[override]
+        await AppendStream(context, MetricsDialect(self._metrics), self._hub).serve()
+
+    async def ListSeries(self, request: messages.ListSeriesRequest, _: object) -> messages.ListSeriesResponse:
+        run = RunName.parse(request.parent, "parent")
+        size = page_size(request.page_size, 1_000, 10_000)
+        listing = ("ListSeries", str(run))
+        (after,) = read_page_token(request.page_token, listing, 1) or ("",)
+        series = await self._metrics.list_series(run, after, size + 1)
+        return messages.ListSeriesResponse(
+            series=[encode_series(each) for each in series[:size]],
+            next_page_token=page_token(listing, [series[size - 1].metric]) if len(series) > size else "",
+        )
+
+    async def ReadSeries(
+        self, request: messages.ReadSeriesRequest, _: object
+    ) -> AsyncIterator[messages.ReadSeriesResponse]:
+        runs = decode_runs(request)
+        slices = self._metrics.read_series(runs, list(request.metrics), request.start_index, request.end_index)
+        async for each in slices:
+            yield encode_slice(each)
+
+
+class MetricsDialect:
+    """What is said on a stream of WriteMetrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def run(self, message: messages.WriteMetricsRequest) -> RunName:
+        if message.WhichOneof("message") != "open":
+            raise ProtocolError("the first message has to be `open`")
+        return RunName.parse(message.open.run, "open.run")
+
+    async def open(self, message: messages.WriteMetricsRequest) -> Opening:
+        run = self.run(message)
+        key = AppendKey(run.workspace, run.run, decode_writer(message.open.writer))
+        digest = _checked_digest(message.open.durable_digest, "open.durable_digest")
+        if message.open.durable_sequence < 0:
+            raise InvalidField("open.durable_sequence", "expected 0 or more")
+        return await self._metrics.open_writer(key, message.open.durable_sequence, digest)
+
+    def decode(self, message: messages.WriteMetricsRequest) -> Piece[messages.MetricBatch] | Finish:
+        match message.WhichOneof("message"):
+            case "batch":
+                batch = message.batch
+                _checked_digest(batch.digest, "batch.digest")
+                return Piece(batch.sequence - 1, batch.sequence, message.ByteSize(), batch)
+            case "finish":
+                return Finish()
+            case _:
+                raise ProtocolError("after `open` come `batch` and at last `finish`")
+
+    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> tuple[EncodedBatch, Sequence[Refusal]]:
+        batch = piece.payload
+        return await self._metrics.prepare(
+            batch.sequence, batch.digest, piece.size_bytes, lambda: decode_pieces(batch.series)
+        )
+
+    def gap(self, expected: int) -> RunstreamError:
+        return SequenceGap(expected)
+
+    def opened(self, durable: int, limits: AppendLimits) -> messages.WriteMetricsResponse:
+        return encode_opened(durable, limits)
+
+    def acknowledged(self, durable: int, refusals: Sequence[Refusal]) -> messages.WriteMetricsResponse:
+        return encode_acknowledged(durable, refusals)
+
+    def notice(self, notice: Notice) -> messages.WriteMetricsResponse:
+        return encode_notice(notice)
+
+
+def _checked_digest(digest: bytes, field: str) -> bytes:
+    if len(digest) > _MAX_DIGEST:
+        raise InvalidField(field, f"a digest has up to {_MAX_DIGEST} bytes; got {len(digest)}")
+    return digest

@@ -1,0 +1,105 @@
+"""Makes of stored chunks what readers get: slices of one type, neither tiny nor huge, with a step for each value."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runstream_server.metrics.chunks import decode_points
+from runstream_server.metrics.model import Int64s, Kind, Points, Segment, Slice, StoredChunk
+
+_SLICE_BYTES = 256 * 1024
+
+
+def slices(chunks: Iterable[StoredChunk], start_index: int, end_index: int) -> Sequence[Slice]:
+    """Decodes chunks and returns their values from `start_index` to before `end_index`, in the same order.
+
+    Raises:
+        StoredBytesDamaged: A chunk is not what was stored.
+    """
+    cuts = (each for chunk in chunks for each in _of_chunk(chunk, start_index, end_index))
+    return [part for joined in _joined(cuts) for part in _split(joined)]
+
+
+def _of_chunk(chunk: StoredChunk, start_index: int, end_index: int) -> Iterator[Slice]:
+    """One slice for each segment of a chunk that has values in range."""
+    points = decode_points(chunk.data)
+    steps = np.arange(chunk.start_index, chunk.end_index) if points.steps is None else points.steps
+    begin = 0
+    for segment in points.segments:
+        start = max(begin, start_index - chunk.start_index)
+        end = min(begin + segment.count, end_index - chunk.start_index)
+        if start < end:
+            cut = Points(steps[start:end], points.times[start:end], [segment.cut(start - begin, end - begin)])
+            yield Slice(chunk.series, chunk.start_index + start, cut)
+        begin += segment.count
+
+
+def _joined(parts: Iterable[Slice]) -> Iterator[Slice]:
+    """Joins neighbours of one series and type while they are small."""
+    waiting: list[Slice] = []
+    size = 0
+    for part in parts:
+        added = part.segment.size_bytes
+        if waiting and (size + added > _SLICE_BYTES or not _alike(waiting[-1], part)):
+            yield _join(waiting)
+            waiting, size = [], 0
+        waiting.append(part)
+        size += added
+    if waiting:
+        yield _join(waiting)
+
+
+def _alike(one: Slice, other: Slice) -> bool:
+    return one.series is other.series and one.segment.kind is other.segment.kind
+
+
+def _join(parts: Sequence[Slice]) -> Slice:
+    if len(parts) == 1:
+        return parts[0]
+    segments = [part.segment for part in parts]
+    points = Points(
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.points.times for part in parts]),
+        [Segment(segments[0].kind, sum(segment.count for segment in segments), _join_values(segments))],
+    )
+    return Slice(parts[0].series, parts[0].start_index, points)
+
+
+def _join_values(segments: Sequence[Segment]) -> Sequence[str] | NDArray[np.generic] | None:
+    match segments[0].kind:
+        case Kind.NULL:
+            return None
+        case Kind.STRING:
+            return [text for segment in segments for text in segment.strings]
+        case _:
+            return np.concatenate([segment.array for segment in segments])
+
+
+def _split(part: Slice) -> Iterator[Slice]:
+    """Cuts a slice that is too large into pieces."""
+    ends = _ends(part.segment)
+    for start, end in zip([0, *ends], ends, strict=False):
+        cut = Points(part.steps[start:end], part.points.times[start:end], [part.segment.cut(start, end)])
+        yield Slice(part.series, part.start_index + start, cut)
+
+
+def _ends(segment: Segment) -> Sequence[int]:
+    """Where to cut a segment so that no piece with more than one value is too large."""
+    if segment.size_bytes <= _SLICE_BYTES:
+        return [segment.count]
+    if segment.kind is not Kind.STRING:
+        points = _SLICE_BYTES * segment.count // segment.size_bytes
+        return [*range(points, segment.count, points), segment.count]
+    totals = np.fromiter(accumulate(segment.cut(i, i + 1).size_bytes for i in range(segment.count)), np.int64)
+    return _cuts(totals)
+
+
+def _cuts(totals: Int64s) -> Sequence[int]:
+    ends: list[int] = []
+    while not ends or ends[-1] < len(totals):
+        last = ends[-1] if ends else 0
+        before = int(totals[last - 1]) if last else 0
+        ends.append(max(last + 1, int(np.searchsorted(totals, before + _SLICE_BYTES, "right"))))
+    return ends

@@ -1,0 +1,115 @@
+"""Resource names: what `workspaces/{workspace}/runs/{run}` and the like are made of."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Self
+
+from runstream_server.errors import InvalidField
+
+_WORKSPACE = re.compile(r"[A-Za-z0-9_\-]{3,33}")
+_EXPERIMENT = re.compile(r"[A-Za-z0-9\-]{1,36}")
+_RUN = re.compile(r"\w[\w.:+@=\-]{0,255}")
+
+_WORKSPACE_RULE = "3 to 33 letters, digits, - and _"
+_EXPERIMENT_RULE = "an identifier made by the service"
+_RUN_RULE = "1 to 256 letters, digits and _ - . : + @ =, the first a letter, a digit or _"
+
+
+def check_workspace_id(text: str, field: str) -> str:
+    """Returns `text` if it can be the `{workspace}` part of a name; raises InvalidField otherwise."""
+    return _matching(_WORKSPACE, text, field, f"a workspace id is {_WORKSPACE_RULE}")
+
+
+def check_run_id(text: str, field: str) -> str:
+    """Returns `text` if it can be the `{run}` part of a name; raises InvalidField otherwise."""
+    return _matching(_RUN, text, field, f"a run id is {_RUN_RULE}")
+
+
+def _matching(pattern: re.Pattern[str], text: str, field: str, rule: str) -> str:
+    if not pattern.fullmatch(text) or not unicodedata.is_normalized("NFC", text):
+        raise InvalidField(field, f"{rule}; got {text[:80]!r}")
+    return text
+
+
+@dataclass(frozen=True, order=True)
+class WorkspaceName:
+    """`workspaces/{workspace}`."""
+
+    workspace: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        match text.split("/"):
+            case ["workspaces", workspace] if _WORKSPACE.fullmatch(workspace):
+                return cls(workspace)
+        raise InvalidField(field, f"expected workspaces/WORKSPACE with {_WORKSPACE_RULE}; got {text[:80]!r}")
+
+    def __str__(self) -> str:
+        return f"workspaces/{self.workspace}"
+
+
+@dataclass(frozen=True, order=True)
+class ExperimentName:
+    """`workspaces/{workspace}/experiments/{experiment}`."""
+
+    workspace: str
+    experiment: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        match text.split("/"):
+            case ["workspaces", workspace, "experiments", experiment] if _WORKSPACE.fullmatch(
+                workspace
+            ) and _EXPERIMENT.fullmatch(experiment):
+                return cls(workspace, experiment)
+        raise InvalidField(
+            field, f"expected workspaces/WORKSPACE/experiments/EXPERIMENT with {_EXPERIMENT_RULE}; got {text[:120]!r}"
+        )
+
+    def __str__(self) -> str:
+        return f"workspaces/{self.workspace}/experiments/{self.experiment}"
+
+
+@dataclass(frozen=True, order=True)
+class RunName:
+    """`workspaces/{workspace}/runs/{run}`."""
+
+    workspace: str
+    run: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        match text.split("/"):
+            case ["workspaces", workspace, "runs", run] if (
+                _WORKSPACE.fullmatch(workspace) and _RUN.fullmatch(run) and unicodedata.is_normalized("NFC", run)
+            ):
+                return cls(workspace, run)
+        raise InvalidField(field, f"expected workspaces/WORKSPACE/runs/RUN with {_RUN_RULE}; got {text[:120]!r}")
+
+    def __str__(self) -> str:
+        return f"workspaces/{self.workspace}/runs/{self.run}"
+
+
+@dataclass(frozen=True, order=True)
+class ComputeTargetName:
+    """`workspaces/{workspace}/computeTargets/{compute_target}`."""
+
+    workspace: str
+    compute_target: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        match text.split("/"):
+            case ["workspaces", workspace, "computeTargets", target] if _WORKSPACE.fullmatch(
+                workspace
+            ) and _RUN.fullmatch(target):
+                return cls(workspace, target)
+        raise InvalidField(field, f"expected workspaces/WORKSPACE/computeTargets/TARGET; got {text[:120]!r}")
+
+    def __str__(self) -> str:
+        return f"workspaces/{self.workspace}/computeTargets/{self.compute_target}"

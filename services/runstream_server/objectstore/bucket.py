@@ -1,0 +1,222 @@
+"""One bucket of an object store."""
+
+import asyncio
+import base64
+import hashlib
+import importlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from runstream_server.config import BucketConfig
+from runstream_server.errors import BucketUnavailable, ConfigurationError
+from runstream_server.objectstore.errors import ObjectMissing
+from runstream_server.objectstore.objects import Digest, ObjectInfo, PresignedPut
+
+if TYPE_CHECKING:
+    from runstream_server.objectstore.client import Clients
+
+_CHUNK_BYTES = 1 << 20
+_HASHED_ON_THE_LOOP_BYTES = 64 << 10
+_CALL_SECONDS = 25.0
+_PUT_SECONDS = 120.0
+_LONGEST_URL_LIFETIME = timedelta(hours=1)
+
+
+class Bucket:
+    """Puts, reads and removes objects, and lets clients do so. Every method may raise BucketUnavailable.
+
+    It connects at first use, for that takes a second and 40 MB.
+    """
+
+    def __init__(self, config: BucketConfig) -> None:
+        self._config = config
+        self._name = config.bucket
+        self._connecting = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._clients: Clients | None = None
+
+    async def check(self) -> None:
+        """Connects, and makes the bucket if it is not there.
+
+        Raises:
+            ConfigurationError: The store does not answer, or refuses us.
+        """
+        try:
+            await self._connected()
+        except BucketUnavailable as error:
+            problem = f"{self._config.endpoint} and bucket {self._name} cannot be used: {error.__cause__}"
+            raise ConfigurationError("RUNSTREAM_S3_ENDPOINT", problem) from error
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores an object. Doing so again changes nothing."""
+        store = (await self._connected()).store
+        sha256 = hashlib.sha256()
+        await _update(sha256, data)
+        with _errors():
+            async with asyncio.timeout(_PUT_SECONDS):
+                await store.put_object(Bucket=self._name, Key=key, Body=data, ChecksumSHA256=_base64(sha256.digest()))
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """What the store knows about an object; None if it is not there."""
+        store = (await self._connected()).store
+        try:
+            with _errors(key):
+                async with asyncio.timeout(_CALL_SECONDS):
+                    answer = await store.head_object(Bucket=self._name, Key=key)
+        except ObjectMissing:
+            return None
+        return ObjectInfo(key, answer["ContentLength"], answer["LastModified"])
+
+    async def get(self, key: str) -> bytes:
+        """Reads the whole of a small object.
+
+        Raises:
+            ObjectMissing: It is not there.
+        """
+        async with self.read(key) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    @asynccontextmanager
+    async def read(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Reads an object in chunks of at most 1 MiB, from byte `start` up to but without byte `end`.
+
+        Raises:
+            ObjectMissing: It is not there.
+        """
+        store = (await self._connected()).store
+        part = {} if start == 0 and end is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        with _errors(key):
+            async with asyncio.timeout(_CALL_SECONDS):
+                answer = await store.get_object(Bucket=self._name, Key=key, **part)
+        async with answer["Body"] as body:
+            yield _chunks(body)
+
+    async def digest(self, key: str) -> Digest | None:
+        """Reads an object and tells what its bytes are; None if it is not there."""
+        sha256, size_bytes = hashlib.sha256(), 0
+        try:
+            async with self.read(key) as chunks:
+                async for chunk in chunks:
+                    await _update(sha256, chunk)
+                    size_bytes += len(chunk)
+        except ObjectMissing:
+            return None
+        return Digest(size_bytes, sha256.hexdigest())
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copies an object of up to 5 GiB within the store. Doing so again changes nothing.
+
+        Raises:
+            ObjectMissing: There is nothing to copy.
+        """
+        store = (await self._connected()).store
+        with _errors(source):
+            async with asyncio.timeout(_PUT_SECONDS):
+                await store.copy_object(Bucket=self._name, Key=target, CopySource={"Bucket": self._name, "Key": source})
+
+    async def delete(self, key: str) -> None:
+        """Removes an object. Doing so again changes nothing."""
+        store = (await self._connected()).store
+        with _errors():
+            async with asyncio.timeout(_CALL_SECONDS):
+                await store.delete_object(Bucket=self._name, Key=key)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
+        """Yields the objects whose keys start with `prefix`, page by page in the order of the store."""
+        store = (await self._connected()).store
+        position: dict[str, str] = {}
+        while True:
+            with _errors():
+                async with asyncio.timeout(_CALL_SECONDS):
+                    page = await store.list_objects_v2(Bucket=self._name, Prefix=prefix, **position)
+            for each in page.get("Contents", ()):
+                yield ObjectInfo(each["Key"], each["Size"], each["LastModified"])
+            if not page.get("IsTruncated"):
+                return
+            position = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def presign_put(self, key: str, content: Digest, lifetime: timedelta) -> PresignedPut:
+        """Lets whoever has the answer put `content` under `key`, for at most an hour.
+
+        The store refuses another size. Not every store checks the SHA-256: who relies on it calls `digest` afterwards.
+        """
+        sha256 = _base64(bytes.fromhex(content.sha256))
+        url = await self._presign(
+            "put_object", lifetime, Key=key, ContentLength=content.size_bytes, ChecksumSHA256=sha256
+        )
+        return PresignedPut(url, {"x-amz-checksum-sha256": sha256})
+
+    async def presign_get(self, key: str, lifetime: timedelta) -> str:
+        """Returns a URL from which an object, or a range of its bytes, can be read for at most an hour."""
+        return await self._presign("get_object", lifetime, Key=key)
+
+    async def _presign(self, method: str, lifetime: timedelta, **parameters: object) -> str:
+        if not timedelta(0) < lifetime <= _LONGEST_URL_LIFETIME:
+            raise ValueError(f"a URL lives for up to {_LONGEST_URL_LIFETIME}, not {lifetime}")
+        signer = (await self._connected()).signer
+        url: str = await signer.generate_presigned_url(
+            method, Params={"Bucket": self._name, **parameters}, ExpiresIn=int(lifetime.total_seconds())
+        )
+        return url
+
+    async def _connected(self) -> "Clients":
+        if self._clients is None:
+            async with self._connecting:
+                self._clients = self._clients or await self._connect()
+        return self._clients
+
+    async def _connect(self) -> "Clients":
+        module = await asyncio.to_thread(importlib.import_module, "runstream_server.objectstore.client")
+        clients: Clients = await self._stack.enter_async_context(module.connect(self._config))
+        return clients
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def open_bucket(config: BucketConfig) -> AsyncIterator[Bucket]:
+    """Opens a bucket; connects now if the settings say so.
+
+    Raises:
+        ConfigurationError: The store does not answer, or refuses us.
+    """
+    bucket = Bucket(config)
+    try:
+        if config.check_at_start:
+            await bucket.check()
+        yield bucket
+    finally:
+        await bucket.close()
+
+
+async def _chunks(body: Any) -> AsyncIterator[bytes]:
+    while True:
+        with _errors():
+            chunk: bytes = await body.read(_CHUNK_BYTES)
+        if not chunk:
+            return
+        yield chunk
+
+
+async def _update(hasher: "hashlib._Hash", data: bytes) -> None:
+    """Hashes on, large pieces in a thread."""
+    if len(data) <= _HASHED_ON_THE_LOOP_BYTES:
+        hasher.update(data)
+    else:
+        await asyncio.to_thread(hasher.update, data)
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+@contextmanager
+def _errors(key: str = "") -> Iterator[None]:
+    from runstream_server.objectstore.client import bucket_errors  # loaded when the bucket was connected
+
+    with bucket_errors(key):
+        yield

@@ -1,0 +1,140 @@
+"""The connections of a process to Postgres."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from runstream_server.config import PostgresConfig
+from runstream_server.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+"""A connection inside a transaction."""
+
+_ACQUIRE_SECONDS = 5.0
+_COMMAND_SECONDS = 15.0
+_SETTINGS = {
+    "application_name": "runstream",
+    "timezone": "UTC",
+    "statement_timeout": "15s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+
+_UNAVAILABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # among others, when Postgres ends a connection just as it is used again
+    OSError,
+    TimeoutError,
+)
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turns trouble with the database, not with the statement, into DatabaseUnavailable."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+        raise DatabaseUnavailable from error
+
+
+class Postgres:
+    """A pool of connections. Every method raises DatabaseUnavailable when Postgres does not answer."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lends a connection outside of a transaction."""
+        with database_errors():
+            async with self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lends a connection inside a transaction, committed when the context ends without an error."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Runs one statement and returns its rows."""
+        async with self.connection() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        """Runs one statement and returns its first row."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def fetchval(self, query: str, *arguments: object) -> Any:
+        """Runs one statement and returns the first value of its first row."""
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *arguments)
+
+    async def execute(self, query: str, *arguments: object) -> str:
+        """Runs one statement and returns its command tag, `UPDATE 3` for example."""
+        async with self.connection() as connection:
+            return await connection.execute(query, *arguments)
+
+    async def executemany(self, query: str, arguments: Sequence[Sequence[object]]) -> None:
+        """Runs one statement for each row of arguments, atomically."""
+        async with self.connection() as connection:
+            await connection.executemany(query, arguments)
+
+
+@asynccontextmanager
+async def open_postgres(config: PostgresConfig) -> AsyncIterator[Postgres]:
+    """Opens the pool and checks that Postgres keeps what it acknowledges."""
+    with database_errors():
+        pool = await asyncpg.create_pool(
+            config.dsn,
+            min_size=2,
+            max_size=config.pool_size,
+            command_timeout=_COMMAND_SECONDS,
+            server_settings=_SETTINGS,
+            init=_prepare,
+            reset=_keep,
+        )
+    try:
+        await _warn_of_lossy_settings(pool)
+        yield Postgres(pool)
+    finally:
+        try:
+            async with asyncio.timeout(_ACQUIRE_SECONDS):
+                await pool.close()
+        except (TimeoutError, *_UNAVAILABLE):
+            pool.terminate()
+
+
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+async def _keep(_: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Spares a round trip per use: no code changes the state of a session."""
+
+
+async def _warn_of_lossy_settings(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        if await pool.fetchval("SELECT current_setting($1)", setting) == "off":
+            logger.error(
+                "Postgres may lose acknowledged writes: turn the setting on", extra={"setting": setting, "value": "off"}
+            )

@@ -1,0 +1,251 @@
+"""The one wrapper around every call: request id, limits, deadline, errors, metrics and access log."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import Any, NoReturn, TypeAlias, cast
+
+import grpc
+
+from runstream_server.errors import DeadlineExceeded, Draining, Interrupted, RunstreamError
+from runstream_server.rpc.limits import CallLimit
+from runstream_server.rpc.status import STATUS_DETAILS, status_code, status_details
+from runstream_server.telemetry import RpcMetrics, request_id
+
+REQUEST_ID = "x-request-id"
+
+logger = logging.getLogger(__name__)
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+"""What serves one method, its kind and its serializers included."""
+
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Answer: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
+
+_REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_SLOW_SECONDS = 1.0
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@dataclass(frozen=True)
+class CallPolicy:
+    """What the wrapper of one method needs to know."""
+
+    method: str
+    """The full method: `/package.Service/Method`."""
+
+    limit: CallLimit
+    """The limit of the class of the method."""
+
+    max_seconds: float | None
+    """How long a call may take; None for streams."""
+
+    draining: asyncio.Event
+    """Set when the server stops."""
+
+    access_log: str
+    """Which calls are logged: `none`, `errors` or `all`."""
+
+
+def wrap(handler: Handler, policy: CallPolicy) -> Handler:
+    """Returns `handler` with everything around it that all calls have in common."""
+    metrics = RpcMetrics(policy.method)
+    if handler.response_streaming:
+        inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        serve = _serve_stream(_written(inner), policy, metrics)
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+    else:
+        inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        serve = _serve_message(_awaited(inner), policy, metrics)
+        make = (
+            grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+        )
+    return make(serve, handler.request_deserializer, handler.response_serializer)
+
+
+def _awaited(inner: Any) -> _Answer:
+    if not iscoroutinefunction(inner):
+        raise TypeError(f"{inner} must be a coroutine function")
+    return inner  # type: ignore[no-any-return]
+
+
+def _written(inner: Any) -> _Answer:
+    """Makes a writing coroutine of an async generator: garbage collection may close one that waits in `yield`."""
+    if not isasyncgenfunction(inner):
+        return _awaited(inner)
+
+    async def write_all(request: Any, context: _Context) -> None:
+        responses: AsyncGenerator[Any, None] = inner(request, context)
+        async with aclosing(responses):
+            async for response in responses:
+                await context.write(response)
+
+    return write_all
+
+
+def _serve_message(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _Answer:
+    async def serve(request: Any, context: _Context) -> Any:
+        async with _call(context, policy, metrics), asyncio.timeout(_seconds(context, policy)):
+            return await inner(request, context)
+
+    return serve
+
+
+def _serve_stream(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _Answer:
+    async def serve(request: Any, context: _Context) -> None:
+        async with _call(context, policy, metrics):
+            counted = _CountingContext(context, metrics)
+            await inner(counted.requests(request), counted)  # type: ignore[arg-type]
+
+    return serve
+
+
+def _seconds(context: _Context, policy: CallPolicy) -> float | None:
+    remaining = context.time_remaining()
+    if policy.max_seconds is None or remaining is None:
+        return policy.max_seconds
+    return min(remaining, policy.max_seconds)
+
+
+@asynccontextmanager
+async def _call(context: _Context, policy: CallPolicy, metrics: RpcMetrics) -> AsyncIterator[None]:
+    """Surrounds one call. Leaves by returning, by aborting the call, or with the peer's own cancellation."""
+    begun = time.perf_counter()
+    identifier = _request_id(context)
+    token = request_id.set(identifier)
+    code = grpc.StatusCode.OK
+    metrics.started()
+    try:
+        if policy.draining.is_set():
+            raise Draining
+        with policy.limit.one_call():
+            yield
+    except grpc.aio.AbortError:
+        code = _CODES.get(cast(int, context.code()), grpc.StatusCode.UNKNOWN)
+        raise
+    except asyncio.CancelledError:
+        code = grpc.StatusCode.CANCELLED
+        if _cancelled_from_outside():
+            raise
+        code = grpc.StatusCode.UNAVAILABLE  # without a status of ours the caller would wait for ever
+        await _abort(context, Interrupted(), identifier)
+    except TimeoutError:
+        code = grpc.StatusCode.DEADLINE_EXCEEDED
+        await _abort(context, DeadlineExceeded(), identifier)
+    except BaseException as error:
+        if _peer_is_gone(error):
+            code = grpc.StatusCode.CANCELLED
+            return
+        known = _known(error)
+        code = status_code(known) if known else grpc.StatusCode.INTERNAL
+        if known:
+            await _abort(context, known, identifier)
+        logger.exception("call failed", extra={"method": policy.method}, exc_info=error)
+        await context.abort(code, f"internal error; request id {identifier}", ((REQUEST_ID, identifier),))
+    finally:
+        request_id.reset(token)
+        seconds = time.perf_counter() - begun
+        metrics.ended(code, seconds)
+        if policy.access_log == "all" or (policy.access_log == "errors" and _notable(code, seconds, policy)):
+            _log(policy, identifier, code, seconds)
+
+
+def _known(error: BaseException) -> RunstreamError | None:
+    """The error to tell the caller: the first of ours in what a task group collected."""
+    if isinstance(error, RunstreamError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        matching, rest = error.split(RunstreamError)
+        if matching is not None and rest is None:
+            return next(_leaves(matching))
+    return None
+
+
+def _peer_is_gone(error: BaseException) -> bool:
+    """Whether a message could not be written, or whatever else the core refuses to do for a call that is over."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(grpc.aio.InternalError)[1] is None
+    return isinstance(error, grpc.aio.InternalError)
+
+
+def _leaves(group: BaseExceptionGroup[RunstreamError]) -> Iterator[RunstreamError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _abort(context: _Context, error: RunstreamError, identifier: str) -> NoReturn:
+    await context.abort(
+        status_code(error),
+        error.message[:1_000],
+        ((STATUS_DETAILS, status_details(error)), (REQUEST_ID, identifier)),
+    )
+
+
+def _request_id(context: _Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_FORM.fullmatch(value):
+            return value
+    return uuid.uuid4().hex
+
+
+def _notable(code: grpc.StatusCode, seconds: float, policy: CallPolicy) -> bool:
+    return code not in (grpc.StatusCode.OK, grpc.StatusCode.CANCELLED) or (
+        policy.max_seconds is not None and seconds > _SLOW_SECONDS
+    )
+
+
+def _log(policy: CallPolicy, identifier: str, code: grpc.StatusCode, seconds: float) -> None:
+    logger.info(
+        "call",
+        extra={
+            "method": policy.method,
+            "code": code.name,
+            "milliseconds": round(seconds * 1000, 1),
+            "request_id": identifier,
+        },
+    )
+
+
+class _CountingContext:
+    """A servicer context that counts the messages of a stream."""
+
+    def __init__(self, context: _Context, metrics: RpcMetrics) -> None:
+        self._context = context
+        self._metrics = metrics
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def read(self) -> Any:
+        message = await self._context.read()
+        if message is not grpc.aio.EOF:
+            self._metrics.received()
+        return message
+
+    async def write(self, message: Any) -> None:
+        await self._context.write(message)
+        self._metrics.sent()
+
+    def requests(self, request: Any) -> Any:
+        return self._counted(request) if hasattr(request, "__aiter__") else request
+
+    async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            self._metrics.received()
+            yield request

@@ -1,0 +1,144 @@
+"""Construction, start and stop of a server."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from runstream_server.config import ServerConfig, check_loopback
+from runstream_server.errors import ConfigurationError
+from runstream_server.rpc.call import CallPolicy, Handler, wrap
+from runstream_server.rpc.limits import CallLimit
+from runstream_server.rpc.options import server_options
+
+logger = logging.getLogger(__name__)
+
+
+class RpcServer:
+    """A server to register servicers with. Every method gets the wrapper that all calls have in common.
+
+    Only generic handlers are passed on: grpcio's cost per call grows with the number of registered methods
+    (grpc/grpc#43436).
+    """
+
+    def __init__(self, config: ServerConfig, access_log: str) -> None:
+        self._config = config
+        self._access_log = access_log
+        self._server = grpc.aio.server(options=server_options(share_port=config.share_port))
+        self._services: list[str] = []
+        self._limits = {
+            "unary": CallLimit("unary", config.max_unary_calls),
+            "append": CallLimit("append", config.max_append_streams),
+            "tail": CallLimit("tail", config.max_tail_streams),
+        }
+        self.draining = asyncio.Event()
+        """Set when the server stops: streams say so, commit what arrived and end."""
+        self.port = self._bind()
+
+    def _bind(self) -> int:
+        host = check_loopback(self._config.host, "RUNSTREAM_HOST")
+        try:
+            return self._server.add_insecure_port(f"{host}:{self._config.port}")
+        except RuntimeError:
+            raise ConfigurationError(
+                "RUNSTREAM_PORT",
+                f"port {self._config.port} of {host} is taken; choose another one, or 0 for a free one",
+            ) from None
+
+    @property
+    def address(self) -> str:
+        """Where the server listens: `host:port`."""
+        return f"{self._config.host}:{self.port}"
+
+    @property
+    def services(self) -> Sequence[str]:
+        """The full names of the registered services."""
+        return self._services
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Registers the handlers of a service; generated code calls this."""
+        for handler in handlers:
+            if isinstance(handler, grpc.ServiceRpcHandler):
+                self._services.append(handler.service_name() or "")
+            self._server.add_generic_rpc_handlers((_WrappingHandler(handler, self._policy),))
+
+    def add_registered_method_handlers(self, *_: object) -> None:
+        """Does nothing: the generic handler serves these methods already; newer generated code calls this."""
+
+    def _policy(self, method: str, handler: Handler) -> CallPolicy:
+        call_class = "append" if handler.request_streaming else "tail" if handler.response_streaming else "unary"
+        return CallPolicy(
+            method=method,
+            limit=self._limits[call_class],
+            max_seconds=self._config.max_call_seconds if call_class == "unary" else None,
+            draining=self.draining,
+            access_log=self._access_log,
+        )
+
+    async def start(self) -> None:
+        """Begins to take calls."""
+        await self._server.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Ends all calls after at most `grace_seconds`."""
+        await self._server.stop(grace_seconds)
+
+
+class _WrappingHandler(grpc.GenericRpcHandler):
+    """Finds the handler of a method and wraps it, once per method."""
+
+    def __init__(self, inner: grpc.GenericRpcHandler, policy: Any) -> None:
+        self._inner = inner
+        self._policy = policy
+        self._wrapped: dict[str, Handler] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
+        method = handler_call_details.method
+        if wrapped := self._wrapped.get(method):
+            return wrapped
+        handler = self._inner.service(handler_call_details)
+        if handler is None:
+            return None
+        return self._wrapped.setdefault(method, wrap(handler, self._policy(method, handler)))
+
+
+@asynccontextmanager
+async def rpc_server(config: ServerConfig, access_log: str) -> AsyncIterator[RpcServer]:
+    """Makes a server that is bound and not started; stops it, however the context ends."""
+    server = RpcServer(config, access_log)
+    try:
+        yield server
+    finally:
+        server.draining.set()
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def serving(server: RpcServer, config: ServerConfig) -> AsyncIterator[None]:
+    """Adds health and reflection, takes calls, and drains at the end.
+
+    Draining: health says NOT_SERVING, balancers get `endpoint_seconds` to notice, streams are told and commit what they
+    have, and whatever is still open after `drain_seconds` is ended.
+    """
+    health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]
+    names = [*server.services, reflection.SERVICE_NAME]
+    reflection_servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[no-untyped-call]
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, server)  # type: ignore[no-untyped-call]
+    for name in ["", *names]:
+        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    await server.start()
+    logger.info("serving", extra={"address": server.address, "services": names})
+    try:
+        yield
+    finally:
+        await health_servicer.enter_graceful_shutdown()
+        await asyncio.sleep(config.endpoint_seconds)
+        server.draining.set()
+        await server.stop(config.drain_seconds)
+        logger.info("stopped serving", extra={"address": server.address})

@@ -1,0 +1,15 @@
+"""What the other services ask of the run history, through its stub: in one process or across the network."""
+
+from runstream_server.runhistory.client import RunFacts, RunHistory, RunNotFound, WorkspaceNotFound
+from runstream_server.runhistory.summaries import MetricSummary
+from runstream_server.runhistory.watch import RunWatch, run_watch
+
+__all__ = [
+    "MetricSummary",
+    "RunFacts",
+    "RunHistory",
+    "RunNotFound",
+    "RunWatch",
+    "WorkspaceNotFound",
+    "run_watch",
+]

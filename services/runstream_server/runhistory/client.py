@@ -1,0 +1,160 @@
+"""Questions to the run history."""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import grpc
+
+from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream.api.runs.v1 import run_pb2
+from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
+from runstream_server.errors import NotFound, Unavailable
+from runstream_server.names import RunName, WorkspaceName
+from runstream_server.runhistory.summaries import MetricSummary
+
+if TYPE_CHECKING:
+    from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
+
+_CALL_SECONDS = 10.0
+_RETRYABLE = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+)
+_ENDED_OR_TO_CANCEL = "end_time:* OR status = CancelRequested"
+_ENDED = (run_pb2.RUN_STATUS_COMPLETED, run_pb2.RUN_STATUS_FAILED, run_pb2.RUN_STATUS_CANCELED)
+
+
+class RunNotFound(NotFound):
+    """No run has the name."""
+
+    reason = "RUN_NOT_FOUND"
+
+    def __init__(self, name: RunName) -> None:
+        super().__init__(f"no run has the name {name}; check it, or create the run first", run=name)
+
+
+class WorkspaceNotFound(NotFound):
+    """No workspace has the name."""
+
+    reason = "WORKSPACE_NOT_FOUND"
+
+    def __init__(self, name: WorkspaceName) -> None:
+        super().__init__(f"no workspace has the name {name}; check it, or create the workspace first", workspace=name)
+
+
+class RunHistoryUnavailable(Unavailable):
+    """The run history does not answer."""
+
+    reason = "RUN_HISTORY_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the run history does not answer; call again")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What other services want to know of a run."""
+
+    name: RunName
+
+    end_time: datetime | None
+    """When the run reached a terminal status; None: it has not ended."""
+
+    cancel_requested: bool
+    """Whether somebody asked for the run to be cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanges:
+    """Runs that ended or are to be cancelled, and where to continue after them."""
+
+    runs: Sequence[RunFacts]
+    resume_token: str
+
+
+class RunHistory:
+    """Asks the run history. Every method raises RunHistoryUnavailable when it does not answer."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: RunHistoryServiceAsyncStub = RunHistoryServiceStub(channel)  # type: ignore[assignment]
+
+    async def get_run(self, name: RunName) -> RunFacts:
+        """Returns what is known of a run; raises RunNotFound."""
+        request = messages.GetRunRequest(name=str(name))
+        with _trouble(RunNotFound(name)):
+            response = await self._stub.GetRun(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+        return _facts(response.run)
+
+    async def check_workspace(self, name: WorkspaceName) -> None:
+        """Raises WorkspaceNotFound if no workspace has this name."""
+        request = messages.GetWorkspaceRequest(name=str(name))
+        with _trouble(WorkspaceNotFound(name)):
+            await self._stub.GetWorkspace(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+
+    async def record_summaries(self, summaries: Mapping[RunName, Sequence[MetricSummary]]) -> None:
+        """Hands over metric summaries of up to 1,000 runs, up to 10,000 of each."""
+        request = messages.RecordMetricSummariesRequest(
+            runs=[
+                messages.RunMetricSummaries(run=str(run), summaries=[_summary(each) for each in of_run])
+                for run, of_run in summaries.items()
+            ]
+        )
+        with _trouble():
+            await self._stub.RecordMetricSummaries(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+
+    async def watch(self, workspace: str, resume_token: str) -> AsyncGenerator[RunChanges, None]:
+        """Streams runs that end or are to be cancelled, from a resume token or from now, until the stream breaks."""
+        request = messages.WatchRunsRequest(
+            parent=str(WorkspaceName(workspace)), filter=_ENDED_OR_TO_CANCEL, resume_token=resume_token
+        )
+        call = self._stub.WatchRuns(request, wait_for_ready=True)
+        try:
+            with _trouble(WorkspaceNotFound(WorkspaceName(workspace))):
+                async for response in call:
+                    yield RunChanges(
+                        [
+                            _facts(change.run)
+                            for change in response.changes
+                            if change.kind == messages.RUN_CHANGE_KIND_UPDATED
+                        ],
+                        response.resume_token,
+                    )
+        finally:
+            call.cancel()
+
+
+@contextmanager
+def _trouble(not_found: NotFound | None = None) -> Iterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.NOT_FOUND and not_found is not None:
+            raise not_found from None
+        if error.code() in _RETRYABLE:
+            raise RunHistoryUnavailable from error
+        raise
+
+
+def _facts(run: run_pb2.Run) -> RunFacts:
+    ended = run.status in _ENDED
+    return RunFacts(
+        name=RunName.parse(run.name),
+        end_time=run.end_time.ToDatetime(UTC) if ended else None,
+        cancel_requested=run.HasField("cancel_request_time"),
+    )
+
+
+def _summary(summary: MetricSummary) -> run_pb2.MetricSummary:
+    return run_pb2.MetricSummary(
+        metric=summary.metric,
+        last=summary.last,
+        min=summary.min,
+        max=summary.max,
+        count=summary.count,
+        revision=summary.revision,
+    )

@@ -1,0 +1,205 @@
+"""From messages to the model. Every field is held to its limits; all that are wrong are named at once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from runstream.api.runs.v1 import experiment_pb2, run_pb2, workspace_pb2
+from runstream.api.runs.v1.run_history_service_pb2 import CreateRunRequest
+from runstream_server.errors import InvalidField
+from runstream_server.names import ExperimentName, RunName, WorkspaceName, check_run_id
+from runstream_server.runs import limits
+from runstream_server.runs.convert.encoding import STATUSES
+from runstream_server.runs.convert.times import decode_duration
+from runstream_server.runs.credentials import without_credentials
+from runstream_server.runs.identifiers import Identifiers, make_display_name
+from runstream_server.runs.limits import Checks
+from runstream_server.runs.model import Edits, MetricSummary, NewRun, Properties, RunEdits, RunError, RunWarning, Tags
+from runstream_server.runs.status import RunStatus
+
+_experiment_name = lru_cache(maxsize=1_000)(ExperimentName.parse)
+
+
+def decode_new_run(request: CreateRunRequest, path: str, workspace: str, identifiers: Identifiers) -> NewRun:
+    """A run to create; `path` leads to the request in error messages and ends with a dot where it is not empty."""
+    if request.parent and request.parent != f"workspaces/{workspace}":
+        raise InvalidField(f"{path}parent", f"expected workspaces/{workspace} like that of the batch, or nothing")
+    run = request.run
+    checks = Checks()
+    at = f"{path}run."
+    new = NewRun(
+        run=check_run_id(request.run_id, f"{path}run_id") if request.run_id else identifiers.make(),
+        display_name=checks.text(f"{at}display_name", run.display_name, limits.DISPLAY_NAME) or make_display_name(),
+        tags=decode_tags(checks, f"{at}tags", run.tags) if run.tags else {},
+        properties=decode_properties(checks, f"{at}properties", run.properties) if run.properties else {},
+        experiment=_experiment(run, at, workspace),
+        parent=_parent(run, at, workspace),
+        run_type=checks.text(f"{at}run_type", run.run_type, limits.RUN_TYPE),
+        description=checks.text(f"{at}description", run.description, limits.DESCRIPTION),
+        heartbeat_enabled=run.heartbeat_enabled,
+        creator=checks.text(f"{at}creator", run.creator, limits.CREATOR),
+        target=checks.text(f"{at}target", run.target, limits.TARGET),
+        service_managed=run.service_managed,
+        max_run_duration=checks.run_duration(f"{at}max_run_duration", decode_duration(run.max_run_duration))
+        if run.HasField("max_run_duration")
+        else None,
+        hidden=run.hidden,
+        script_name=checks.text(f"{at}script_name", run.script_name, limits.SCRIPT_NAME),
+        label=checks.text(f"{at}label", run.label, limits.LABEL),
+        start=request.start,
+    )
+    checks.done()
+    return new
+
+
+def _experiment(run: run_pb2.Run, at: str, workspace: str) -> str | None:
+    if not run.experiment:
+        if not run.parent:
+            raise InvalidField(f"{at}experiment", "required for a run without a parent")
+        return None
+    name = _experiment_name(run.experiment, f"{at}experiment")
+    if name.workspace != workspace:
+        raise InvalidField(f"{at}experiment", f"{name} is of another workspace than the run")
+    return name.experiment
+
+
+def _parent(run: run_pb2.Run, at: str, workspace: str) -> str | None:
+    if not run.parent:
+        return None
+    name = RunName.parse(run.parent, f"{at}parent")
+    if name.workspace != workspace:
+        raise InvalidField(f"{at}parent", f"{name} is of another workspace than the run")
+    return name.run
+
+
+def decode_tags(checks: Checks, field: str, tags: Sequence[workspace_pb2.Tag]) -> Tags:
+    """Tags; those without a value are marks."""
+    return checks.tags(field, [(tag.key, tag.value if tag.HasField("value") else None) for tag in tags])
+
+
+def decode_properties(checks: Checks, field: str, properties: Mapping[str, str]) -> Properties:
+    """Properties; addresses in them lose their credentials."""
+    return without_credentials(checks.properties(field, dict(properties)))
+
+
+def decode_edits(field: str, message: workspace_pb2.Workspace | experiment_pb2.Experiment, mask: FieldMask) -> Edits:
+    """The new values that a mask names, of display_name, description and tags."""
+    paths = decode_mask(mask, ("display_name", "description", "tags"))
+    checks = Checks()
+    edits = Edits(
+        display_name=_edited_name(checks, f"{field}.display_name", message) if "display_name" in paths else None,
+        description=checks.text(f"{field}.description", message.description, limits.DESCRIPTION)
+        if "description" in paths
+        else None,
+        tags=decode_tags(checks, f"{field}.tags", message.tags) if "tags" in paths else None,
+    )
+    checks.done()
+    return edits
+
+
+def _edited_name(checks: Checks, field: str, message: workspace_pb2.Workspace | experiment_pb2.Experiment) -> str:
+    if isinstance(message, experiment_pb2.Experiment):
+        return checks.experiment_display_name(field, message.display_name)
+    return checks.filled(field, message.display_name, limits.DISPLAY_NAME)
+
+
+def decode_run_edits(run: run_pb2.Run, mask: FieldMask, now: datetime) -> tuple[RunEdits, RunStatus | None]:
+    """The new values that a mask names, and the status to enter if it names that."""
+    paths = decode_mask(mask, ("display_name", "description", "hidden", "status", "error"))
+    checks = Checks()
+    edits = RunEdits(
+        display_name=checks.filled("run.display_name", run.display_name, limits.DISPLAY_NAME)
+        if "display_name" in paths
+        else None,
+        description=checks.text("run.description", run.description, limits.DESCRIPTION)
+        if "description" in paths
+        else None,
+        hidden=run.hidden if "hidden" in paths else None,
+        error=decode_error(checks, "run.error", run.error, now) if "error" in paths else None,
+    )
+    status = STATUSES.get(run.status) if "status" in paths else None
+    if "status" in paths and status is None:
+        checks.fail("run.status", "required: one of the statuses of RunStatus")
+    checks.done()
+    return edits, status
+
+
+def decode_mask(mask: FieldMask, allowed: Sequence[str]) -> frozenset[str]:
+    """The paths of a mask: at least one, all of them allowed."""
+    paths = frozenset(mask.paths)
+    if not paths or not paths <= frozenset(allowed):
+        raise InvalidField("update_mask", f"expected one or more of {', '.join(allowed)}; got {sorted(paths)!r:.200}")
+    return paths
+
+
+def decode_error(checks: Checks, field: str, error: run_pb2.RunError, now: datetime) -> RunError:
+    """An error; texts that are too long are cut, with a mark."""
+    return RunError(
+        code=checks.text(f"{field}.code", error.code, limits.ERROR_CODE) or "UserError",
+        message=limits.cut_end(without_nul(error.message), limits.ERROR_MESSAGE),
+        exception_type=checks.text(f"{field}.exception_type", error.exception_type, limits.EXCEPTION_TYPE),
+        stack_trace=limits.cut_middle(without_nul(error.stack_trace), limits.STACK_TRACE),
+        time=now,
+    )
+
+
+def without_nul(text: str) -> str:
+    """Text of a program that must not fail to be recorded: NUL, which cannot be stored, becomes its picture."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}") if "\0" in text else text
+
+
+def decode_warnings(warnings: Sequence[run_pb2.RunWarning], now: datetime) -> Sequence[RunWarning]:
+    """Warnings; messages that are too long are cut, with a mark."""
+    checks = Checks()
+    checks.count("warnings", len(warnings), limits.WARNINGS_PER_CALL)
+    decoded = [
+        RunWarning(
+            checks.text(f"warnings[{index}].source", warning.source, limits.WARNING_SOURCE),
+            limits.cut_end(without_nul(warning.message), limits.WARNING_MESSAGE),
+            now,
+        )
+        for index, warning in enumerate(warnings)
+    ]
+    checks.done()
+    return decoded
+
+
+def decode_run_names(names: Sequence[str], workspace: str, *, least: int = 1) -> Sequence[str]:
+    """The identifiers of up to 1,000 runs of one workspace."""
+    if not least <= len(names) <= limits.NAMES:
+        raise InvalidField("names", f"expected {least} to {limits.NAMES} names; got {len(names)}")
+    decoded = []
+    for index, text in enumerate(names):
+        name = RunName.parse(text, f"names[{index}]")
+        if name.workspace != workspace:
+            raise InvalidField(f"names[{index}]", f"{name} is not of workspaces/{workspace}")
+        decoded.append(name.run)
+    return decoded
+
+
+def decode_workspace_name(text: str, field: str) -> str:
+    """The identifier of a workspace."""
+    return WorkspaceName.parse(text, field).workspace
+
+
+def decode_summaries(checks: Checks, field: str, summaries: Sequence[run_pb2.MetricSummary]) -> Sequence[MetricSummary]:
+    """Metric summaries with distinct metrics."""
+    checks.count(field, len(summaries), limits.SUMMARIES_PER_RUN)
+    decoded = [_summary(checks, f"{field}[{index}]", summary) for index, summary in enumerate(summaries)]
+    if len({summary.metric for summary in decoded}) < len(decoded):
+        checks.fail(field, "a metric is there twice; metrics are distinct")
+    return decoded
+
+
+def _summary(checks: Checks, field: str, summary: run_pb2.MetricSummary) -> MetricSummary:
+    checks.filled(f"{field}.metric", summary.metric, limits.METRIC)
+    least = summary.min if summary.HasField("min") else None
+    most = summary.max if summary.HasField("max") else None
+    if least != least or most != most:
+        checks.fail(field, "min and max are not NaN; leave them out when no other number was logged")
+    if summary.count < 0 or summary.revision < 0:
+        checks.fail(field, "count and revision are 0 or more")
+    last = summary.last if summary.HasField("last") else None
+    return MetricSummary(summary.metric, last, least, most, summary.count, summary.revision)

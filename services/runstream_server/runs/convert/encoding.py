@@ -1,0 +1,146 @@
+"""From the model to messages."""
+
+from collections.abc import Iterable, Sequence
+
+from runstream.api.runs.v1 import experiment_pb2, run_pb2, workspace_pb2
+from runstream_server.names import ExperimentName, RunName, WorkspaceName
+from runstream_server.runs.convert.times import encode_duration, encode_optional_time, encode_time
+from runstream_server.runs.model import (
+    Experiment,
+    MetricSummary,
+    Run,
+    RunError,
+    RunWarning,
+    StatusChange,
+    Tags,
+    Workspace,
+)
+from runstream_server.runs.status import RunStatus
+
+_STATUSES = {
+    RunStatus.NOT_STARTED: run_pb2.RUN_STATUS_NOT_STARTED,
+    RunStatus.UNAPPROVED: run_pb2.RUN_STATUS_UNAPPROVED,
+    RunStatus.PAUSING: run_pb2.RUN_STATUS_PAUSING,
+    RunStatus.PAUSED: run_pb2.RUN_STATUS_PAUSED,
+    RunStatus.STARTING: run_pb2.RUN_STATUS_STARTING,
+    RunStatus.PREPARING: run_pb2.RUN_STATUS_PREPARING,
+    RunStatus.PROVISIONING: run_pb2.RUN_STATUS_PROVISIONING,
+    RunStatus.QUEUED: run_pb2.RUN_STATUS_QUEUED,
+    RunStatus.RUNNING: run_pb2.RUN_STATUS_RUNNING,
+    RunStatus.FINALIZING: run_pb2.RUN_STATUS_FINALIZING,
+    RunStatus.CANCEL_REQUESTED: run_pb2.RUN_STATUS_CANCEL_REQUESTED,
+    RunStatus.COMPLETED: run_pb2.RUN_STATUS_COMPLETED,
+    RunStatus.FAILED: run_pb2.RUN_STATUS_FAILED,
+    RunStatus.CANCELED: run_pb2.RUN_STATUS_CANCELED,
+    RunStatus.NOT_RESPONDING: run_pb2.RUN_STATUS_NOT_RESPONDING,
+}
+STATUSES = {number: status for status, number in _STATUSES.items()}
+"""Statuses by their numbers."""
+
+
+def encode_status(status: RunStatus) -> "run_pb2.RunStatus.ValueType":
+    """The number of a status."""
+    return _STATUSES[status]
+
+
+def encode_workspace(workspace: Workspace) -> workspace_pb2.Workspace:
+    """A workspace as a message."""
+    return workspace_pb2.Workspace(
+        name=str(WorkspaceName(workspace.workspace)),
+        display_name=workspace.display_name,
+        description=workspace.description,
+        tags=encode_tags(workspace.tags),
+        create_time=encode_time(workspace.create_time),
+        update_time=encode_time(workspace.update_time),
+    )
+
+
+def encode_experiment(experiment: Experiment) -> experiment_pb2.Experiment:
+    """An experiment as a message."""
+    return experiment_pb2.Experiment(
+        name=str(ExperimentName(experiment.workspace, experiment.experiment)),
+        display_name=experiment.display_name,
+        description=experiment.description,
+        tags=encode_tags(experiment.tags),
+        create_time=encode_time(experiment.create_time),
+        update_time=encode_time(experiment.update_time),
+        archive_time=encode_optional_time(experiment.archive_time),
+    )
+
+
+def encode_run(
+    run: Run, *, history: Iterable[StatusChange] = (), summaries: Iterable[MetricSummary] = ()
+) -> run_pb2.Run:
+    """A run as a message."""
+    runs = f"workspaces/{run.workspace}/runs/"
+    return run_pb2.Run(
+        name=runs + run.run,
+        experiment=f"workspaces/{run.workspace}/experiments/{run.experiment}",
+        experiment_display_name=run.experiment_display_name,
+        parent="" if run.parent is None else runs + run.parent,
+        root=runs + run.root,
+        number=run.number,
+        run_type=run.run_type,
+        display_name=run.display_name,
+        description=run.description,
+        status=_STATUSES[run.status],
+        tags=encode_tags(run.tags),
+        properties=run.properties,
+        create_time=encode_time(run.create_time),
+        start_time=encode_optional_time(run.start_time),
+        end_time=encode_optional_time(run.end_time),
+        update_time=encode_time(run.update_time),
+        heartbeat_enabled=run.heartbeat_enabled,
+        error=None if run.error is None else _error(run.error),
+        warnings=[_warning(warning) for warning in run.warnings],
+        creator=run.creator,
+        target=run.target,
+        service_managed=run.service_managed,
+        max_run_duration=encode_duration(run.max_run_duration),
+        cancel_request_time=encode_optional_time(run.cancel_request_time),
+        hidden=run.hidden,
+        delete_time=encode_optional_time(run.delete_time),
+        status_history=[_change(change) for change in history],
+        metric_summaries=[_summary(summary) for summary in summaries],
+        script_name=run.script_name,
+        label=run.label,
+    )
+
+
+def encode_run_name(workspace: str, run: str) -> run_pb2.Run:
+    """A run of which only the name is told."""
+    return run_pb2.Run(name=str(RunName(workspace, run)))
+
+
+def encode_tags(tags: Tags) -> Sequence[workspace_pb2.Tag]:
+    """Tags in ascending order of key."""
+    return [workspace_pb2.Tag(key=key, value=tags[key]) for key in sorted(tags)]
+
+
+def _error(error: RunError) -> run_pb2.RunError:
+    return run_pb2.RunError(
+        code=error.code,
+        message=error.message,
+        exception_type=error.exception_type,
+        stack_trace=error.stack_trace,
+        time=encode_time(error.time),
+    )
+
+
+def _warning(warning: RunWarning) -> run_pb2.RunWarning:
+    return run_pb2.RunWarning(source=warning.source, message=warning.message, time=encode_time(warning.time))
+
+
+def _change(change: StatusChange) -> run_pb2.RunStatusChange:
+    return run_pb2.RunStatusChange(status=_STATUSES[change.status], time=encode_time(change.time), reason=change.reason)
+
+
+def _summary(summary: MetricSummary) -> run_pb2.MetricSummary:
+    return run_pb2.MetricSummary(
+        metric=summary.metric,
+        last=summary.last,
+        min=summary.min,
+        max=summary.max,
+        count=summary.count,
+        revision=summary.revision,
+    )

@@ -1,0 +1,1 @@
+"""The rules of workspaces, experiments and runs."""

@@ -1,0 +1,54 @@
+"""Looks after runs that nobody looks after, silent and overdue ones, and forgets old requests."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+from runstream_server.errors import Unavailable
+from runstream_server.postgres import Hints
+from runstream_server.runs.rules.watch import TOPIC
+from runstream_server.runs.store.heartbeats import HeartbeatStore
+from runstream_server.runs.store.requests import RequestStore
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_LIFETIME = timedelta(seconds=120)
+"""How long a heartbeat counts."""
+
+REQUEST_LIFETIME = timedelta(days=2)
+"""How long a request is remembered."""
+
+_INTERVAL_SECONDS = 10.0
+
+
+class Reaper:
+    """Safe in any number of processes at once."""
+
+    def __init__(
+        self, heartbeats: HeartbeatStore, requests: RequestStore, hints: Hints, now: Callable[[], datetime]
+    ) -> None:
+        self._heartbeats = heartbeats
+        self._requests = requests
+        self._hints = hints
+        self._now = now
+
+    async def run_forever(self) -> None:
+        """Makes a pass every ten seconds."""
+        while True:
+            await asyncio.sleep(_INTERVAL_SECONDS)
+            try:
+                await self.make_pass()
+            except Unavailable:
+                logger.warning("the reaper skips a pass: the database does not answer")
+
+    async def make_pass(self) -> None:
+        """Marks silent runs NotResponding, cancels overdue ones, forgets old requests."""
+        now = self._now()
+        await self._until_none(lambda: self._heartbeats.mark_lapsed(now - HEARTBEAT_LIFETIME, now))
+        await self._until_none(lambda: self._heartbeats.cancel_overdue(now))
+        await self._requests.prune(now - REQUEST_LIFETIME)
+
+    async def _until_none(self, take: Callable[[], Awaitable[Sequence[str]]]) -> None:
+        while workspaces := await take():
+            self._hints.publish(TOPIC, set(workspaces))

@@ -1,0 +1,93 @@
+"""The rules of workspaces."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from runstream_server.errors import InvalidPageToken
+from runstream_server.runs.errors import WorkspaceExists, WorkspaceNotEmpty, WorkspaceNotFound
+from runstream_server.runs.model import Edits, Tags, Workspace
+from runstream_server.runs.store.requests import RequestStore
+from runstream_server.runs.store.workspaces import WorkspaceStore
+from runstream_server.runs.tokens import Signer
+
+_LISTING = ("workspaces",)
+
+
+class Workspaces:
+    """The rules of workspaces."""
+
+    def __init__(
+        self, store: WorkspaceStore, requests: RequestStore, signer: Signer, now: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._requests = requests
+        self._signer = signer
+        self._now = now
+
+    async def create(
+        self,
+        workspace: str,
+        *,
+        display_name: str,
+        description: str,
+        tags: Tags,
+        request_id: uuid.UUID | None,
+        return_existing: bool,
+    ) -> Workspace:
+        """Creates a workspace, or returns the one there is where that was asked for or the request made it.
+
+        Raises:
+            WorkspaceExists: The name is taken.
+        """
+        now = self._now()
+        new = Workspace(workspace, display_name or workspace, description, tags, now, now)
+        if await self._store.create(new, request_id):
+            return new
+        if not return_existing and await self._requests.made(workspace, "workspace", request_id) is None:
+            raise WorkspaceExists(workspace)
+        return await self.get(workspace)
+
+    async def get(self, workspace: str) -> Workspace:
+        """Returns a workspace; raises WorkspaceNotFound if there is none."""
+        found = await self._store.get(workspace)
+        if found is None:
+            raise WorkspaceNotFound(workspace)
+        return found
+
+    async def list(self, page_size: int, page_token: str) -> tuple[Sequence[Workspace], str]:
+        """Returns a page of workspaces in order of name, and the token of the next page.
+
+        Raises:
+            InvalidPageToken: The token is not of this listing.
+        """
+        after = self._opened(page_token) if page_token else ""
+        found = await self._store.list(after, page_size + 1)
+        page = found[:page_size]
+        return page, self._signer.seal(_LISTING, [page[-1].workspace]) if len(found) > page_size else ""
+
+    def _opened(self, token: str) -> str:
+        content = self._signer.open(_LISTING, token)
+        if content is None:
+            raise InvalidPageToken
+        return str(content[0])
+
+    async def update(self, workspace: str, edits: Edits) -> Workspace:
+        """Changes a workspace; raises WorkspaceNotFound if there is none."""
+        updated = await self._store.update(workspace, edits, self._now())
+        if updated is None:
+            raise WorkspaceNotFound(workspace)
+        return updated
+
+    async def delete(self, workspace: str) -> None:
+        """Deletes a workspace.
+
+        Raises:
+            WorkspaceNotFound: There is none.
+            WorkspaceNotEmpty: It holds experiments.
+        """
+        deleted = await self._store.delete(workspace)
+        if deleted is None:
+            raise WorkspaceNotFound(workspace)
+        if not deleted:
+            raise WorkspaceNotEmpty(workspace)

@@ -1,0 +1,64 @@
+"""The methods about workspaces."""
+
+from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream_server.names import check_workspace_id
+from runstream_server.runs import limits
+from runstream_server.runs.convert.decoding import decode_edits, decode_tags, decode_workspace_name
+from runstream_server.runs.convert.encoding import encode_workspace
+from runstream_server.runs.limits import Checks
+from runstream_server.runs.servicer.base import Context, Methods
+
+
+class WorkspaceMethods(Methods):
+    """The methods about workspaces."""
+
+    async def CreateWorkspace(
+        self, request: messages.CreateWorkspaceRequest, context: Context
+    ) -> messages.CreateWorkspaceResponse:
+        new = request.workspace
+        checks = Checks()
+        request_id = checks.request_id("request_id", request.request_id)
+        display_name = checks.text("workspace.display_name", new.display_name, limits.DISPLAY_NAME)
+        description = checks.text("workspace.description", new.description, limits.DESCRIPTION)
+        tags = decode_tags(checks, "workspace.tags", new.tags)
+        checks.done()
+        workspace = await self._rules.workspaces.create(
+            check_workspace_id(request.workspace_id, "workspace_id"),
+            display_name=display_name,
+            description=description,
+            tags=tags,
+            request_id=request_id,
+            return_existing=request.return_existing,
+        )
+        return messages.CreateWorkspaceResponse(workspace=encode_workspace(workspace))
+
+    async def GetWorkspace(
+        self, request: messages.GetWorkspaceRequest, context: Context
+    ) -> messages.GetWorkspaceResponse:
+        workspace = await self._rules.workspaces.get(decode_workspace_name(request.name, "name"))
+        return messages.GetWorkspaceResponse(workspace=encode_workspace(workspace))
+
+    async def ListWorkspaces(
+        self, request: messages.ListWorkspacesRequest, context: Context
+    ) -> messages.ListWorkspacesResponse:
+        checks = Checks()
+        page_size = checks.page_size(request.page_size)
+        checks.done()
+        page, token = await self._rules.workspaces.list(page_size, request.page_token)
+        return messages.ListWorkspacesResponse(
+            workspaces=[encode_workspace(workspace) for workspace in page], next_page_token=token
+        )
+
+    async def UpdateWorkspace(
+        self, request: messages.UpdateWorkspaceRequest, context: Context
+    ) -> messages.UpdateWorkspaceResponse:
+        name = decode_workspace_name(request.workspace.name, "workspace.name")
+        edits = decode_edits("workspace", request.workspace, request.update_mask)
+        workspace = await self._rules.workspaces.update(name, edits)
+        return messages.UpdateWorkspaceResponse(workspace=encode_workspace(workspace))
+
+    async def DeleteWorkspace(
+        self, request: messages.DeleteWorkspaceRequest, context: Context
+    ) -> messages.DeleteWorkspaceResponse:
+        await self._rules.workspaces.delete(decode_workspace_name(request.name, "name"))
+        return messages.DeleteWorkspaceResponse()

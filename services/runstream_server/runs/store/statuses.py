@@ -1,0 +1,152 @@
+"""Moves runs from status to status, in one statement that itself refuses what the status machine does not allow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from runstream_server.postgres import Connection
+from runstream_server.runs.limits import STATUS_HISTORY
+from runstream_server.runs.model import Run, RunEdits, RunError
+from runstream_server.runs.status import FOLLOWERS, TERMINAL, RunStatus
+from runstream_server.runs.store.columns import RUN, error_json, run_of
+
+_ALLOWED = ", ".join(f"('{status}', '{follower}')" for status in FOLLOWERS for follower in sorted(FOLLOWERS[status]))
+_TERMINAL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+
+# The rows are locked in order of name, and decided upon in their newest versions. A run that does not respond is
+# cancelled at once, whoever drives it: nobody is there to confirm a request.
+_MOVE = f"""
+WITH RECURSIVE tree AS (
+    SELECT named.workspace COLLATE "C" AS workspace, named.run COLLATE "C" AS run
+      FROM unnest($1::text[], $2::text[]) AS named (workspace, run)
+    UNION
+    SELECT child.workspace, child.run
+      FROM tree JOIN runs.run child ON child.workspace = tree.workspace AND child.parent = tree.run
+     WHERE $3
+), before AS (
+    SELECT r.workspace, r.run, r.status AS was, r.service_managed AND $6 AS refused,
+           CASE WHEN NOT $4 THEN $5::text
+                WHEN r.service_managed AND r.target <> 'local' AND r.status <> 'NotResponding' THEN 'CancelRequested'
+                ELSE 'Canceled' END AS wanted
+      FROM tree JOIN runs.run r ON r.workspace = tree.workspace AND r.run = tree.run
+     ORDER BY r.workspace, r.run FOR UPDATE OF r
+), decided AS (
+    SELECT workspace, run, was,
+           CASE WHEN NOT refused AND (was, wanted) IN ({_ALLOWED}) THEN wanted END AS entered,
+           was IN ({_TERMINAL}) OR (NOT refused AND coalesce(was = wanted OR (was, wanted) IN ({_ALLOWED}), true))
+               AS accepted
+      FROM before
+), changed AS (
+    UPDATE runs.run r
+       SET status              = coalesce(d.entered, r.status),
+           status_history      = CASE WHEN d.entered IS NULL THEN r.status_history
+               ELSE CASE WHEN jsonb_array_length(r.status_history) < {STATUS_HISTORY} THEN r.status_history
+                         ELSE r.status_history - 0 END
+                    || jsonb_build_object('status', d.entered, 'time', $7::timestamptz, 'reason', $8::text) END,
+           start_time          = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $7) ELSE r.start_time END,
+           end_time            = CASE WHEN d.entered IN ({_TERMINAL}) THEN $7 ELSE r.end_time END,
+           deadline            = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $7) + r.max_run_duration
+               WHEN d.entered IN ('Finalizing', 'CancelRequested', {_TERMINAL}) THEN NULL ELSE r.deadline END,
+           cancel_request_time = CASE WHEN d.entered = 'CancelRequested' OR (d.entered IS NOT NULL AND $4)
+               THEN coalesce(r.cancel_request_time, $7) ELSE r.cancel_request_time END,
+           error               = CASE WHEN d.entered IS NOT NULL OR $10::boolean THEN coalesce($9::jsonb, r.error)
+               ELSE r.error END,
+           display_name        = coalesce($11::text, r.display_name),
+           description         = coalesce($12::text, r.description),
+           hidden              = coalesce($13::boolean, r.hidden),
+           update_time         = $7,
+           change_xid          = pg_current_xact_id()
+      FROM decided d
+     WHERE r.workspace = d.workspace AND r.run = d.run
+       AND (d.entered IS NOT NULL
+            OR (d.accepted AND num_nonnulls($11::text, $12::text, $13::boolean, nullif($10::boolean, false)) > 0))
+    RETURNING {RUN}
+), beating AS (
+    INSERT INTO runs.heartbeat (workspace, run, time)
+    SELECT c.workspace, c.run, $7 FROM changed c JOIN decided d USING (workspace, run)
+     WHERE d.entered = 'Running' AND c.heartbeat_enabled
+    ON CONFLICT (workspace, run) DO UPDATE SET time = excluded.time
+), silenced AS (
+    DELETE FROM runs.heartbeat h USING decided d
+     WHERE d.was = 'Running' AND d.entered IS NOT NULL AND h.workspace = d.workspace AND h.run = d.run
+)
+SELECT c.*, d.was, d.accepted, (SELECT count(*) FROM changed) AS changed_count
+  FROM unnest($1::text[], $2::text[]) AS named (workspace, run)
+  JOIN decided d ON d.workspace = named.workspace AND d.run = named.run
+  LEFT JOIN changed c ON c.workspace = d.workspace AND c.run = d.run
+"""
+
+
+_NO_EDITS = RunEdits()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What to do to the status of a run, and to the rest of it in the same step."""
+
+    wanted: RunStatus | None = None
+    """The status to enter; None: stay."""
+
+    cancel: bool = False
+    """Enter CancelRequested or Canceled, whatever fits the run, instead of `wanted`."""
+
+    recursive: bool = False
+    """Do so to all descendants as well."""
+
+    only_unmanaged: bool = False
+    """Refuse runs that a runner drives."""
+
+    reason: str = ""
+
+    error: RunError | None = None
+    """Recorded if the run enters the wanted status."""
+
+    edits: RunEdits = _NO_EDITS
+    """Made unless the wanted status is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of one run."""
+
+    run: Run | None
+    """The run as it now is; None if it did not change."""
+
+    was: RunStatus
+    """The status it was in."""
+
+    accepted: bool
+    """False: the wanted status is not allowed, and nothing was changed."""
+
+    changed_count: int
+    """How many runs the statement changed, descendants included."""
+
+
+async def move(connection: Connection, runs: Sequence[tuple[str, str]], wanted: Move, at: datetime) -> Sequence[Moved]:
+    """Moves runs, given by workspace and identifier; those that do not exist are left out of the answer."""
+    edits = wanted.edits
+    error = edits.error or wanted.error
+    rows = await connection.fetch(
+        _MOVE,
+        [workspace for workspace, _ in runs],
+        [run for _, run in runs],
+        wanted.recursive,
+        wanted.cancel,
+        wanted.wanted,
+        wanted.only_unmanaged,
+        at,
+        wanted.reason,
+        None if error is None else error_json(error),
+        edits.error is not None,
+        edits.display_name,
+        edits.description,
+        edits.hidden,
+    )
+    return [_moved(row) for row in rows]
+
+
+def _moved(row: asyncpg.Record) -> Moved:
+    run = run_of(row) if row["run"] is not None else None
+    return Moved(run, RunStatus(row["was"]), row["accepted"], row["changed_count"])

@@ -1,0 +1,147 @@
+"""Metrics, logs and files of runs, as the command line shows them."""
+
+import asyncio
+import hashlib
+import math
+import signal
+import urllib.request
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts
+from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from runstream.api.runs.v1 import run_history_service_pb2 as api
+from runstream.api.runs.v1.run_pb2 import Run
+from tests.append_clients import doubles, log_stream, metrics_stream
+
+MakeRun = Callable[..., Awaitable[Run]]
+
+
+async def write_log(channel: Any, run: Run, path: str, *parts: bytes) -> None:
+    """A complete log file."""
+    async with log_stream(channel, run.name, path, writer=path.replace("/", "-").replace(".", "-")) as stream:
+        offset = 0
+        for part in parts:
+            await stream.send(offset, part)
+            offset += len(part)
+        await stream.finish()
+        await stream.acknowledged(offset)
+        await stream.half_close()
+
+
+async def store_file(channel: Any, run: Run, path: str, content: bytes) -> None:
+    """A file of a run."""
+    stub: Any = ArtifactServiceStub(channel)
+    digest = hashlib.sha256(content).hexdigest()
+    begin = artifacts.BeginUploadRequest(parent="workspaces/default", digest=digest, size_bytes=len(content))
+    upload = await stub.BeginUpload(begin)
+    if not upload.exists:
+        request = urllib.request.Request(upload.url, content, dict(upload.headers), method="PUT")
+        await asyncio.to_thread(lambda: urllib.request.urlopen(request).close())
+        complete = artifacts.CompleteUploadRequest(parent="workspaces/default", upload_id=upload.upload_id)
+        await stub.CompleteUpload(complete)
+    binding = artifacts.ArtifactBinding(path=path, digest=digest)
+    await stub.BindArtifacts(artifacts.BindArtifactsRequest(run=run.name, bindings=[binding]))
+
+
+async def test_metrics_are_shown_as_summaries_and_as_values(cli: Any, backend: Any, make_run: MakeRun) -> None:
+    run = await make_run("a")
+    async with metrics_stream(backend.channel, run.name) as stream:
+        await stream.send(1, doubles("loss", [3.0, 1.0, math.nan]), doubles("accuracy", [0.5], steps=[7]))
+        await stream.acknowledged(1)
+
+    summaries, values, both, table, empty = await asyncio.gather(
+        cli("run", "metrics", "-r", "a"),
+        cli("run", "metrics", "-r", "a", "--name", "loss"),
+        cli("run", "metrics", "-r", "a", "--name", "loss", "--name", "accuracy", "--query", "[].[name, step, value]"),
+        cli("run", "metrics", "-r", "a", "-o", "table"),
+        cli("run", "metrics", "-r", "a", "--name", "unknown"),
+    )
+
+    assert [summary["name"] for summary in summaries.result] == ["accuracy", "loss"]
+    assert summaries.result[1] | {"description": None} == {
+        "name": "loss",
+        "count": 3,
+        "last": "NaN",
+        "min": 1.0,
+        "max": 3.0,
+        "description": None,
+    }
+    assert [value["value"] for value in values.result] == [3.0, 1.0, "NaN"]
+    assert values.result[1]["time_utc"] == "1970-01-01T00:00:00.000002Z"
+    assert both.result == [["accuracy", 7, 0.5], ["loss", 0, 3.0], ["loss", 1, 1.0], ["loss", 2, "NaN"]]
+    assert table.out.splitlines()[0].split() == ["Metric", "Count", "Last", "Min", "Max"]
+    assert empty.result == []
+    assert "unknown" in empty.err
+
+
+async def test_a_log_is_followed_while_it_grows_and_the_following_ends_with_the_run(
+    cli: Any, backend: Any, history: Any, make_run: MakeRun
+) -> None:
+    run = await make_run("a")
+    async with log_stream(backend.channel, run.name, "user_logs/std_log.txt") as stream, asyncio.timeout(60):
+        await stream.send(0, b"epoch 1\n")
+        following = await cli.start("run", "monitor-logs", "-r", "a")
+        first = await following.stdout.readline()
+        await stream.send(8, "épôch 2\n".encode())
+        second = await following.stdout.readline()
+        await stream.finish()
+        await history.CompleteRun(api.CompleteRunRequest(name=run.name))
+        rest, titles = await following.communicate()
+
+    assert first == b"epoch 1\n"
+    assert second.decode() == "épôch 2\n"
+    assert rest.strip() == b""
+    assert following.returncode == 0
+    assert b"Streaming user_logs/std_log.txt" in titles
+    assert b"Execution Summary" in titles
+
+
+async def test_an_interrupt_ends_the_following_and_says_that_the_run_goes_on(
+    cli: Any, backend: Any, history: Any, make_run: MakeRun
+) -> None:
+    run = await make_run("a")
+    async with log_stream(backend.channel, run.name, "logs/user_log.txt") as stream, asyncio.timeout(60):
+        await stream.send(0, b"working\n")
+        following = await cli.start("run", "monitor-logs", "-r", "a", "--log-path", "logs/user_log.txt")
+        assert await following.stdout.readline() == b"working\n"
+        following.send_signal(signal.SIGINT)
+        _, said = await following.communicate()
+
+    present = await history.GetRun(api.GetRunRequest(name=run.name))
+    assert following.returncode == 130
+    assert b"goes on" in said
+    assert b"Traceback" not in said
+    assert not present.run.HasField("end_time")
+
+
+async def test_logs_are_downloaded_into_folders(cli: Any, backend: Any, make_run: MakeRun) -> None:
+    run = await make_run("a")
+    await write_log(backend.channel, run, "user_logs/std_log.txt", b"one\n", b"two\n")
+    await write_log(backend.channel, run, "logs/extra.txt", b"\xff\x00")
+
+    default = await cli("run", "download-logs", "-r", "a")
+    chosen = await cli("run", "download-logs", "-r", "a", "-d", "here", "-o", "tsv")
+
+    assert sorted(default.result) == ["assets/a/logs/extra.txt", "assets/a/user_logs/std_log.txt"]
+    assert (cli.folder / "assets/a/user_logs/std_log.txt").read_bytes() == b"one\ntwo\n"
+    assert (cli.folder / "here/logs/extra.txt").read_bytes() == b"\xff\x00"
+    assert len(chosen.out.splitlines()) == 2
+
+
+async def test_files_are_listed_and_downloaded(cli: Any, backend: Any, make_run: MakeRun) -> None:
+    run = await make_run("a")
+    await store_file(backend.channel, run, "outputs/model.bin", b"model")
+    await store_file(backend.channel, run, "outputs/deep/weights.bin", b"weights")
+
+    listed = await cli("artifact", "ls", "-r", "a", "--query", "[].[path, size_bytes]")
+    below = await cli("artifact", "ls", "-r", "a", "--prefix", "outputs/d", "--query", "[].path")
+    one = await cli("artifact", "get", "-r", "a", "outputs/model.bin")
+    tree = await cli("artifact", "get", "-r", "a", "outputs", "-d", "there")
+
+    assert listed.result == [["outputs/deep/weights.bin", 7], ["outputs/model.bin", 5]]
+    assert below.result == ["outputs/deep/weights.bin"]
+    assert one.result == ["model.bin"]
+    assert (cli.folder / "model.bin").read_bytes() == b"model"
+    assert sorted(tree.result) == ["there/outputs/deep/weights.bin", "there/outputs/model.bin"]
+    assert (cli.folder / "there/outputs/deep/weights.bin").read_bytes() == b"weights"

@@ -1,0 +1,313 @@
+"""`runstream up` as a person or a supervisor runs it: a real process tree, real signals."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
+from runstream_server.embedded.s3 import EmbeddedS3
+from runstream_server.embedded.state import read_state
+
+SECONDS = 60
+COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "up")
+DEFAULT = "workspaces/default"
+
+
+@dataclass
+class Running:
+    """A backend in a process of its own."""
+
+    folder: Path
+    process: "subprocess.Popen[str]"
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> Any:
+        """What it tells its clients."""
+        return read_state(self.folder / "state" / "up.json")
+
+    @property
+    def address(self) -> str:
+        """Where it serves."""
+        return str(self.state["address"])
+
+    @property
+    def shown(self) -> str:
+        """What it showed so far."""
+        return "".join(self.lines)
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that it started, and those that they did."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, word: str) -> psutil.Process | None:
+        """Its direct child with this word in its command line."""
+        for each in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if word in " ".join(each.cmdline()):
+                    return each
+        return None
+
+    def end(self, number: int) -> int:
+        """Sends a signal and waits for the end; returns the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(SECONDS)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder with a short path."""
+    path = Path(mkdtemp(prefix="rs-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def used_folder() -> Iterator[Path]:
+    """A folder on which a backend ran, to copy."""
+    path = Path(mkdtemp(prefix="rs-"))
+    with running(path) as backend:
+        assert backend.end(signal.SIGINT) == 0
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def copied(used_folder: Path, folder: Path) -> Path:
+    """A folder of this test's own on which a backend ran before."""
+    subprocess.run(["cp", "-a", f"{used_folder}/.", folder], check=True)
+    return folder
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **variables: str) -> Iterator[Running]:
+    """Starts a backend; at the end stops it."""
+    environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state"), **variables}
+    process = subprocess.Popen(
+        [*COMMAND, "--data", str(folder / "data"), *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    backend = Running(folder, process)
+    reader = threading.Thread(target=backend.lines.extend, args=(process.stdout,))
+    reader.start()
+    try:
+        yield backend
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(SECONDS)
+        reader.join(SECONDS)
+        process.stdout.close()
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, **variables: str) -> Iterator[Running]:
+    """A backend that is ready."""
+    with started(folder, *arguments, **variables) as backend:
+        until(lambda: bool(backend.state) or backend.process.poll() is not None)
+        assert backend.process.poll() is None, backend.shown
+        yield backend
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def gone(processes: list[psutil.Process]) -> None:
+    """Waits until none of the processes is left."""
+    assert psutil.wait_procs(processes, SECONDS)[1] == []
+
+
+@contextmanager
+def run_history(address: str) -> Iterator[RunHistoryServiceStub]:
+    """A stub that waits for the service."""
+    with grpc.insecure_channel(address) as channel:
+        grpc.channel_ready_future(channel).result(SECONDS)
+        yield RunHistoryServiceStub(channel)
+
+
+def workspace(address: str, name: str) -> str:
+    """Asks for a workspace until the database answers; returns its name."""
+    with run_history(address) as stub:
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                return str(stub.GetWorkspace(messages.GetWorkspaceRequest(name=name), timeout=15).workspace.name)
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+
+def make_workspace(address: str, name: str) -> None:
+    """Makes a workspace."""
+    with run_history(address) as stub:
+        stub.CreateWorkspace(messages.CreateWorkspaceRequest(workspace_id=name), timeout=15)
+
+
+def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path) -> None:
+    with running(folder) as backend:
+        until(lambda: "Ctrl-C" in backend.shown)
+
+        assert f"Address  {backend.address}\n" in backend.shown
+        assert f"Data     {folder / 'data'}\n" in backend.shown
+        assert backend.state == {
+            "address": backend.address,
+            "pid": backend.process.pid,
+            "data": str(folder / "data"),
+            "log": str(folder / "data" / "logs"),
+        }
+        assert workspace(backend.address, DEFAULT) == DEFAULT
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_everything_and_leaves_nothing(copied: Path, number: signal.Signals) -> None:
+    with running(copied) as backend:
+        children = backend.children()
+
+        assert backend.end(number) == 0
+
+        assert not any(child.is_running() for child in children)
+        assert list((copied / "state").iterdir()) == []
+    assert backend.lines[-2:] == ["Stopping ...\n", "Stopped.\n"]
+
+
+def test_a_backend_told_to_be_quiet_shows_nothing(copied: Path) -> None:
+    with running(copied, "--quiet") as backend:
+        assert backend.end(signal.SIGINT) == 0
+
+    assert backend.shown == ""
+
+
+def test_a_second_backend_on_the_folder_says_where_the_first_is(copied: Path) -> None:
+    with running(copied) as first:
+        with started(copied) as second:
+            assert second.process.wait(SECONDS) == 3
+
+        assert f"at {first.address} by process {first.process.pid}" in second.shown
+        assert workspace(first.address, DEFAULT) == DEFAULT
+
+
+def test_two_backends_run_on_two_folders(copied: Path) -> None:
+    with running(copied) as first, running(copied / "other") as second:
+        assert first.address != second.address
+        assert workspace(second.address, DEFAULT) == DEFAULT
+
+
+def test_a_killed_backend_leaves_no_process_and_keeps_its_data_and_address(copied: Path) -> None:
+    with running(copied) as backend:
+        make_workspace(backend.address, "kept")
+        children, address = backend.children(), backend.address
+
+        assert backend.end(signal.SIGKILL) == -signal.SIGKILL
+
+        gone(children)
+    with running(copied) as backend:
+        assert backend.address == address
+        assert workspace(address, "workspaces/kept") == "workspaces/kept"
+
+
+def test_a_killed_backend_is_followed_at_once_by_another(copied: Path) -> None:
+    with running(copied) as backend:
+        make_workspace(backend.address, "kept")
+        (copied / "state" / "up.json").unlink()
+        backend.process.kill()
+
+        with running(copied) as another:
+            assert workspace(another.address, "workspaces/kept") == "workspaces/kept"
+
+
+@pytest.mark.parametrize("word", ["pginstall", "s3_server"])
+def test_a_killed_server_is_started_again_and_the_services_answer(copied: Path, word: str) -> None:
+    with running(copied) as backend:
+        killed = backend.child(word)
+        assert killed
+        killed.kill()
+
+        until(lambda: (child := backend.child(word)) is not None and child != killed)
+
+        assert workspace(backend.address, DEFAULT) == DEFAULT
+        assert backend.end(signal.SIGINT) == 0
+
+
+def test_a_second_signal_stops_at_once(copied: Path) -> None:
+    with running(copied, RUNSTREAM_DRAIN_SECONDS="600") as backend, grpc.insecure_channel(backend.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        children = backend.children()
+        backend.process.send_signal(signal.SIGINT)
+        until(lambda: "Stopping ...\n" in backend.lines)
+
+        assert backend.end(signal.SIGINT) == 130
+
+        gone(children)
+
+
+def test_a_signal_during_the_start_undoes_it(folder: Path) -> None:
+    with started(folder) as backend:
+        until(lambda: "Making a new backend" in backend.shown)
+
+        assert backend.end(signal.SIGINT) == 130
+
+    with running(folder) as backend:
+        assert workspace(backend.address, DEFAULT) == DEFAULT
+
+
+def test_a_port_that_is_taken_is_named(copied: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with started(copied, "--port", str(port)) as backend:
+            assert backend.process.wait(SECONDS) == 2
+
+    assert f"port {port} of 127.0.0.1 is taken" in backend.shown
+
+
+def test_given_servers_are_used_instead(folder: Path, postgres_dsn: str, s3_server: EmbeddedS3) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": s3_server.access_key, "AWS_SECRET_ACCESS_KEY": s3_server.secret_key}
+    with running(folder, "--postgres", postgres_dsn, "--s3", s3_server.endpoint, "--port", "0", **keys) as backend:
+        assert backend.children() == []
+        assert workspace(backend.address, DEFAULT) == DEFAULT
+        assert backend.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (("--postgres", "postgresql://nobody@127.0.0.1:1/none"), 1, "the database"),
+        (("--postgres", "not a DSN"), 1, "the database"),
+        (("--s3", "http://127.0.0.1:1"), 2, "RUNSTREAM_S3_ACCESS_KEY"),
+    ],
+)
+def test_a_given_server_that_cannot_be_used_is_named(
+    copied: Path, arguments: tuple[str, ...], code: int, problem: str
+) -> None:
+    with started(copied, *arguments) as backend:
+        assert backend.process.wait(SECONDS) == code
+
+    assert f"Error: {problem}" in backend.shown
+    assert "Traceback" not in backend.shown

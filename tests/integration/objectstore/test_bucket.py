@@ -1,0 +1,200 @@
+"""The bucket against a real S3 server."""
+
+import hashlib
+import http.client
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+
+from runstream_server.config import BucketConfig
+from runstream_server.errors import BucketUnavailable, ConfigurationError
+from runstream_server.objectstore import Bucket, Digest, ObjectMissing, open_bucket
+
+LIFETIME = timedelta(minutes=5)
+LARGE = bytes(range(256)) * 10_000
+
+
+def digest_of(data: bytes) -> Digest:
+    return Digest(len(data), hashlib.sha256(data).hexdigest())
+
+
+def request(method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
+    """Sends a request as a client of ours would, and returns the body of the answer; an error status fails."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers or {}))
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status not in (200, 206):
+            raise PermissionError(f"{answer.status} {content!r}")
+        return content
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"a", LARGE], ids=["empty", "small", "large"])
+async def test_what_was_put_is_read(bucket: Bucket, data: bytes) -> None:
+    await bucket.put("some/key", data)
+
+    info = await bucket.head("some/key")
+
+    assert await bucket.get("some/key") == data
+    assert info is not None
+    assert (info.key, info.size_bytes) == ("some/key", len(data))
+    assert await bucket.digest("some/key") == digest_of(data)
+
+
+async def test_a_large_object_is_read_in_bounded_chunks(bucket: Bucket) -> None:
+    await bucket.put("key", LARGE)
+
+    async with bucket.read("key") as chunks:
+        sizes = [len(chunk) async for chunk in chunks]
+
+    assert sum(sizes) == len(LARGE)
+    assert max(sizes) <= 1 << 20
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (1, 300), (256, None), (0, len(LARGE))])
+async def test_a_range_of_an_object_is_read(bucket: Bucket, start: int, end: int | None) -> None:
+    await bucket.put("key", LARGE)
+
+    async with bucket.read("key", start=start, end=end) as chunks:
+        assert b"".join([chunk async for chunk in chunks]) == LARGE[start:end]
+
+
+async def test_readers_that_stop_early_give_their_connections_back(bucket: Bucket) -> None:
+    await bucket.put("key", LARGE)
+
+    for _ in range(60):
+        async with bucket.read("key") as chunks:
+            assert await anext(chunks)
+
+    assert await bucket.get("key") == LARGE
+
+
+async def test_an_error_of_the_reader_stays_what_it_is(bucket: Bucket) -> None:
+    await bucket.put("key", b"data")
+
+    with pytest.raises(OSError, match="disk full"):
+        async with bucket.read("key"):
+            raise OSError("disk full")
+
+
+async def test_an_object_that_is_not_there_is_told_apart(bucket: Bucket) -> None:
+    assert await bucket.head("none") is None
+    assert await bucket.digest("none") is None
+    with pytest.raises(ObjectMissing):
+        await bucket.get("none")
+
+
+async def test_deleting_twice_changes_nothing(bucket: Bucket) -> None:
+    await bucket.put("key", b"data")
+
+    await bucket.delete("key")
+    await bucket.delete("key")
+
+    assert await bucket.head("key") is None
+
+
+async def test_objects_are_listed_by_prefix(bucket: Bucket) -> None:
+    for key in ("a/1", "a/2", "b/1"):
+        await bucket.put(key, b"data")
+
+    assert [each.key async for each in bucket.list("a/")] == ["a/1", "a/2"]
+    assert [each.key async for each in bucket.list()] == ["a/1", "a/2", "b/1"]
+
+
+@pytest.mark.parametrize("data", [b"", LARGE], ids=["empty", "large"])
+async def test_a_presigned_put_takes_the_content(bucket: Bucket, data: bytes) -> None:
+    put = await bucket.presign_put("key", digest_of(data), LIFETIME)
+
+    request("PUT", put.url, data, put.headers)
+
+    assert await bucket.digest("key") == digest_of(data)
+
+
+async def test_a_presigned_put_refuses_another_size(bucket: Bucket) -> None:
+    put = await bucket.presign_put("key", digest_of(b"12345"), LIFETIME)
+
+    with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
+        request("PUT", put.url, b"123456", put.headers)
+
+    assert await bucket.head("key") is None
+
+
+async def test_a_presigned_put_takes_no_other_checksum(bucket: Bucket) -> None:
+    put = await bucket.presign_put("key", digest_of(b"12345"), LIFETIME)
+    other = await bucket.presign_put("key", digest_of(b"54321"), LIFETIME)
+
+    with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
+        request("PUT", put.url, b"54321", other.headers)
+
+
+async def test_a_presigned_get_reads_all_or_a_range(bucket: Bucket) -> None:
+    await bucket.put("key with spaces/ü", LARGE)
+
+    url = await bucket.presign_get("key with spaces/ü", LIFETIME)
+
+    assert request("GET", url) == LARGE
+    assert request("GET", url, headers={"Range": "bytes=10-19"}) == LARGE[10:20]
+
+
+async def test_a_presigned_url_is_for_one_object(bucket: Bucket) -> None:
+    await bucket.put("mine", b"data")
+    await bucket.put("yours", b"data")
+
+    url = await bucket.presign_get("mine", LIFETIME)
+
+    with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
+        request("GET", url.replace("mine", "yours"))
+
+
+async def test_presigned_urls_lead_to_the_public_endpoint(bucket_config: BucketConfig) -> None:
+    async with open_bucket(replace(bucket_config, public_endpoint="https://files.example.com")) as bucket:
+        url = await bucket.presign_get("key", LIFETIME)
+
+    assert url.startswith(f"https://files.example.com/{bucket_config.bucket}/key?")
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(hours=1, seconds=1)])
+async def test_presigned_urls_live_for_an_hour_at_most(bucket: Bucket, lifetime: timedelta) -> None:
+    with pytest.raises(ValueError, match="lives for up to"):
+        await bucket.presign_get("key", lifetime)
+
+
+async def test_a_store_that_does_not_answer_is_unavailable_and_named_at_start(bucket_config: BucketConfig) -> None:
+    nobody = replace(bucket_config, endpoint="http://127.0.0.1:1", check_at_start=True)
+
+    with pytest.raises(ConfigurationError, match=r"RUNSTREAM_S3_ENDPOINT: http://127\.0\.0\.1:1") as caught:
+        async with open_bucket(nobody):
+            pass
+
+    assert isinstance(caught.value.__cause__, BucketUnavailable)
+
+
+async def test_wrong_keys_are_named_at_start(bucket_config: BucketConfig) -> None:
+    wrong = replace(bucket_config, secret_key="wrong", check_at_start=True)
+
+    with pytest.raises(ConfigurationError, match="403"):
+        async with open_bucket(wrong):
+            pass
+
+
+async def test_the_environment_does_not_change_the_settings(
+    bucket_config: BucketConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "not-there")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    async with open_bucket(bucket_config) as bucket:
+        await bucket.put("key", b"data")
+
+        assert await bucket.get("key") == b"data"

@@ -1,0 +1,49 @@
+"""Runs benchmarks: `python -m tests.load [--only PREFIX]`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+from tests.load import runs, up
+from tests.load.figures import Figure, show, write
+
+Benchmark = Callable[[], AsyncIterator[Figure]]
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "runs.create": runs.create,
+    "runs.batch_create": runs.batch_create,
+    "runs.get": runs.get,
+    "runs.list": runs.list_by_metric,
+    "runs.watch": runs.watch,
+    "up.ready": up.ready,
+    "up.memory": up.memory,
+}
+RESULTS = Path("build/bench.jsonl")
+
+
+async def run(prefix: str) -> list[Figure]:
+    """Runs the benchmarks whose name starts with `prefix`, one after the other."""
+    figures: list[Figure] = []
+    for name, benchmark in BENCHMARKS.items():
+        if name.startswith(prefix):
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            figures.extend([figure async for figure in benchmark()])
+            write(figures, RESULTS)
+    return figures
+
+
+def main() -> None:
+    """Runs benchmarks and shows their figures."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure against the goals.")
+    parser.add_argument("--only", default="", metavar="PREFIX", help="those whose name starts so")
+    figures = asyncio.run(run(parser.parse_args().only))
+    if not figures:
+        sys.exit(f"no benchmark starts so; there are {', '.join(BENCHMARKS)}")
+    show(figures)
+    print(f"written to {RESULTS}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

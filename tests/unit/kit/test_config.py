@@ -1,0 +1,67 @@
+"""Settings are read once, checked, and say which variable is wrong."""
+
+import pytest
+
+from runstream_server.config import Config
+from runstream_server.errors import ConfigurationError
+
+LEAST = {
+    "RUNSTREAM_POSTGRES_DSN": "postgresql://user:secret@db/runstream",
+    "RUNSTREAM_S3_ENDPOINT": "http://127.0.0.1:9000",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "hidden",
+}
+
+
+def test_what_is_not_set_has_a_default() -> None:
+    config = Config.from_environment(LEAST)
+
+    assert config.server.port == 7878
+    assert config.bucket.public_endpoint == "http://127.0.0.1:9000"
+
+
+def test_secrets_are_not_printed() -> None:
+    text = repr(Config.from_environment(LEAST))
+
+    assert "secret" not in text.replace("secret_key", "")
+    assert "hidden" not in text
+
+
+@pytest.mark.parametrize("missing", LEAST)
+def test_a_missing_variable_is_named(missing: str) -> None:
+    environment = {key: value for key, value in LEAST.items() if key != missing}
+
+    with pytest.raises(ConfigurationError, match=missing):
+        Config.from_environment(environment)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("RUNSTREAM_PORT", "seven"),
+        ("RUNSTREAM_PORT", "65536"),
+        ("RUNSTREAM_POSTGRES_POOL_SIZE", "1"),
+        ("RUNSTREAM_MAX_CALL_SECONDS", "nan"),
+        ("RUNSTREAM_MAX_CALL_SECONDS", "-1"),
+        ("RUNSTREAM_LOG_LEVEL", "LOUD"),
+        ("RUNSTREAM_ACCESS_LOG", "some"),
+        ("RUNSTREAM_METRICS_PORT", "x"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_name_of_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=variable):
+        Config.from_environment({**LEAST, variable: value})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])
+def test_only_the_loopback_is_served_while_calls_are_not_authenticated(host: str) -> None:
+    if not host:
+        assert Config.from_environment({**LEAST, "RUNSTREAM_HOST": host}).server.host == "127.0.0.1"
+        return
+    with pytest.raises(ConfigurationError, match="loopback"):
+        Config.from_environment({**LEAST, "RUNSTREAM_HOST": host})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "localhost", "127.1.2.3"])
+def test_every_loopback_address_is_served(host: str) -> None:
+    assert Config.from_environment({**LEAST, "RUNSTREAM_HOST": host}).server.host == host
