@@ -29,7 +29,6 @@ from runstream._spool.values import cut
 
 MAX_METRIC_CHARACTERS = 255
 MAX_DESCRIPTION_CHARACTERS = 5_000
-FOLDER_ATTEMPTS = 5
 MAX_METRICS = 100_000
 """Names that one writer remembers."""
 
@@ -179,8 +178,9 @@ def _checked_name(metric: str) -> bytes:
 def _create(path: Path, header: Header) -> int:
     """Makes a spool that is locked and has its header before anybody sees it."""
     first = encode_header(header)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     hidden = path.with_suffix(".new")
-    file = _open_new(hidden)
+    file = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try_lock(file)
         if os.write(file, first) != len(first):
@@ -193,11 +193,3 @@ def _create(path: Path, header: Header) -> int:
         progress_of(path).unlink(missing_ok=True)
         raise
     return file
-
-
-def _open_new(path: Path) -> int:
-    for _ in range(FOLDER_ATTEMPTS):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # an uplink that ended has just removed the empty folder
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
