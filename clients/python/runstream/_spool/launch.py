@@ -17,7 +17,7 @@ from runstream._spool.places import LOCK_NAME, LOG_NAME
 
 MAX_LAUNCHES: Final = 5
 LAUNCH_SECONDS: Final = 60.0
-"""A process starts the uplink of a group at most `MAX_LAUNCHES` times in this time: one that cannot live costs little."""
+"""A process starts an uplink `MAX_LAUNCHES` times in this time at most, so that one that cannot live costs little."""
 
 _launched: list["subprocess.Popen[bytes]"] = []
 _launch_times: dict[Path, deque[float]] = {}
