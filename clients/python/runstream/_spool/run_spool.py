@@ -12,7 +12,7 @@ from typing import Any
 from runstream._spool.events import Refusal
 from runstream._spool.flush import Consignment, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
-from runstream._spool.launch import ensure_uplink
+from runstream._spool.launch import ensure_uplink, trust_uplink
 from runstream._spool.places import group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
@@ -117,6 +117,8 @@ class RunSpool:
             self._tend_safely()
             awaited = list(self._consignments())
         wait(awaited, timeout_seconds, self._tend_safely)
+        if awaited:
+            trust_uplink(group_folder(self._address))
         with self._lock:
             self._collect()
             self._finished.clear()
