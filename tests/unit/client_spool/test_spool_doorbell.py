@@ -11,6 +11,10 @@ from runstream._uplink.doorbell import Doorbell
 SECONDS = 30.0
 
 
+def write(path: Path) -> None:
+    path.write_text("more")
+
+
 @pytest.fixture
 async def doorbell() -> AsyncIterator[Doorbell]:
     doorbell = Doorbell()
@@ -29,7 +33,7 @@ async def test_a_write_after_arming_rings(doorbell: Doorbell, spool: Path) -> No
     bell = doorbell.bell(spool)
 
     bell.arm()
-    spool.write_text("more")
+    write(spool)
 
     async with asyncio.timeout(SECONDS):
         await bell.wait(2 * SECONDS)
@@ -39,7 +43,7 @@ async def test_a_bell_rings_again_only_when_it_was_armed_again(doorbell: Doorbel
     bell = doorbell.bell(spool)
     for _ in range(3):
         bell.arm()
-        spool.write_text("more")
+        write(spool)
         async with asyncio.timeout(SECONDS):
             await bell.wait(2 * SECONDS)
 
@@ -78,7 +82,7 @@ async def test_the_bell_of_a_folder_is_silent_about_writes_to_its_files(
 
     for _ in range(3):
         of_file.arm()
-        spool.write_text("more")
+        write(spool)
         async with asyncio.timeout(SECONDS):
             await of_file.wait(2 * SECONDS)
 
