@@ -198,7 +198,8 @@ class RunSpool:
         """
         self._tend_time = time + TEND_MICROSECONDS
         try:
-            ensure_uplink(group_folder(self._address))
+            if self._consignment is None or not self._consignment.is_stopped:
+                ensure_uplink(group_folder(self._address))
         except OSError as error:
             self._reports.add_trouble("what is logged stays on this machine for now", error)
         self._collect()
