@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -58,6 +59,15 @@ class Spools:
         await until(finds)
         return found[0]
 
+    def kill_uplinks(self) -> None:
+        """Kills the uplinks, those included that are just starting and have not said who they are."""
+        deadline = time.monotonic() + SECONDS
+        while any(_is_held(lock) for lock in self.root.glob(f"*/{LOCK_NAME}")) and time.monotonic() < deadline:
+            for pid in self.uplinks():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(LOOK_SECONDS)
+
     async def no_uplink(self) -> None:
         """Waits until no uplink lives."""
         await until(lambda: not self.uplinks())
@@ -86,9 +96,7 @@ def spools_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spools]:
             if spool._writer is not None:
                 spool._writer.abandon()
         _registry.clear()
-        for pid in spools.uplinks():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        spools.kill_uplinks()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -186,6 +194,12 @@ async def warnings(channel: grpc.aio.Channel, run: str) -> list[str]:
     """The warnings that a run has."""
     response = await stubs.run_history(channel).GetRun(GetRunRequest(name=run))
     return [warning.message for warning in response.run.warnings]
+
+
+def _is_held(lock: Path) -> bool:
+    with suppress(OSError), lock.open("rb") as file:
+        return is_locked(file.fileno())
+    return False
 
 
 def _holder(lock: Path) -> int:

@@ -13,9 +13,9 @@ from tests.append_clients import LogClient, MetricsClient, doubles, log_stream, 
 from tests.make_runs import make_run
 from tests.server_process import ServerProcess
 
-BATCHES = 2_000
-KILL_AT = (1, 1_000)
-TEXT = b"".join(b"line %d\n" % n for n in range(100_000))
+BATCHES = 600
+KILL_AT = (1, 300)
+TEXT = b"".join(b"line %d\n" % n for n in range(30_000))
 LOST = (grpc.aio.AioRpcError, AssertionError, asyncio.InvalidStateError)
 
 

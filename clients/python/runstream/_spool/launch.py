@@ -17,7 +17,7 @@ from runstream._spool.places import LOCK_NAME, LOG_NAME
 
 MAX_LAUNCHES: Final = 5
 LAUNCH_SECONDS: Final = 60.0
-"""A process starts an uplink `MAX_LAUNCHES` times in this time at most, so that one that cannot live costs little."""
+"""A process starts an uplink that carries nothing `MAX_LAUNCHES` times in this time at most: it may not be able to."""
 
 _launched: list["subprocess.Popen[bytes]"] = []
 _launch_times: dict[Path, deque[float]] = {}
@@ -38,6 +38,11 @@ def ensure_uplink(group: Path) -> None:
         if lock is not None:
             times.append(time.monotonic())
             _launched.append(_launch(group, lock))
+
+
+def trust_uplink(group: Path) -> None:
+    """Says that the uplinks of a group do their work: however many have ended, another one may be started."""
+    _launch_times.pop(group, None)
 
 
 @contextlib.contextmanager
