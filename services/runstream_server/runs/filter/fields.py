@@ -130,6 +130,9 @@ class TextColumn(Column):
         _no_path(term)
         return f"{self.column} = ''"
 
+    def order(self, path: Sequence[str], scope: Scope) -> str | None:
+        return f"nullif({self.column}, '')" if len(path) == 1 else None
+
 
 class RunColumn(TextColumn):
     """The identifier of a run."""
@@ -143,6 +146,9 @@ class RunColumn(TextColumn):
     def is_absent(self, term: Term, scope: Scope) -> str:
         _no_path(term)
         return f"{self.column} IS NULL"
+
+    def order(self, path: Sequence[str], scope: Scope) -> str | None:
+        return self.column if len(path) == 1 else None
 
 
 class TimeColumn(Column):
