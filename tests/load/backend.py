@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.rpc import open_channel
@@ -29,7 +30,8 @@ class Up:
     address: str
     pid: int
     ready_seconds: float
-    state: dict[str, object]
+    postgres: str
+    """The DSN of its database."""
 
 
 @asynccontextmanager
@@ -45,7 +47,11 @@ async def running_up(folder: Path) -> AsyncIterator[Up]:
     )
     try:
         state = await _state(folder / "state" / "up.json", process)
-        yield Up(str(state["address"]), process.pid, time.perf_counter() - begun, state)
+        ready_seconds = time.perf_counter() - begun
+        postgres = (
+            f"postgresql://runstream@/runstream?host={quote(str(folder / 'data' / 'postgres' / 'socket'), safe='')}"
+        )
+        yield Up(str(state["address"]), process.pid, ready_seconds, postgres)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)

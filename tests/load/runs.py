@@ -55,7 +55,7 @@ async def batch_create() -> AsyncIterator[Figure]:
     async with backend() as (up, runs):
         experiment = await _experiment(runs, "batch")
         made, copied = [], []
-        connection = await asyncpg.connect(str(up.state["postgres"]))
+        connection = await asyncpg.connect(up.postgres)
         await connection.execute("CREATE TABLE bare (workspace text, run text, tag text, PRIMARY KEY (workspace, run))")
         for sample in range(SAMPLES):
             request = _batch(experiment, range(sample * BATCH, (sample + 1) * BATCH))

@@ -71,7 +71,7 @@ def summarize(segment: Segment) -> Summary:
     kinds = 1 << segment.kind
     if segment.kind not in (Kind.DOUBLE, Kind.INT64) or not segment.count:
         return Summary(segment.count, None, None, None, kinds)
-    values = cast(Doubles | Int64s, segment.values)
+    values = cast("Doubles | Int64s", segment.values)
     least, greatest = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
     if np.isnan(least):
         return Summary(segment.count, float(values[-1]), None, None, kinds)

@@ -42,11 +42,11 @@ def _encode_segment(segment: Segment) -> bytes:
 def _encode_values(segment: Segment) -> bytes:
     match segment.kind:
         case Kind.DOUBLE:
-            return pack_doubles(cast(Doubles, segment.values))
+            return pack_doubles(cast("Doubles", segment.values))
         case Kind.INT64:
-            return pack_integers(cast(Int64s, segment.values))
+            return pack_integers(cast("Int64s", segment.values))
         case Kind.BOOL:
-            return pack_bools(cast(Bools, segment.values))
+            return pack_bools(cast("Bools", segment.values))
         case Kind.STRING:
             return pack_strings(segment.strings)
         case Kind.NULL:

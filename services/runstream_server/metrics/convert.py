@@ -1,7 +1,6 @@
 """Between messages and the words of metrics."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 from google.protobuf.message import Message
@@ -94,21 +93,21 @@ def _encode_segment(message: messages.SeriesColumns, segment: Segment) -> None:
         case Kind.NULL:
             message.nulls.count = segment.count
         case Kind.STRING:
-            message.strings.values.extend(cast(Sequence[str], segment.values))
+            message.strings.values.extend(segment.strings)
         case Kind.DOUBLE:
-            _fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.values)
+            _fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.array)
         case Kind.INT64:
-            _fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.values)
+            _fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.array)
         case Kind.BOOL:
-            _fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.values)
+            _fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.array)
 
 
-def _fill(message: Message, field_number: int, values: object) -> None:
+def _fill(message: Message, field_number: int, values: NDArray[np.generic]) -> None:
     """Appends to a packed field of fixed-width elements, or of truth values: several times as fast as `extend`.
 
     Such a field stands on the wire as its number, its length, and what numpy has in memory anyway.
     """
-    content = np.ascontiguousarray(cast(NDArray[np.generic], values)).view(np.uint8).data
+    content = np.ascontiguousarray(values).view(np.uint8).data
     head = _varint(field_number << 3 | _LENGTH_DELIMITED) + _varint(len(content))
     message.MergeFromString(b"".join((head, content)))
 

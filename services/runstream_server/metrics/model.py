@@ -48,12 +48,12 @@ class Segment:
     @property
     def strings(self) -> Sequence[str]:
         """The values of a segment of texts."""
-        return cast(Sequence[str], self.values)
+        return cast("Sequence[str]", self.values)
 
     @property
     def array(self) -> NDArray[np.generic]:
         """The values of a segment of numbers or truth values."""
-        return cast(NDArray[np.generic], self.values)
+        return cast("NDArray[np.generic]", self.values)
 
     def cut(self, start: int, end: int) -> "Segment":
         """The values from `start` to before `end`, 0 <= start <= end <= count."""
@@ -214,7 +214,7 @@ class Slice:
     @property
     def steps(self) -> Int64s:
         """The steps."""
-        return cast(Int64s, self.points.steps)
+        return cast("Int64s", self.points.steps)
 
 
 NO_POINTS = Points(None, np.empty(0, np.int64), (Segment(Kind.NULL, 0, None),))

@@ -25,6 +25,7 @@ _RETRYABLE = (
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
 )
+_ENDED_OR_TO_CANCEL = "end_time:* OR status = CancelRequested"
 _ENDED = (run_pb2.RUN_STATUS_COMPLETED, run_pb2.RUN_STATUS_FAILED, run_pb2.RUN_STATUS_CANCELED)
 
 
@@ -70,7 +71,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunChanges:
-    """Runs that changed, and where to continue after them."""
+    """Runs that ended or are to be cancelled, and where to continue after them."""
 
     runs: Sequence[RunFacts]
     resume_token: str
@@ -107,8 +108,10 @@ class RunHistory:
             await self._stub.RecordMetricSummaries(request, timeout=_CALL_SECONDS, wait_for_ready=True)
 
     async def watch(self, workspace: str, resume_token: str) -> AsyncGenerator[RunChanges, None]:
-        """Streams changes of the runs of a workspace, from a resume token or from now, until the stream breaks."""
-        request = messages.WatchRunsRequest(parent=str(WorkspaceName(workspace)), resume_token=resume_token)
+        """Streams runs that end or are to be cancelled, from a resume token or from now, until the stream breaks."""
+        request = messages.WatchRunsRequest(
+            parent=str(WorkspaceName(workspace)), filter=_ENDED_OR_TO_CANCEL, resume_token=resume_token
+        )
         call = self._stub.WatchRuns(request, wait_for_ready=True)
         try:
             with _trouble(WorkspaceNotFound(WorkspaceName(workspace))):

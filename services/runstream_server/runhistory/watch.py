@@ -1,4 +1,4 @@
-"""Follows runs: one stream of changes per workspace and process, however many runs are followed."""
+"""Follows runs to their end: one stream of changes per workspace, however many runs are followed."""
 
 import asyncio
 import logging
@@ -28,9 +28,9 @@ class RunWatch:
 
     @asynccontextmanager
     async def following(self, run: RunName, follower: Follower) -> AsyncIterator[RunFacts]:
-        """Calls `follower` with each change of a run while the context is open.
+        """Calls `follower` when a run ends or is to be cancelled, and when it changes later, while the context is open.
 
-        Returns what is known of the run now. Raises RunNotFound.
+        Hands out what is known of the run now. Raises RunNotFound.
         """
         watch = self._watch(run.workspace)
         watch.followers[run].add(follower)

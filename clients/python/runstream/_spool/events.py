@@ -30,7 +30,7 @@ class Stop(NamedTuple):
 class Warned(NamedTuple):
     """A warning that the run has."""
 
-    key: str
+    text: str
 
 
 Event = Refusal | Stop | Warned

@@ -41,11 +41,12 @@ class Consignment:
             AzureMLException: The services want nothing more of it.
         """
         progress = read_progress(progress_of(self._spool))
-        if progress is None:
-            return not self._spool.exists()
-        if self._offset is not None and progress.offset >= self._offset and progress.mark >= self._mark:
+        if progress is None or self._offset is None:
+            if not self._spool.exists():
+                return True
+        elif progress.offset >= self._offset and progress.mark >= self._mark:
             return True
-        if progress.stopped:
+        if progress is not None and progress.stopped:
             self.refusals()
             why = self._stop.message if self._stop else "see the log of the uplink"
             raise AzureMLException(f"The queue is not carried up any more: {why}. It stays in {self._spool}.")

@@ -1,17 +1,26 @@
 """Starts the uplink of a group of spools."""
 
+import atexit
 import contextlib
 import os
 import subprocess
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import runstream
 from runstream._spool.lock import lock_file
 from runstream._spool.places import LOCK_NAME, LOG_NAME
 
+MAX_LAUNCHES: Final = 5
+LAUNCH_SECONDS: Final = 60.0
+"""One process starts at most `MAX_LAUNCHES` uplinks in this time: one that cannot live is not started for ever."""
+
 _launched: list["subprocess.Popen[bytes]"] = []
+_launch_times: deque[float] = deque(maxlen=MAX_LAUNCHES)
 _held: set[int] = set()
 
 
@@ -22,8 +31,11 @@ def ensure_uplink(group: Path) -> None:
         OSError: It cannot be started.
     """
     _reap()
+    if len(_launch_times) == MAX_LAUNCHES and time.monotonic() - _launch_times[0] < LAUNCH_SECONDS:
+        return
     with _locked(group / LOCK_NAME) as lock:
         if lock is not None:
+            _launch_times.append(time.monotonic())
             _launched.append(_launch(group, lock))
 
 
@@ -73,15 +85,22 @@ def _reap() -> None:
     _launched[:] = [process for process in _launched if process.poll() is None]
 
 
-def _forget() -> None:
-    """In a child process: the launchers and locks are the parent's."""
+def _disown() -> None:
+    """Leaves launchers that have not ended to themselves."""
     for process in _launched:
         process.returncode = 0
     _launched.clear()
+
+
+def _forget() -> None:
+    """In a child process: the launchers and locks are the parent's."""
+    _disown()
+    _launch_times.clear()
     for lock in _held:
         os.close(lock)
     _held.clear()
 
 
+atexit.register(_disown)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -1,8 +1,7 @@
 """From messages to the model. Every field is held to its limits; all that are wrong are named at once."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
+from datetime import datetime, timedelta
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -19,39 +18,80 @@ from runstream_server.runs.limits import Checks
 from runstream_server.runs.model import Edits, MetricSummary, NewRun, Properties, RunEdits, RunError, RunWarning, Tags
 from runstream_server.runs.status import RunStatus
 
-_experiment_name = lru_cache(maxsize=1_000)(ExperimentName.parse)
+
+class NewRuns:
+    """Decodes runs to create in one workspace.
+
+    Most of what a request says it shares with others of its kind: all but identifier, display name, tags and
+    properties. That part is decoded and checked once per kind, and recognised by its bytes.
+    """
+
+    def __init__(self, workspace: str, identifiers: Identifiers) -> None:
+        self._workspace = workspace
+        self._identifiers = identifiers
+        self._kinds: dict[tuple[bytes, bool], _Kind] = {}
+
+    def decode(self, request: CreateRunRequest, path: str = "") -> NewRun:
+        """A run to create; `path` leads to the request in error messages and ends with a dot where it is not empty.
+
+        Takes what it has read out of the request.
+        """
+        if request.parent and request.parent != f"workspaces/{self._workspace}":
+            expected = f"expected workspaces/{self._workspace} like that of the batch, or nothing"
+            raise InvalidField(f"{path}parent", expected)
+        own = self._own(request, path)
+        run = request.run
+        run.ClearField("display_name")
+        run.ClearField("tags")
+        run.ClearField("properties")
+        key = (run.SerializeToString(), request.start)
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _decode_kind(request, f"{path}run.", self._workspace)
+        return NewRun._make(own + kind)
+
+    def _own(self, request: CreateRunRequest, path: str) -> tuple[str, str, Tags, Properties]:
+        """Identifier, display name, tags and properties."""
+        run = request.run
+        run_id = check_run_id(request.run_id, f"{path}run_id") if request.run_id else self._identifiers.make()
+        display_name: str = run.display_name
+        tags: Tags = {tag.key: tag.value if tag.HasField("value") else None for tag in run.tags}
+        properties: Properties = dict(run.properties)
+        if len(tags) < len(run.tags) or not limits.are_usual(display_name, tags, properties):
+            checks = Checks()
+            checks.text(f"{path}run.display_name", display_name, limits.DISPLAY_NAME)
+            tags = decode_tags(checks, f"{path}run.tags", run.tags)
+            properties = decode_properties(checks, f"{path}run.properties", properties)
+            checks.done()
+        return run_id, display_name or make_display_name(), tags, properties
 
 
-def decode_new_run(request: CreateRunRequest, path: str, workspace: str, identifiers: Identifiers) -> NewRun:
-    """A run to create; `path` leads to the request in error messages and ends with a dot where it is not empty."""
-    if request.parent and request.parent != f"workspaces/{workspace}":
-        raise InvalidField(f"{path}parent", f"expected workspaces/{workspace} like that of the batch, or nothing")
+_Kind = tuple[str | None, str | None, str, str, bool, str, str, bool, timedelta | None, bool, str, str, bool]
+"""The fields of NewRun from `experiment` on."""
+
+
+def _decode_kind(request: CreateRunRequest, at: str, workspace: str) -> _Kind:
     run = request.run
     checks = Checks()
-    at = f"{path}run."
-    new = NewRun(
-        run=check_run_id(request.run_id, f"{path}run_id") if request.run_id else identifiers.make(),
-        display_name=checks.text(f"{at}display_name", run.display_name, limits.DISPLAY_NAME) or make_display_name(),
-        tags=decode_tags(checks, f"{at}tags", run.tags) if run.tags else {},
-        properties=decode_properties(checks, f"{at}properties", run.properties) if run.properties else {},
-        experiment=_experiment(run, at, workspace),
-        parent=_parent(run, at, workspace),
-        run_type=checks.text(f"{at}run_type", run.run_type, limits.RUN_TYPE),
-        description=checks.text(f"{at}description", run.description, limits.DESCRIPTION),
-        heartbeat_enabled=run.heartbeat_enabled,
-        creator=checks.text(f"{at}creator", run.creator, limits.CREATOR),
-        target=checks.text(f"{at}target", run.target, limits.TARGET),
-        service_managed=run.service_managed,
-        max_run_duration=checks.run_duration(f"{at}max_run_duration", decode_duration(run.max_run_duration))
+    kind = (
+        _experiment(run, at, workspace),
+        _parent(run, at, workspace),
+        checks.text(f"{at}run_type", run.run_type, limits.RUN_TYPE),
+        checks.text(f"{at}description", run.description, limits.DESCRIPTION),
+        run.heartbeat_enabled,
+        checks.text(f"{at}creator", run.creator, limits.CREATOR),
+        checks.text(f"{at}target", run.target, limits.TARGET),
+        run.service_managed,
+        checks.run_duration(f"{at}max_run_duration", decode_duration(run.max_run_duration))
         if run.HasField("max_run_duration")
         else None,
-        hidden=run.hidden,
-        script_name=checks.text(f"{at}script_name", run.script_name, limits.SCRIPT_NAME),
-        label=checks.text(f"{at}label", run.label, limits.LABEL),
-        start=request.start,
+        run.hidden,
+        checks.text(f"{at}script_name", run.script_name, limits.SCRIPT_NAME),
+        checks.text(f"{at}label", run.label, limits.LABEL),
+        request.start,
     )
     checks.done()
-    return new
+    return kind
 
 
 def _experiment(run: run_pb2.Run, at: str, workspace: str) -> str | None:
@@ -59,7 +99,7 @@ def _experiment(run: run_pb2.Run, at: str, workspace: str) -> str | None:
         if not run.parent:
             raise InvalidField(f"{at}experiment", "required for a run without a parent")
         return None
-    name = _experiment_name(run.experiment, f"{at}experiment")
+    name = ExperimentName.parse(run.experiment, f"{at}experiment")
     if name.workspace != workspace:
         raise InvalidField(f"{at}experiment", f"{name} is of another workspace than the run")
     return name.experiment

@@ -1,6 +1,8 @@
 """From the model to messages."""
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Any
 
 from runstream.api.runs.v1 import experiment_pb2, run_pb2, workspace_pb2
 from runstream_server.names import ExperimentName, RunName, WorkspaceName
@@ -105,6 +107,36 @@ def encode_run(
         script_name=run.script_name,
         label=run.label,
     )
+
+
+_ALIKE = itemgetter(
+    *(
+        index
+        for index, field in enumerate(Run._fields)
+        if field not in ("run", "root", "number", "display_name", "tags", "properties", "error", "warnings")
+    )
+)
+
+
+def encode_alike(runs: Iterable[Run], target: Any) -> None:
+    """Adds runs to a field of a message. Made for new ones, most of whose fields are alike: those are copied."""
+    templates: dict[object, run_pb2.Run] = {}
+    for run in runs:
+        alike = _ALIKE(run)
+        template = templates.get(alike)
+        if template is None:
+            template = templates[alike] = encode_run(run._replace(tags={}, properties={}))
+        message = target.add()
+        message.CopyFrom(template)
+        names = f"workspaces/{run.workspace}/runs/"
+        message.name = names + run.run
+        message.root = names + run.root
+        message.number = run.number
+        message.display_name = run.display_name
+        for key in sorted(run.tags):
+            message.tags.add(key=key, value=run.tags[key])
+        if run.properties:
+            message.properties.update(run.properties)
 
 
 def encode_run_name(workspace: str, run: str) -> run_pb2.Run:

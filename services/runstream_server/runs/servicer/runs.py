@@ -8,8 +8,8 @@ from runstream_server.errors import InvalidField
 from runstream_server.names import ExperimentName, RunName
 from runstream_server.runs import limits
 from runstream_server.runs.convert.decoding import (
+    NewRuns,
     decode_error,
-    decode_new_run,
     decode_properties,
     decode_run_edits,
     decode_run_names,
@@ -18,7 +18,7 @@ from runstream_server.runs.convert.decoding import (
     decode_warnings,
     decode_workspace_name,
 )
-from runstream_server.runs.convert.encoding import encode_run, encode_status, encode_tags
+from runstream_server.runs.convert.encoding import encode_alike, encode_run, encode_status, encode_tags
 from runstream_server.runs.limits import Checks
 from runstream_server.runs.model import MetricSummary, Run, Tags
 from runstream_server.runs.servicer.base import Context, Methods
@@ -32,7 +32,7 @@ class RunMethods(Methods):
         checks = Checks()
         request_id = checks.request_id("request_id", request.request_id)
         checks.done()
-        new = decode_new_run(request, "", workspace, self._rules.identifiers)
+        new = NewRuns(workspace, self._rules.identifiers).decode(request)
         run = await self._rules.creations.create(workspace, new, request_id)
         return messages.CreateRunResponse(run=encode_run(run))
 
@@ -44,13 +44,12 @@ class RunMethods(Methods):
         checks.count("requests", len(request.requests), limits.BATCH)
         request_id = checks.request_id("request_id", request.request_id)
         checks.done()
-        identifiers = self._rules.identifiers
-        new = [
-            decode_new_run(each, f"requests[{position}].", workspace, identifiers)
-            for position, each in enumerate(request.requests)
-        ]
+        decoder = NewRuns(workspace, self._rules.identifiers)
+        new = [decoder.decode(each, f"requests[{position}].") for position, each in enumerate(request.requests)]
         runs = await self._rules.creations.create_batch(workspace, new, request_id)
-        return messages.BatchCreateRunsResponse(runs=map(encode_run, runs))
+        response = messages.BatchCreateRunsResponse()
+        encode_alike(runs, response.runs)
+        return response
 
     async def GetRun(self, request: messages.GetRunRequest, context: Context) -> messages.GetRunResponse:
         name = RunName.parse(request.name)

@@ -197,8 +197,11 @@ def _requests(requests: Sequence[Remembered]) -> Sequence[object]:
     )
 
 
+_encode = json.JSONEncoder(check_circular=False).encode
+
+
 def _json(labels: Tags | Properties) -> str:
-    return json.dumps(labels) if labels else "{}"
+    return _encode(labels) if labels else "{}"
 
 
 def _created(workspace: str, new: NewRun, kind: asyncpg.Record, place: int, at: datetime) -> Run:

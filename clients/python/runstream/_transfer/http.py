@@ -1,0 +1,177 @@
+"""HTTP to the bucket, in threads, by the standard library."""
+
+import http.client
+import socket
+import ssl
+import threading
+import urllib.request
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from runstream._channel.address import is_loopback
+
+TIMEOUT_SECONDS: Final = 60.0
+"""How long nothing may move."""
+BLOCK_BYTES: Final = 256 * 1024
+TRANSIENT_STATUSES: Final = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
+"""403 is how a bucket says that a URL has expired."""
+MAX_ANSWER_BYTES: Final = 4_096
+
+
+class TransferFailed(Exception):
+    """A request did not succeed. The message has no URL in it, since whoever knows that can read what it leads to."""
+
+    def __init__(self, message: str, *, transient: bool, code: str = "") -> None:
+        super().__init__(message)
+        self.transient = transient
+        """Whether it may succeed with a new URL."""
+        self.code = code
+        """The bucket's word for what is wrong; empty: it gave none."""
+
+
+class Body(Protocol):
+    """The bytes of a request."""
+
+    def read(self, count: int, /) -> bytes:
+        """Up to that many more bytes; none: the end."""
+
+
+class Host(NamedTuple):
+    """Whom a connection is to."""
+
+    scheme: str
+    netloc: str
+
+
+class HttpClient:
+    """Connections to the bucket, kept open from one request to the next. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[Host, list[http.client.HTTPConnection]] = {}
+        self._busy: set[http.client.HTTPConnection] = set()
+        self._closed = False
+
+    def put(self, url: str, headers: Mapping[str, str], size: int, body: Body) -> None:
+        """Sends exactly `size` bytes.
+
+        Raises:
+            TransferFailed: The bucket did not take them.
+        """
+        with self._request(url) as (connection, target):
+            connection.putrequest("PUT", target, skip_accept_encoding=True)
+            for name, value in {**headers, "Content-Length": str(size)}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had everything
+                while block := body.read(BLOCK_BYTES):
+                    connection.send(block)
+            _check(connection.getresponse(), {200, 201, 204}).read()
+
+    def get(self, url: str, start: int) -> Generator[tuple[int, bytes], None, None]:
+        """Reads from byte `start` on and yields each block with its place, from 0 on where only all can be had.
+
+        Raises:
+            TransferFailed: It broke off, or the bucket refused.
+        """
+        with self._request(url) as (connection, target):
+            connection.request("GET", target, headers={"Range": f"bytes={start}-"} if start else {})
+            response = _check(connection.getresponse(), {200, 206})
+            at = start if response.status == 206 else 0
+            while block := response.read(BLOCK_BYTES):
+                yield at, block
+                at += len(block)
+
+    def close(self) -> None:
+        """Closes all connections; requests under way fail."""
+        with self._lock:
+            self._closed = True
+            idle = [connection for connections in self._idle.values() for connection in connections]
+            self._idle.clear()
+            for connection in self._busy:
+                _break(connection)
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def _request(self, url: str) -> Iterator[tuple[http.client.HTTPConnection, str]]:
+        parts = urlsplit(url)
+        host = Host(parts.scheme, parts.netloc)
+        connection, target = self._take(host), _target(parts)
+        try:
+            yield connection, target
+        except (OSError, http.client.HTTPException) as error:
+            raise TransferFailed(f"{host.netloc}: {error or type(error).__name__}", transient=True) from None
+        else:
+            self._keep(host, connection)
+        finally:
+            self._drop(host, connection)
+
+    def _take(self, host: Host) -> http.client.HTTPConnection:
+        with self._lock:
+            if self._closed:
+                raise TransferFailed("the transfer was given up", transient=False)
+            idle = self._idle.get(host)
+            connection = idle.pop() if idle else _connect(host)
+            self._busy.add(connection)
+            return connection
+
+    def _keep(self, host: Host, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if not self._closed and connection.sock is not None:
+                self._idle.setdefault(host, []).append(connection)
+
+    def _drop(self, host: Host, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            self._busy.discard(connection)
+            is_kept = connection in self._idle.get(host, ())
+        if not is_kept:
+            connection.close()
+
+
+def _connect(host: Host) -> http.client.HTTPConnection:
+    """A connection to a host, through the proxy that the environment names for it."""
+    proxy = _proxy(host)
+    first = proxy or host.netloc
+    if host.scheme == "http":
+        return http.client.HTTPConnection(first, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPSConnection(first, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
+    if proxy:
+        connection.set_tunnel(host.netloc)
+    return connection
+
+
+def _proxy(host: Host) -> str:
+    if is_loopback(host.netloc) or urllib.request.proxy_bypass(host.netloc):
+        return ""
+    return urlsplit(urllib.request.getproxies().get(host.scheme, "")).netloc
+
+
+def _target(url: SplitResult) -> str:
+    """What the request line names: with a proxy in between that does not look inside, the whole URL."""
+    if url.scheme == "http" and _proxy(Host(url.scheme, url.netloc)):
+        return url.geturl()
+    return url._replace(scheme="", netloc="").geturl() or "/"
+
+
+def _check(response: http.client.HTTPResponse, wanted: set[int]) -> http.client.HTTPResponse:
+    if response.status in wanted:
+        return response
+    code = _code(response.read(MAX_ANSWER_BYTES).decode(errors="replace"))
+    answer = f"{response.status} {code or response.reason}"
+    raise TransferFailed(f"the bucket answers {answer}", transient=response.status in TRANSIENT_STATUSES, code=code)
+
+
+def _code(answer: str) -> str:
+    """The word in the XML of an answer that says what is wrong."""
+    start, end = answer.find("<Code>"), answer.find("</Code>")
+    return answer[start + 6 : end] if 0 <= start < end else ""
+
+
+def _break(connection: http.client.HTTPConnection) -> None:
+    sock = connection.sock
+    if sock is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,274 @@
+"""The client's side of an append stream: the same for metrics and logs."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import grpc
+
+from runstream._channel.backoff import backoff_seconds
+from runstream._channel.errors import CallFailure, read_failure
+from runstream._spool.progress import MAX_UNACKNOWLEDGED
+
+OPEN_SECONDS = 15.0
+HEALTHY_SECONDS = 10.0
+DRAINED_PAUSE_SECONDS = 2.0
+
+STOPPING_CODES = frozenset(
+    {
+        "NOT_FOUND",
+        "INVALID_ARGUMENT",
+        "FAILED_PRECONDITION",
+        "PERMISSION_DENIED",
+        "UNAUTHENTICATED",
+        "UNIMPLEMENTED",
+        "DATA_LOSS",
+    }
+)
+FENCED = "WRITER_FENCED"
+MAX_FENCES = 5
+"""How often in a row a stream is opened again after it was fenced: an opening that was given up may arrive late and
+fence its successor, but who is fenced again and again has a twin."""
+REWINDING_REASONS = frozenset({"SEQUENCE_GAP", "OFFSET_GAP"})
+"""The server lacks something in between: opening the stream again says from where on."""
+
+DRAINING = 2
+"""`METRICS_NOTICE_KIND_DRAINING` and `LOG_NOTICE_KIND_DRAINING`."""
+
+Request = TypeVar("Request")
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The services want nothing more of this writer, and trying again would not help."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({reason})")
+        self.reason = reason
+
+
+class Lost(Exception):
+    """A stream broke; another one carries on."""
+
+    def __init__(self, failure: CallFailure) -> None:
+        super().__init__(f"{failure.code}: {failure.message}")
+        self.failure = failure
+
+
+class Piece(NamedTuple, Generic[Request]):
+    """One message of an append stream."""
+
+    request: Request
+    position: int
+    """The position of the writer once this is durable: a sequence, or an offset."""
+    size: int
+    """In bytes."""
+
+
+class Source(Protocol[Request]):
+    """What an append stream sends."""
+
+    def open(self) -> Request:
+        """The first message."""
+
+    def opened(self, opened: Any) -> None:
+        """Takes note of where the server stands: `next` goes on from there.
+
+        Raises:
+            Stopped: Nothing is known of what would have to come next.
+        """
+
+    async def next(self) -> Piece[Request] | None:
+        """The next piece, as soon as there is one; None: there will be no other."""
+
+    def acknowledged(self, acknowledged: Any) -> int:
+        """Takes note of what became durable, and returns the position."""
+
+    def finish(self) -> Request:
+        """The last message."""
+
+
+class AppendStream(Generic[Request]):
+    """Sends what a source has, over as many streams as it takes, until the source is at its end and all is durable."""
+
+    def __init__(self, start: Callable[[], Any], source: Source[Request], channel: grpc.aio.Channel) -> None:
+        self._start = start
+        self._source = source
+        self._channel = channel
+        self._window = Window()
+        self._drained = False
+        self._finished = False
+        self._fences = 0
+
+    async def run(self) -> None:
+        """Returns when everything is acknowledged and the server knows that nothing follows.
+
+        Raises:
+            Stopped: The services want nothing more.
+        """
+        failures = 0
+        while True:
+            begin = time.monotonic()
+            try:
+                await self._carry()
+            except Lost as lost:
+                self._raise_if_stopped(lost.failure)
+                if time.monotonic() - begin > HEALTHY_SECONDS:
+                    failures = 0
+                if not failures:
+                    _logger.info("the stream broke: %s", lost)
+                await self._rest(backoff_seconds(failures), lost.failure)
+                failures += 1
+            else:
+                return
+
+    async def _carry(self) -> None:
+        """One stream from its opening to its end."""
+        call = self._start()
+        sender: asyncio.Task[None] | None = None
+        try:
+            await self._open(call)
+            sender = asyncio.create_task(self._send(call))
+            sender.add_done_callback(lambda task: task.cancelled() or (task.exception() and call.cancel()))
+            await self._receive(call)
+            if not self._finished:
+                raise Lost(CallFailure("UNAVAILABLE", "the server closed the stream"))
+        finally:
+            call.cancel()
+            if sender is not None:
+                await _end(sender)
+
+    async def _open(self, call: Any) -> None:
+        self._drained = self._finished = False
+        await _on(call, call.write(self._source.open()))
+        response = await _on(call, asyncio.wait_for(call.read(), OPEN_SECONDS))
+        if response is grpc.aio.EOF or response.WhichOneof("message") != "opened":
+            raise Lost(CallFailure("UNAVAILABLE", "the server did not open the stream"))
+        self._window = Window(response.opened.max_in_flight_bytes)
+        self._source.opened(response.opened)
+
+    async def _send(self, call: Any) -> None:
+        while True:
+            await self._window.has_room()
+            piece = await self._source.next()
+            if piece is None:
+                break
+            self._window.add(piece.position, piece.size)
+            await _on(call, call.write(piece.request))
+        await self._window.is_empty()
+        await _on(call, call.write(self._source.finish()))
+        self._finished = True
+        await _on(call, call.done_writing())
+
+    async def _receive(self, call: Any) -> None:
+        while (response := await _on(call, call.read())) is not grpc.aio.EOF:
+            kind = response.WhichOneof("message")
+            if kind == "acknowledged":
+                self._window.release(self._source.acknowledged(response.acknowledged))
+            elif kind == "notice":
+                self._drained = response.notice.kind == DRAINING
+
+    async def _rest(self, seconds: float, failure: CallFailure) -> None:
+        """Waits before the next attempt: after a drain shortly, else `seconds` or until a lost server is back."""
+        if self._drained:
+            await asyncio.sleep(random.uniform(0, DRAINED_PAUSE_SECONDS))
+            return
+        try:
+            async with asyncio.timeout(max(seconds, failure.retry_seconds or 0)):
+                await self._comes_back()
+        except TimeoutError:
+            return
+
+    async def _comes_back(self) -> None:
+        """Returns when the channel has been without a connection and has one again."""
+        state = self._channel.get_state(try_to_connect=True)
+        was_away = state is not grpc.ChannelConnectivity.READY
+        while state is not grpc.ChannelConnectivity.READY or not was_away:
+            await self._channel.wait_for_state_change(state)
+            was_away = True
+            state = self._channel.get_state(try_to_connect=True)
+
+    def _raise_if_stopped(self, failure: CallFailure) -> None:
+        self._fences = self._fences + 1 if failure.reason == FENCED else 0
+        stopping = failure.code in STOPPING_CODES and failure.reason not in REWINDING_REASONS
+        if stopping or self._fences > MAX_FENCES:
+            raise Stopped(failure.reason or failure.code, failure.message)
+
+
+class Window:
+    """What is sent and not yet acknowledged: bounded in bytes and in number, but one piece is always allowed."""
+
+    def __init__(self, max_bytes: int = 0) -> None:
+        self._max_bytes = max_bytes
+        self._pieces: deque[tuple[int, int]] = deque()
+        self._bytes = 0
+        self._released = asyncio.Event()
+
+    def add(self, position: int, size: int) -> None:
+        """Notes a piece before it is sent."""
+        self._pieces.append((position, size))
+        self._bytes += size
+
+    def release(self, position: int) -> None:
+        """Forgets all pieces up to a position."""
+        while self._pieces and self._pieces[0][0] <= position:
+            self._bytes -= self._pieces.popleft()[1]
+        self._released.set()
+
+    async def has_room(self) -> None:
+        """Returns when another piece may be sent."""
+        while self._pieces and (self._bytes >= self._max_bytes or len(self._pieces) >= MAX_UNACKNOWLEDGED):
+            await self._release()
+
+    async def is_empty(self) -> None:
+        """Returns when everything is acknowledged."""
+        while self._pieces:
+            await self._release()
+
+    async def _release(self) -> None:
+        self._released.clear()
+        await self._released.wait()
+
+
+async def _on(call: Any, action: Awaitable[T]) -> T:
+    """What an action on a call returns.
+
+    Raises:
+        Lost: The call has ended, or there was no answer in time.
+    """
+    try:
+        return await action
+    except TimeoutError:
+        raise Lost(CallFailure("UNAVAILABLE", "the server does not answer")) from None
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        raise Lost(await _failure(call)) from None
+    except asyncio.CancelledError:
+        # This is also how grpc.aio tells that the peer cancelled the call.
+        task = asyncio.current_task()
+        if (task is not None and task.cancelling()) or not call.done():
+            raise
+        raise Lost(await _failure(call)) from None
+
+
+async def _failure(call: Any) -> CallFailure:
+    details = dict(await call.trailing_metadata() or ()).get("grpc-status-details-bin")
+    return read_failure((await call.code()).name, await call.details(), details)
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    """Cancels a task and waits for it.
+
+    Raises:
+        Exception: It had failed, other than by a broken stream.
+    """
+    task.cancel()
+    await asyncio.wait({task})
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, Lost):
+        raise error

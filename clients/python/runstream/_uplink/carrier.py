@@ -1,0 +1,165 @@
+"""Carries one spool to the services: its metrics, the files it wants followed, and the news of what was lost."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from runstream._channel import Connection
+from runstream._spool.events import Refusal, Stop, append_event
+from runstream._spool.format import FOLLOW_FILE, FOLLOW_FOLDER, MARK, REFUSED, Header
+from runstream._spool.lock import is_locked
+from runstream._spool.places import events_of, progress_of
+from runstream._spool.progress import ProgressFile
+from runstream._spool.reader import Damage, SpoolReader
+from runstream._spool.records import Record, decode_follow, decode_mark, decode_refused
+from runstream._uplink.append import AppendStream, Stopped
+from runstream._uplink.doorbell import Doorbell
+from runstream._uplink.followers import SEARCH_SECONDS, Client, Followers
+from runstream._uplink.metrics import LOOK_SECONDS, MetricSource
+from runstream._uplink.warnings import RunWarnings
+
+IDLE_SECONDS: Final = 3_600.0
+"""How long a writer that lives may be silent before the uplink stops waiting for it."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Carrier:
+    """One spool on its way."""
+
+    def __init__(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
+        """Opens the spool.
+
+        Raises:
+            OSError: It cannot be read, or its progress not be noted.
+            SpoolDamaged: Its header cannot be read.
+        """
+        self._events = events_of(spool)
+        self._reader = SpoolReader(spool)
+        try:
+            self._progress = ProgressFile(progress_of(spool))
+        except BaseException:
+            self._reader.close()
+            raise
+        self._bell = doorbell.bell(spool)
+        self._followers = followers
+        self._client = _client(self._reader.header, self._events)
+        self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
+        self._mark = 0
+        self._marked = asyncio.Event()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do for so long that nothing more is expected for now."""
+        silent_seconds = time.monotonic() - self._source.active_time
+        return silent_seconds > IDLE_SECONDS and self._source.is_settled and not self._followers.serves(self._client)
+
+    async def run(self) -> bool:
+        """Returns when the writer is finished or dead; whether everything arrived."""
+        try:
+            async with _beside(self._tend()), _beside(self._answer_flushes()), _beside(self._client.warnings.send()):
+                arrived = await self._carry()
+                await self._followers.release(self._client)
+            self._warn_of_drops()
+            self._client.warnings.sum_up()
+            await self._client.warnings.deliver()
+            return arrived
+        finally:
+            self._reader.close()
+            self._progress.close()
+
+    def take_record(self, record: Record) -> None:
+        """Does what the writer asks for."""
+        if record.type == MARK:
+            self._mark = max(self._mark, decode_mark(record.body))
+            self._marked.set()
+        elif record.type == REFUSED:
+            self._client.warnings.refused(decode_refused(record.body))
+        elif record.type == FOLLOW_FILE:
+            log, local = decode_follow(record.body)
+            self._followers.follow_file(self._client, log, Path(local))
+        elif record.type == FOLLOW_FOLDER:
+            prefix, folder = decode_follow(record.body)
+            self._followers.follow_folder(self._client, prefix, Path(folder))
+
+    def take_damage(self, damage: Damage) -> None:
+        """Warns of bytes that are no records."""
+        count = damage.end - damage.start
+        text = f"{count} bytes of a spool are damaged from byte {damage.start} on; what they held is lost."
+        _logger.warning("writer %s: %s", self._client.writer, text)
+        self._client.warnings.add(text)
+
+    def take_refusal(self, refusal: Refusal) -> None:
+        """Tells the writer and the run of values that are not stored."""
+        append_event(self._events, refusal)
+        self._client.warnings.refused(refusal)
+
+    async def _carry(self) -> bool:
+        try:
+            await self._source.catch_up()
+            connection = self._client.connection
+            await AppendStream(connection.metrics.WriteMetrics, self._source, connection.channel).run()
+        except Stopped as stopped:
+            self._stop(stopped)
+            await self._writer_leaves()
+            return False
+        return True
+
+    def _stop(self, stopped: Stopped) -> None:
+        _logger.error("writer %s of %s: %s", self._client.writer, self._client.run, stopped)
+        append_event(self._events, Stop(stopped.reason, str(stopped)))
+        self._progress.save(self._progress.progress._replace(stopped=True))
+        self._client.warnings.add(f"What a process logged is not recorded any further: {stopped}")
+
+    async def _writer_leaves(self) -> None:
+        """Returns when nobody writes any more, or nothing is followed for who does."""
+        while self._followers.serves(self._client) and is_locked(self._reader.fd):
+            self._bell.arm()
+            await self._bell.wait(LOOK_SECONDS)
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(SEARCH_SECONDS)
+            await self._followers.search(self._client)
+            drops = self._reader.drops()
+            if drops.value_count:
+                self._client.warnings.add(f"Values cannot be written to a spool and are lost{_why(drops.errno)}.")
+
+    async def _answer_flushes(self) -> None:
+        while True:
+            await self._marked.wait()
+            self._marked.clear()
+            mark = self._mark
+            await self._followers.reach(self._client)
+            now = self._progress.progress
+            self._progress.save(now._replace(mark=max(mark, now.mark)))
+
+    def _warn_of_drops(self) -> None:
+        drops = self._reader.drops()
+        if drops.value_count:
+            self._client.warnings.add(
+                f"{drops.value_count} values could not be written to a spool and are lost{_why(drops.errno)}."
+            )
+
+
+def _client(header: Header, events: Path) -> Client:
+    connection = Connection.to(header.address)
+    return Client(header.writer, header.run, connection, RunWarnings(connection, header.run, events))
+
+
+def _why(errno: int) -> str:
+    return f": {os.strerror(errno)}" if errno else ""
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Runs endless work while the context is open; where the work fails, so does the context."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(work)
+        yield
+        task.cancel()

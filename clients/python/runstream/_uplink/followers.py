@@ -1,0 +1,183 @@
+"""Follows local files and folders for the writers that asked for it."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from runstream._channel import Connection
+from runstream._uplink.append import AppendStream, Stopped
+from runstream._uplink.doorbell import Doorbell
+from runstream._uplink.logs import LogSource
+from runstream._uplink.warnings import RunWarnings
+
+SEARCH_SECONDS: Final = 1.0
+"""How often new files of a folder are looked for."""
+MAX_FILES: Final = 1_000
+"""Files of one folder that are followed."""
+
+
+class Client(NamedTuple):
+    """A writer that wants something followed."""
+
+    writer: str
+    run: str
+    connection: Connection
+    warnings: RunWarnings
+
+
+class Key(NamedTuple):
+    """What is followed: clients of one run that say the same want the same."""
+
+    address: str
+    run: str
+    log: str
+    local: Path
+
+
+class Follower:
+    """Carries one local file until no client wants it any more."""
+
+    def __init__(self, log: str, source: LogSource, client: Client, earlier: "asyncio.Task[None] | None") -> None:
+        self._log = log
+        self._source = source
+        self._connection = client.connection
+        self._earlier = earlier
+        self._stopped: Stopped | None = None
+        self._clients = {client.writer: client}
+        self.task = asyncio.create_task(self._carry(), name=f"follow {log}")
+        """Ends when the whole file is acknowledged and nobody wants more, or the server wants no more."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any client wants it."""
+        return bool(self._clients)
+
+    def serves(self, client: Client) -> bool:
+        """Whether a client wants it."""
+        return client.writer in self._clients
+
+    def add(self, client: Client) -> None:
+        """Carries the file for one more."""
+        self._clients[client.writer] = client
+        self._warn([client])
+
+    def remove(self, client: Client) -> None:
+        """Carries the file for one less; without any, to its end."""
+        if len(self._clients) == 1:
+            self._source.end()
+        self._clients.pop(client.writer, None)
+
+    async def reach(self) -> None:
+        """Returns when the file as it is now is acknowledged, or will never be."""
+        wanted = self._source.size
+        while self._source.durable < wanted and not self.task.done():
+            self._source.moved.clear()
+            moved = asyncio.create_task(self._source.moved.wait())
+            await asyncio.wait({moved, self.task}, return_when=asyncio.FIRST_COMPLETED)
+            moved.cancel()
+
+    async def _carry(self) -> None:
+        try:
+            if self._earlier is not None:
+                await asyncio.wait({self._earlier})
+            if await self._source.appears():
+                await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
+        except Stopped as stopped:
+            self._stopped = stopped
+            self._warn(list(self._clients.values()))
+        finally:
+            self._source.close()
+
+    def _warn(self, clients: list[Client]) -> None:
+        for client in clients if self._stopped is not None else ():
+            client.warnings.add(f"Log file {self._log!r} is not recorded any further: {self._stopped}")
+
+
+class Followers:
+    """All files and folders that are followed, each once however many writers want it."""
+
+    def __init__(self, doorbell: Doorbell) -> None:
+        self._doorbell = doorbell
+        self._files: dict[Key, Follower] = {}
+        self._folders: dict[Key, set[str]] = {}
+
+    def follow_file(self, client: Client, log: str, local: Path) -> None:
+        """Follows a file for a client."""
+        key = Key(client.connection.address, client.run, log, local)
+        known = self._files.get(key)
+        if known is not None and known.is_wanted:
+            known.add(client)
+            return
+        source = LogSource(client.run, log, local, self._doorbell.bell(local))
+        self._files[key] = Follower(log, source, client, known.task if known else None)
+
+    def follow_folder(self, client: Client, prefix: str, folder: Path) -> None:
+        """Follows a folder for a client that calls `search` now and then."""
+        key = Key(client.connection.address, client.run, prefix.strip("/"), folder)
+        self._folders.setdefault(key, set()).add(client.writer)
+
+    def serves(self, client: Client) -> bool:
+        """Whether a client wants anything followed."""
+        return bool(self._files_of(client) or self._folders_of(client))
+
+    async def search(self, client: Client) -> None:
+        """Follows what is new in the folders of a client."""
+        for key in self._folders_of(client):
+            for log, local in await asyncio.to_thread(_search, key.log, key.local):
+                self.follow_file(client, log, local)
+
+    async def reach(self, client: Client) -> None:
+        """Returns when the files of a client as they are now are acknowledged."""
+        await self.search(client)
+        await asyncio.gather(*(follower.reach() for follower in self._files_of(client).values()))
+
+    async def release(self, client: Client) -> None:
+        """Returns when the files that only this client wants are carried to their ends."""
+        await self.search(client)
+        for key in self._folders_of(client):
+            self._leave_folder(key, client)
+        left = self._files_of(client)
+        for follower in left.values():
+            follower.remove(client)
+        for key, follower in left.items():
+            await self._end(key, follower)
+
+    async def close(self) -> None:
+        """Leaves everything where it is."""
+        tasks = [follower.task for follower in self._files.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end(self, key: Key, follower: Follower) -> None:
+        if follower.is_wanted:
+            return
+        await asyncio.wait({follower.task})
+        if self._files.get(key) is follower:
+            self._files.pop(key)
+
+    def _leave_folder(self, key: Key, client: Client) -> None:
+        self._folders[key].discard(client.writer)
+        if not self._folders[key]:
+            self._folders.pop(key)
+
+    def _files_of(self, client: Client) -> dict[Key, Follower]:
+        return {key: follower for key, follower in self._files.items() if follower.serves(client)}
+
+    def _folders_of(self, client: Client) -> list[Key]:
+        return [key for key, writers in self._folders.items() if client.writer in writers]
+
+
+def _search(prefix: str, root: Path) -> list[tuple[str, Path]]:
+    """Up to `MAX_FILES` files of a folder with their log paths, but for hidden ones and those in hidden folders."""
+    found: list[tuple[str, Path]] = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file():
+                found.append(("/".join(filter(None, (prefix, path.relative_to(root).as_posix()))), path))
+        if len(found) >= MAX_FILES:
+            break
+    return found[:MAX_FILES]

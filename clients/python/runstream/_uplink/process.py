@@ -1,0 +1,165 @@
+"""Carries all spools of a group until there is nothing left to do."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from runstream._channel.connection import close_connections
+from runstream._spool.events import EventReader, Stop, Warned, append_event
+from runstream._spool.format import SpoolDamaged
+from runstream._spool.lock import lock_file
+from runstream._spool.places import (
+    EVENTS_SUFFIX,
+    LOCK_NAME,
+    PROGRESS_SUFFIX,
+    SPOOL_SUFFIX,
+    events_of,
+    progress_of,
+    spools_in,
+)
+from runstream._spool.progress import ProgressFile, read_progress
+from runstream._uplink.carrier import Carrier
+from runstream._uplink.doorbell import Doorbell
+from runstream._uplink.followers import Followers
+
+LOOK_SECONDS: Final = 1.0
+"""How often new spools are looked for without a sign of them."""
+RETRY_SECONDS: Final = (1.0, 10.0, 60.0)
+"""Pauses after a defect or trouble with the disk, before a spool is given up."""
+ORPHAN_SECONDS: Final = 24 * 3_600.0
+"""How long a file may lie beside no spool."""
+REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, ".new", ".unfinished")
+
+_logger = logging.getLogger(__name__)
+
+
+async def carry_group(group: Path, lock: int) -> None:
+    """Carries the spools of a group as long as there are any to carry; gives the lock back."""
+    uplink = Uplink(group)
+    remove_orphans(group)
+    held: int | None = lock
+    while held is not None:
+        _sign(held)
+        await uplink.run()
+        os.close(held)
+        # Whoever logged before the lock was free took this process for alive.
+        held = lock_file(group / LOCK_NAME) if uplink.has_work() else None
+    await close_connections()
+
+
+class Uplink:
+    """The spools of one group on their ways."""
+
+    def __init__(self, group: Path) -> None:
+        self._group = group
+        self._useless: set[Path] = set()
+        self._carriers: dict[Path, Carrier] = {}
+
+    async def run(self) -> None:
+        """Returns when every spool is carried to its end, or waits for a writer that has nothing to say."""
+        doorbell = Doorbell()
+        followers = Followers(doorbell)
+        bell = doorbell.bell(self._group)
+        tasks: dict[Path, asyncio.Task[None]] = {}
+        try:
+            while True:
+                bell.arm()
+                for spool in self._waiting(tasks):
+                    tasks[spool] = asyncio.create_task(self._carry(spool, doorbell, followers), name=spool.stem)
+                    tasks[spool].add_done_callback(lambda _: bell.ring())
+                if self._has_rest(tasks):
+                    return
+                await bell.wait(LOOK_SECONDS)
+                tasks = {spool: task for spool, task in tasks.items() if not task.done()}
+        finally:
+            await _cancel(list(tasks.values()))
+            await followers.close()
+            doorbell.close()
+
+    def has_work(self) -> bool:
+        """Whether there is a spool with something that was not carried."""
+        return any(self._has_more(spool) for spool in self._waiting({}))
+
+    def _waiting(self, tasks: "dict[Path, asyncio.Task[None]]") -> list[Path]:
+        known = tasks.keys() | self._useless
+        return [spool for spool in spools_in(self._group) if spool not in known and not _is_stopped(spool)]
+
+    def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]") -> bool:
+        return all(spool in self._carriers and self._carriers[spool].is_idle for spool in tasks)
+
+    def _has_more(self, spool: Path) -> bool:
+        progress = read_progress(progress_of(spool))
+        try:
+            return progress is None or spool.stat().st_size > progress.offset
+        except FileNotFoundError:
+            return False
+
+    async def _carry(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
+        """Carries a spool and removes it; where that keeps failing, leaves it as it is."""
+        for pause in RETRY_SECONDS:
+            try:
+                self._carriers[spool] = Carrier(spool, doorbell, followers)
+                if await self._carriers[spool].run():
+                    remove_spool(spool)
+                return
+            except SpoolDamaged as damaged:
+                _logger.error("%s stays where it is: %s", spool, damaged)
+                self._useless.add(spool)
+                return
+            except FileNotFoundError:
+                return
+            except Exception:
+                _logger.exception("%s cannot be carried", spool)
+                await asyncio.sleep(pause)
+            finally:
+                self._carriers.pop(spool, None)
+        _give_up(spool)
+
+
+def remove_spool(spool: Path) -> None:
+    """Removes a spool that was carried to its end. What was refused of it stays for a while, for its writer to read."""
+    events = events_of(spool)
+    news = [event for event in EventReader(events).read() if not isinstance(event, Warned)]
+    spool.unlink(missing_ok=True)
+    progress_of(spool).unlink(missing_ok=True)
+    if not news:
+        events.unlink(missing_ok=True)
+
+
+def remove_orphans(group: Path) -> None:
+    """Removes old files that belong to no spool."""
+    limit = time.time() - ORPHAN_SECONDS
+    for path in group.iterdir():
+        is_candidate = path.suffix in REMOVED_SUFFIXES and not path.with_suffix(SPOOL_SUFFIX).exists()
+        with contextlib.suppress(FileNotFoundError):
+            if is_candidate and path.stat().st_mtime < limit:
+                path.unlink()
+
+
+def _sign(lock: int) -> None:
+    """Writes this process's id into the lock file."""
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _is_stopped(spool: Path) -> bool:
+    progress = read_progress(progress_of(spool))
+    return progress is not None and progress.stopped
+
+
+def _give_up(spool: Path) -> None:
+    with contextlib.suppress(OSError):
+        append_event(events_of(spool), Stop("UPLINK_FAILED", "the uplink fails on it; its log says how"))
+        progress = ProgressFile(progress_of(spool))
+        progress.save(progress.progress._replace(stopped=True))
+        progress.close()
+
+
+async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
