@@ -118,3 +118,51 @@ def test_outputs_that_cannot_be_uploaded_fail_the_run(exp: Experiment) -> None:
     with pytest.raises(AzureMLException):
         run.complete()
     assert run.get_status() == "Failed"
+
+
+def test_leaving_the_with_statement_completes_the_run(run: Run) -> None:
+    with run as entered:
+        assert entered is run
+        assert run.get_status() == "Running"
+        run.log("loss", 0.5)
+
+    assert (run.status, run.get_status()) == ("Completed", "Completed")
+    assert run.get_metrics() == {"loss": 0.5}
+
+
+def test_an_exception_fails_the_run_and_goes_on(run: Run) -> None:
+    with pytest.raises(ValueError, match="boom"):
+        fail_in(run)
+
+    assert run.get_status() == "Failed"
+    assert error_of(run)["message"] == "User program failed with ValueError: boom"
+
+
+@pytest.mark.parametrize(("code", "status"), [(None, "Completed"), (0, "Completed"), (3, "Failed"), ("why", "Failed")])
+def test_the_exit_code_decides_and_the_exit_goes_on(run: Run, code: object, status: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        exit_in(run, code)
+
+    assert (run.get_status(), caught.value.code) == (status, code)
+
+
+def test_what_is_printed_becomes_the_log_of_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with run:
+        print("hello")  # noqa: T201
+        print("beware", file=sys.stderr)  # noqa: T201
+
+    assert run.get_details_with_logs()["logFiles"] == {"logs/user_log.txt": "hello\nbeware\n"}
+    assert capsys.readouterr() == ("hello\n", "beware\n")
+
+
+def test_outputs_are_stored_when_the_run_ends_either_way(exp: Experiment) -> None:
+    Path("outputs/deep").mkdir(parents=True)
+    Path("outputs/deep/model.txt").write_text("model")
+    completed, failed = (exp.start_logging(snapshot_directory=None) for _ in range(2))
+
+    completed.complete()
+    failed.fail("bad")
+
+    assert completed.get_file_names() == failed.get_file_names() == ["outputs/deep/model.txt"]
+    completed.download_file("outputs/deep/model.txt", "here/")
+    assert Path("here/model.txt").read_text() == "model"
