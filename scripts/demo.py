@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
+from rich.markup import escape
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNSTREAM = Path(sys.executable).with_name("runstream")
@@ -61,9 +62,14 @@ def ready(path: Path, process: "subprocess.Popen[str]") -> dict[str, str]:
 
 def show(environment: dict[str, str], *arguments: str) -> None:
     """Runs a command of the command line and shows both the command and what it prints."""
-    console.print(f"\n[bold]$ runstream {shlex.join(arguments)}[/]")
+    console.print(f"\n[bold]$ runstream {escape(' '.join(map(quoted, arguments)))}[/]", soft_wrap=True)
     sys.stdout.flush()
     subprocess.run([str(RUNSTREAM), *arguments], env=environment, check=True)
+
+
+def quoted(argument: str) -> str:
+    """An argument as one would type it."""
+    return f'"{argument}"' if "'" in argument else shlex.quote(argument)
 
 
 def ask(environment: dict[str, str], *arguments: str) -> str:
@@ -77,7 +83,7 @@ def look(environment: dict[str, str]) -> None:
     search = ask(environment, "run", "list", "-e", "digits", "--last", "1", "--query", "[0].run_id")
     best = ask(environment, "run", "show", "-r", search, "--query", "tags.best_run")
     show(environment, "run", "list", "-e", "digits", "-o", "table")
-    query = "[].{run: run_id, rate: tags.learning_rate, best: contains(keys(tags), 'best'), status: status}"
+    query = "[].{run: run_id, rate: tags.learning_rate, best: contains(keys(tags), 'best')}"
     show(environment, "run", "list", "--parent-run-id", search, "--query", query, "-o", "table")
     show(environment, "run", "show", "-r", best, "-o", "table")
     show(environment, "run", "metrics", "-r", best, "-o", "table")

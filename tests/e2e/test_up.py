@@ -20,6 +20,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from runstream._channel.address import find_address
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.embedded.s3 import EmbeddedS3
@@ -28,6 +29,8 @@ from runstream_server.embedded.state import read_state
 SECONDS = 60
 COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "up")
 DEFAULT = "workspaces/default"
+SERVERS = ("pginstall", "s3_server")
+"""Words of the command lines of the servers."""
 
 
 @dataclass
@@ -170,7 +173,9 @@ def make_workspace(address: str, name: str) -> None:
         stub.CreateWorkspace(messages.CreateWorkspaceRequest(workspace_id=name), timeout=15)
 
 
-def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path) -> None:
+def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNSTREAM_STATE_DIR", str(folder / "state"))
+    monkeypatch.delenv("RUNSTREAM_ADDRESS", raising=False)
     with running(folder) as backend:
         until(lambda: "Ctrl-C" in backend.shown)
 
@@ -182,10 +187,11 @@ def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path) -> Non
             "data": str(folder / "data"),
             "log": str(folder / "data" / "logs"),
         }
+        assert find_address() == backend.address
         assert workspace(backend.address, DEFAULT) == DEFAULT
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_and_leaves_nothing(copied: Path, number: signal.Signals) -> None:
     with running(copied) as backend:
         children = backend.children()
@@ -204,52 +210,46 @@ def test_a_backend_told_to_be_quiet_shows_nothing(copied: Path) -> None:
     assert backend.shown == ""
 
 
-def test_a_second_backend_on_the_folder_says_where_the_first_is(copied: Path) -> None:
+def test_a_second_backend_needs_another_folder_and_is_told_where_the_first_is(copied: Path) -> None:
     with running(copied) as first:
         with started(copied) as second:
             assert second.process.wait(SECONDS) == 3
-
         assert f"at {first.address} by process {first.process.pid}" in second.shown
-        assert workspace(first.address, DEFAULT) == DEFAULT
+
+        with running(copied / "other") as third:
+            assert third.address != first.address
+            assert workspace(third.address, DEFAULT) == workspace(first.address, DEFAULT) == DEFAULT
 
 
-def test_two_backends_run_on_two_folders(copied: Path) -> None:
-    with running(copied) as first, running(copied / "other") as second:
-        assert first.address != second.address
-        assert workspace(second.address, DEFAULT) == DEFAULT
-
-
-def test_a_killed_backend_leaves_no_process_and_keeps_its_data_and_address(copied: Path) -> None:
+def test_a_killed_backend_leaves_no_process(copied: Path) -> None:
     with running(copied) as backend:
-        make_workspace(backend.address, "kept")
-        children, address = backend.children(), backend.address
+        children = backend.children()
 
         assert backend.end(signal.SIGKILL) == -signal.SIGKILL
 
         gone(children)
-    with running(copied) as backend:
-        assert backend.address == address
-        assert workspace(address, "workspaces/kept") == "workspaces/kept"
 
 
-def test_a_killed_backend_is_followed_at_once_by_another(copied: Path) -> None:
+def test_a_killed_backend_is_followed_at_once_by_another_on_the_same_address_and_data(copied: Path) -> None:
     with running(copied) as backend:
         make_workspace(backend.address, "kept")
+        address = backend.address
         (copied / "state" / "up.json").unlink()
-        backend.process.kill()
+        backend.end(signal.SIGKILL)
 
         with running(copied) as another:
+            assert another.address == address
             assert workspace(another.address, "workspaces/kept") == "workspaces/kept"
 
 
-@pytest.mark.parametrize("word", ["pginstall", "s3_server"])
-def test_a_killed_server_is_started_again_and_the_services_answer(copied: Path, word: str) -> None:
+def test_killed_servers_are_started_again_and_the_services_answer(copied: Path) -> None:
     with running(copied) as backend:
-        killed = backend.child(word)
-        assert killed
-        killed.kill()
+        killed = [backend.child(program) for program in SERVERS]
+        for child in killed:
+            assert child
+            child.kill()
 
-        until(lambda: (child := backend.child(word)) is not None and child != killed)
+        until(lambda: not {backend.child(program) for program in SERVERS} & {None, *killed})
 
         assert workspace(backend.address, DEFAULT) == DEFAULT
         assert backend.end(signal.SIGINT) == 0
@@ -299,7 +299,6 @@ def test_given_servers_are_used_instead(folder: Path, postgres_dsn: str, s3_serv
     ("arguments", "code", "problem"),
     [
         (("--postgres", "postgresql://nobody@127.0.0.1:1/none"), 1, "the database"),
-        (("--postgres", "not a DSN"), 1, "the database"),
         (("--s3", "http://127.0.0.1:1"), 2, "RUNSTREAM_S3_ACCESS_KEY"),
     ],
 )

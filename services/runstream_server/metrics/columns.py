@@ -13,6 +13,7 @@ _FORM = struct.Struct("<B")
 _PAIR = struct.Struct("<qq")
 _LINEAR, _OFFSETS_8, _OFFSETS_16, _OFFSETS_32, _OFFSETS_64 = range(1, 6)
 _FLOAT32, _FLOAT64 = range(1, 3)
+_WORTH_NARROWING = 16
 _OFFSETS = {_OFFSETS_8: "<u1", _OFFSETS_16: "<u2", _OFFSETS_32: "<u4", _OFFSETS_64: "<u8"}
 
 
@@ -55,11 +56,12 @@ def _offsets(form: int) -> str:
 
 def pack_doubles(values: Doubles) -> bytes:
     """Encodes numbers, in half the space when each is a single-precision number, as losses of a network often are."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        singles = values.astype("<f4")
-        exact = np.array_equal(singles.astype("<f8").view(np.uint64), values.view(np.uint64))
-    if exact:
-        return _FORM.pack(_FLOAT32) + pack_array(singles)
+    if len(values) >= _WORTH_NARROWING:
+        with np.errstate(over="ignore", invalid="ignore"):
+            singles = values.astype("<f4")
+            exact = np.array_equal(singles.astype("<f8").view(np.uint64), values.view(np.uint64))
+        if exact:
+            return _FORM.pack(_FLOAT32) + pack_array(singles)
     return _FORM.pack(_FLOAT64) + pack_array(values.astype("<f8", copy=False))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Notice, Refusal
 from runstream_server.errors import InvalidField
-from runstream_server.metrics.model import Kind, Points, Segment, Series, SeriesPiece, Slice
+from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
 from runstream_server.metrics.refusals import MAX_SERIES
 from runstream_server.names import RunName
 
@@ -45,9 +45,9 @@ def decode_runs(request: messages.ReadSeriesRequest) -> Sequence[RunName]:
     return runs
 
 
-def decode_pieces(series: Sequence[messages.SeriesColumns]) -> Sequence[SeriesPiece]:
-    """Takes the columns of a batch."""
-    return [SeriesPiece(each.metric, each.description, decode_points(each)) for each in series]
+def decode_columns(series: Sequence[messages.SeriesColumns]) -> Sequence[tuple[str, str, Points]]:
+    """Takes metric, description and points of each column of a batch."""
+    return [(each.metric, each.description, decode_points(each)) for each in series]
 
 
 def decode_points(columns: messages.SeriesColumns) -> Points:

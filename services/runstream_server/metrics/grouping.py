@@ -1,9 +1,13 @@
 """Puts together what the appends of one transaction do to each series."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
-from runstream_server.metrics.model import Chunk, MetricAppend, Summary
+from runstream_server.metrics.encoding import NOTHING, encode_chunk, joined
+from runstream_server.metrics.model import Chunk, MetricAppend, Points, Summary
+
+_Place = tuple[str, str, str]
 
 
 @dataclass(slots=True)
@@ -19,16 +23,36 @@ class SeriesGrowth:
 
 
 def group_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
-    """Puts together what is appended to each series, in the order of the appends; sorted by series."""
-    growths: dict[tuple[str, str, str], SeriesGrowth] = {}
+    """Puts together and encodes what is appended to each series, in the order of the appends; sorted by series."""
+    contents: dict[_Place, list[Points | Chunk]] = {}
+    descriptions: dict[_Place, str] = {}
     for append in appends:
-        for series in append.payload.series if append.payload else ():
-            place = (append.key.workspace, append.key.run, series.metric)
-            growth = growths.get(place)
-            if growth is None:
-                growths[place] = SeriesGrowth(*place, series.description, series.summary, list(series.chunks))
-            else:
-                growth.description = growth.description or series.description
-                growth.summary = growth.summary.then(series.summary)
-                growth.chunks.extend(series.chunks)
-    return [growths[place] for place in sorted(growths)]
+        if append.payload is None:
+            continue
+        workspace, run = append.key.workspace, append.key.run
+        for piece in append.payload.pieces:
+            place = (workspace, run, piece.metric)
+            contents.setdefault(place, []).append(piece.content)
+            if piece.description:
+                descriptions.setdefault(place, piece.description)
+    return [_growth(place, descriptions.get(place, ""), contents[place]) for place in sorted(contents)]
+
+
+def _growth(place: _Place, description: str, contents: Sequence[Points | Chunk]) -> SeriesGrowth:
+    growth = SeriesGrowth(*place, description, NOTHING)
+    for chunk in _chunks(contents):
+        growth.summary = growth.summary.then(chunk.summary)
+        growth.chunks.append(chunk)
+    return growth
+
+
+def _chunks(contents: Sequence[Points | Chunk]) -> Iterator[Chunk]:
+    for _, neighbours in groupby(contents, key=type):
+        few = []
+        for content in neighbours:
+            if isinstance(content, Chunk):
+                yield content
+            elif content.count:
+                few.append(content)
+        for points in joined(few):
+            yield encode_chunk(points)

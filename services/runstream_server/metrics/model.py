@@ -29,9 +29,9 @@ class Kind(IntEnum):
     NULL = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Segment:
-    """Consecutive values of one type."""
+    """Consecutive values of one type. Not changed once it is made."""
 
     kind: Kind
     count: int
@@ -60,9 +60,9 @@ class Segment:
         return Segment(self.kind, end - start, None if self.values is None else self.values[start:end])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Points:
-    """Consecutive values of one series, in order, as equally long columns."""
+    """Consecutive values of one series, in order, as equally long columns. Not changed once it is made."""
 
     steps: Int64s | None
     """None: the step of each value is its index in the series."""
@@ -84,28 +84,7 @@ class Points:
         return max(self.count, *(len(each.values) for each in self.segments if each.values is not None), 0)
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesPiece:
-    """What one batch says of one series at one place; not checked yet."""
-
-    metric: str
-    description: str
-    points: Points
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Encoded points."""
-
-    count: int
-
-    size_bytes: int
-    """How much memory the points take when they are decoded, about."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Summary:
     """What is known of some values of a series without reading them."""
 
@@ -128,25 +107,37 @@ class Summary:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedSeries:
-    """What one batch appends to one series, ready to be stored."""
+@dataclass(slots=True)
+class Chunk:
+    """Encoded points."""
 
-    metric: str
-    description: str
-    chunks: Sequence[Chunk]
+    size_bytes: int
+    """How much memory the points take when they are decoded, about."""
+
+    data: bytes
     summary: Summary
 
 
+@dataclass(slots=True)
+class SeriesPiece:
+    """What one batch says of one series at one place. Not changed once it is made."""
+
+    metric: str
+    description: str
+
+    content: Points | Chunk
+    """Few values are encoded later, together with others of their series."""
+
+
 @dataclass(frozen=True, slots=True)
-class EncodedBatch:
-    """A batch ready to be stored; each metric comes once."""
+class MetricBatch:
+    """What one writer logged between two moments, checked."""
 
     digest: bytes
-    series: Sequence[EncodedSeries]
+    pieces: Sequence[SeriesPiece]
 
 
-MetricAppend: TypeAlias = Append[EncodedBatch]
+MetricAppend: TypeAlias = Append[MetricBatch]
 
 
 @dataclass(frozen=True, slots=True)

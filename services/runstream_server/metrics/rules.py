@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from runstream_server.appendstreams import AppendKey, Opening, Refusal, WriterDiverged
-from runstream_server.metrics.batches import encode_batch
-from runstream_server.metrics.model import NO_POINTS, EncodedBatch, Series, SeriesPiece, Slice, Span
+from runstream_server.metrics.batches import check_batch
+from runstream_server.metrics.model import NO_POINTS, MetricBatch, Points, Series, Slice, Span
 from runstream_server.metrics.slices import slices
 from runstream_server.metrics.spans import grouped_spans, remaining_spans
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
 
-_ENCODED_ON_THE_LOOP_BYTES = 16 * 1024
+_CHECKED_ON_THE_LOOP_BYTES = 16 * 1024
 _SERIES_AT_ONCE = 1_000
 _LAST_INDEX = 2**63 - 1
 
@@ -34,12 +34,12 @@ class Metrics:
         return opening
 
     async def prepare(
-        self, sequence: int, digest: bytes, size_bytes: int, decode: Callable[[], Sequence[SeriesPiece]]
-    ) -> tuple[EncodedBatch, Sequence[Refusal]]:
-        """Decodes and encodes a batch, a large one in a thread."""
-        if size_bytes <= _ENCODED_ON_THE_LOOP_BYTES:
-            return encode_batch(sequence, digest, decode())
-        return await asyncio.to_thread(lambda: encode_batch(sequence, digest, decode()))
+        self, sequence: int, digest: bytes, size_bytes: int, decode: Callable[[], Sequence[tuple[str, str, Points]]]
+    ) -> tuple[MetricBatch, Sequence[Refusal]]:
+        """Decodes and checks a batch, a large one in a thread."""
+        if size_bytes <= _CHECKED_ON_THE_LOOP_BYTES:
+            return check_batch(sequence, digest, decode())
+        return await asyncio.to_thread(lambda: check_batch(sequence, digest, decode()))
 
     async def list_series(self, run: RunName, after: str, count: int) -> Sequence[Series]:
         """Returns up to `count` series of a run with names after `after`, in order of name."""

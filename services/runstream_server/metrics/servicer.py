@@ -19,7 +19,7 @@ from runstream_server.appendstreams import (
 )
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
 from runstream_server.metrics.convert import (
-    decode_pieces,
+    decode_columns,
     decode_runs,
     encode_acknowledged,
     encode_notice,
@@ -28,7 +28,7 @@ from runstream_server.metrics.convert import (
     encode_slice,
 )
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.model import EncodedBatch
+from runstream_server.metrics.model import MetricBatch
 from runstream_server.metrics.rules import Metrics
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
@@ -39,7 +39,7 @@ _MAX_DIGEST = 32
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, hub: AppendHub[EncodedBatch]) -> None:
+    def __init__(self, metrics: Metrics, hub: AppendHub[MetricBatch]) -> None:
         self._metrics = metrics
         self._hub = hub
 
@@ -96,10 +96,10 @@ class MetricsDialect:
             case _:
                 raise ProtocolError("after `open` come `batch` and at last `finish`")
 
-    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> tuple[EncodedBatch, Sequence[Refusal]]:
+    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> tuple[MetricBatch, Sequence[Refusal]]:
         batch = piece.payload
         return await self._metrics.prepare(
-            batch.sequence, batch.digest, piece.size_bytes, lambda: decode_pieces(batch.series)
+            batch.sequence, batch.digest, piece.size_bytes, lambda: decode_columns(batch.series)
         )
 
     def gap(self, expected: int) -> RunstreamError:

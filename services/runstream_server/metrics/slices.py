@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import decode_points
+from runstream_server.metrics.encoding import join_segments
 from runstream_server.metrics.model import Int64s, Kind, Points, Segment, Slice, StoredChunk
 
 _SLICE_BYTES = 256 * 1024
@@ -58,23 +58,12 @@ def _alike(one: Slice, other: Slice) -> bool:
 def _join(parts: Sequence[Slice]) -> Slice:
     if len(parts) == 1:
         return parts[0]
-    segments = [part.segment for part in parts]
     points = Points(
         np.concatenate([part.steps for part in parts]),
         np.concatenate([part.points.times for part in parts]),
-        [Segment(segments[0].kind, sum(segment.count for segment in segments), _join_values(segments))],
+        [join_segments([part.segment for part in parts])],
     )
     return Slice(parts[0].series, parts[0].start_index, points)
-
-
-def _join_values(segments: Sequence[Segment]) -> Sequence[str] | NDArray[np.generic] | None:
-    match segments[0].kind:
-        case Kind.NULL:
-            return None
-        case Kind.STRING:
-            return [text for segment in segments for text in segment.strings]
-        case _:
-            return np.concatenate([segment.array for segment in segments])
 
 
 def _split(part: Slice) -> Iterator[Slice]:

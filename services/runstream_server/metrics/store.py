@@ -1,5 +1,6 @@
 """Reads and writes the schema `metrics`. Rows do not leave this module."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 import asyncpg
@@ -13,6 +14,7 @@ from runstream_server.metrics.refusals import refusal
 from runstream_server.names import RunName
 from runstream_server.postgres import Connection, Postgres
 
+_GROUPED_ON_THE_LOOP_PIECES = 500
 _PAGE_CHUNKS = 1_000
 _PAGE_BYTES = 8 * 1024 * 1024
 _REFUSED_BY_DATABASE = (
@@ -60,12 +62,19 @@ class MetricStore:
 
     async def commit(self, appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         """Stores what is new of a group and moves its writers, in one transaction; says what became of each append."""
+        growths = await self._grouped(appends)
         async with self._postgres.transaction() as connection:
             positions = await _lock_writers(connection, appends)
             outcomes, new = judge(appends, positions, SequenceGap)
-            await _grow(connection, group_by_series(new))
+            await _grow(connection, growths if len(new) == len(appends) else group_by_series(new))
             await _move_writers(connection, new)
         return outcomes
+
+    async def _grouped(self, appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
+        """What the appends do to each series, if all of them are new; many are encoded in a thread."""
+        if sum(len(append.payload.pieces) for append in appends if append.payload) <= _GROUPED_ON_THE_LOOP_PIECES:
+            return group_by_series(appends)
+        return await asyncio.to_thread(group_by_series, appends)
 
     async def commit_one_by_one(self, append: MetricAppend) -> Outcome:
         """Stores what the database takes of an append that it refused as a whole: series by series."""
@@ -250,8 +259,8 @@ def _chunk_rows(
         number, count = counts[growth.workspace, growth.run, growth.metric]
         index = count - growth.summary.count
         for chunk in growth.chunks:
-            yield growth.workspace, growth.run, number, index, chunk.count, chunk.size_bytes, chunk.data
-            index += chunk.count
+            yield growth.workspace, growth.run, number, index, chunk.summary.count, chunk.size_bytes, chunk.data
+            index += chunk.summary.count
 
 
 async def _move_writers(connection: Connection, appends: Sequence[MetricAppend]) -> None:

@@ -191,11 +191,6 @@ def labels_bytes(labels: Mapping[str, str | None]) -> int:
     return len(json.dumps(labels, ensure_ascii=False).encode())
 
 
-def tags_fit(tags: Tags) -> bool:
-    """Whether tags keep to their limits of number and size."""
-    return len(tags) <= TAGS and labels_bytes(tags) <= LABELS_BYTES
-
-
 def text_bytes(text: str | None) -> int:
     """How many bytes a text takes."""
     return len(text or "") if text is None or text.isascii() else len(text.encode())

@@ -10,10 +10,11 @@ from runstream_server.rpc import RpcServer
 from runstream_server.runs.identifiers import Identifiers
 from runstream_server.runs.rules.creation import Creations
 from runstream_server.runs.rules.experiments import Experiments
+from runstream_server.runs.rules.feed import Feeds
 from runstream_server.runs.rules.listing import Listings
 from runstream_server.runs.rules.reaper import Reaper
 from runstream_server.runs.rules.runs import Runs, RunStores
-from runstream_server.runs.rules.watch import Feeds, Watches
+from runstream_server.runs.rules.watch import Watches
 from runstream_server.runs.rules.workspaces import Workspaces
 from runstream_server.runs.servicer import RunHistoryServicer
 from runstream_server.runs.servicer.base import Rules
@@ -57,14 +58,14 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
 def _rules(platform: Platform, signer: Signer, feeds: Feeds) -> Rules:
     postgres, hints, now = platform.postgres, platform.hints, platform.now
     workspaces, experiments = WorkspaceStore(postgres), ExperimentStore(postgres)
-    requests, runs = RequestStore(postgres), RunStore(postgres)
+    requests, runs, summaries = RequestStore(postgres), RunStore(postgres), SummaryStore(postgres)
     identifiers = Identifiers()
     return Rules(
         workspaces=Workspaces(workspaces, requests, signer, now),
         experiments=Experiments(experiments, workspaces, requests, signer, identifiers, now),
         creations=Creations(CreationStore(postgres), runs, hints, now),
-        runs=Runs(RunStores(runs, HeartbeatStore(postgres), SummaryStore(postgres)), hints, now),
-        listings=Listings(ListingStore(postgres), experiments, workspaces, signer, now),
+        runs=Runs(RunStores(runs, HeartbeatStore(postgres), summaries), hints, now),
+        listings=Listings(ListingStore(postgres), summaries, experiments, workspaces, signer, now),
         watches=Watches(ChangeStore(postgres), feeds, experiments, workspaces, signer, now, platform.draining),
         identifiers=identifiers,
         now=now,

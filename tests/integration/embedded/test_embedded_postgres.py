@@ -158,6 +158,19 @@ async def test_a_killed_server_comes_back_with_what_was_committed(folder: Path) 
         await until(lambda: server.child.restarts == 1)
 
 
+async def test_a_server_that_cannot_start_again_is_tried_until_it_can(folder: Path) -> None:
+    log = folder / "postgres.log"
+    async with run_postgres(folder, survive_power_cut=False) as server:
+        (folder / "data" / "custom.conf").write_text("work_mem = many\n")
+        assert server.pid
+        os.kill(server.pid, signal.SIGKILL)
+        await until(lambda: log.read_text().count("invalid value for parameter") >= 2)
+
+        (folder / "data" / "custom.conf").write_text("")
+
+        assert await ask(server.dsn, "SELECT answer FROM kept") == 42
+
+
 async def test_the_server_dies_with_its_starter(folder: Path) -> None:
     async with starter(folder) as (process, pid, _):
         process.kill()

@@ -108,6 +108,7 @@ def test_a_copy_over_a_file_that_exists_is_refused_before_anything_happens(invok
         (("run", "list", "--status", "Finished"), "Completed"),
         (("run", "list", "--last", "-1"), "--last"),
         (("run", "list", "[?a=="), "query"),
+        (("run", "list", "-t", "nowhere/copy.json"), "nowhere/copy.json"),
         (("run", "show"), "--run"),
         (("run", "update", "-r", "1"), "Nothing to change"),
         (("experiment", "update", "-e", "digits"), "Nothing to change"),

@@ -1,6 +1,7 @@
 """Batches: what is refused, what is put together, and how it is summarised."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,17 +14,28 @@ from runstream.api.metrics.v1.metrics_service_pb2 import (
     SeriesColumns,
     StringValues,
 )
-from runstream_server.metrics.batches import encode_batch, summarize
+from runstream_server.appendstreams import Append, AppendKey
+from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.chunks import decode_points
-from runstream_server.metrics.convert import decode_pieces, encode_points
-from runstream_server.metrics.model import EncodedBatch, Kind, Points, Segment
+from runstream_server.metrics.convert import decode_columns, encode_points
+from runstream_server.metrics.encoding import summarize
+from runstream_server.metrics.grouping import SeriesGrowth, group_by_series
+from runstream_server.metrics.model import Kind, Points, Segment
 
 DOUBLES = DoubleValues(values=[1.0, 2.0])
 
 
-def encode(*series: SeriesColumns) -> tuple[EncodedBatch, list[tuple[str, str, int]]]:
-    batch, refusals = encode_batch(1, b"", decode_pieces(series))
-    return batch, [(refusal.metric, refusal.reason, refusal.count) for refusal in refusals]
+def encode(*batches: Sequence[SeriesColumns]) -> tuple[Sequence[SeriesGrowth], list[tuple[str, str, int]]]:
+    """What batches of one transaction do to each series, in order of name, and what is refused of them."""
+    key = AppendKey("space", "run", "writer")
+    checked = [check_batch(place, b"", decode_columns(series)) for place, series in enumerate(batches, 1)]
+    appends = [Append(key, 1, place, place + 1, 1, batch) for place, (batch, _) in enumerate(checked)]
+    refusals = [(each.metric, each.reason, each.count) for _, of_batch in checked for each in of_batch]
+    return group_by_series(appends), refusals
+
+
+def points_of(growth: SeriesGrowth) -> list[Points]:
+    return [decode_points(chunk.data) for chunk in growth.chunks]
 
 
 @pytest.mark.parametrize(
@@ -44,72 +56,104 @@ def encode(*series: SeriesColumns) -> tuple[EncodedBatch, list[tuple[str, str, i
     ],
 )
 def test_a_bad_column_is_refused_by_itself(columns: SeriesColumns, reason: str, count: int) -> None:
-    batch, refusals = encode(
-        SeriesColumns(metric="before", times=[1, 2], doubles=DOUBLES),
-        columns,
-        SeriesColumns(metric="behind", times=[1, 2], doubles=DOUBLES),
-    )
+    before = SeriesColumns(metric="before", times=[1, 2], doubles=DOUBLES)
+    behind = SeriesColumns(metric="behind", times=[1, 2], doubles=DOUBLES)
+    growths, refusals = encode([before, columns, behind])
 
-    assert [series.metric for series in batch.series] == ["before", "behind"]
+    assert [growth.metric for growth in growths] == ["before", "behind"]
     assert refusals == [(columns.metric[:255], reason, count)]
 
 
 def test_what_just_keeps_its_limits_is_stored() -> None:
-    batch, refusals = encode(
-        SeriesColumns(metric="x" * 255, times=[1, 2], doubles=DOUBLES, description="x" * 5_000),
-        SeriesColumns(metric="s", times=[1], strings=StringValues(values=["x" * 10_000])),
-        SeriesColumns(metric="empty", nulls=NullValues(count=0)),
+    growths, refusals = encode(
+        [
+            SeriesColumns(metric="empty", nulls=NullValues(count=0)),
+            SeriesColumns(metric="s", times=[1], strings=StringValues(values=["x" * 10_000])),
+            SeriesColumns(metric="x" * 255, times=[1, 2], doubles=DOUBLES, description="x" * 5_000),
+        ]
     )
 
     assert refusals == []
-    assert [series.summary.count for series in batch.series] == [2, 1, 0]
-    assert batch.series[2].chunks == []
+    assert [growth.summary.count for growth in growths] == [0, 1, 2]
+    assert growths[0].chunks == []
 
 
 def test_series_beyond_the_ten_thousandth_are_refused() -> None:
-    batch, refusals = encode(
-        *(SeriesColumns(metric=f"m{n}", times=[1], nulls=NullValues(count=1)) for n in range(10_001))
+    growths, refusals = encode(
+        [SeriesColumns(metric=f"m{n}", times=[1], nulls=NullValues(count=1)) for n in range(10_001)]
     )
 
-    assert len(batch.series) == 10_000
+    assert len(growths) == 10_000
     assert refusals == [("m10000", "TOO_MANY_SERIES", 1)]
 
 
-def test_columns_of_one_series_become_one_chunk_in_their_order() -> None:
-    batch, _ = encode(
-        SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES),
-        SeriesColumns(metric="other", times=[1, 2], doubles=DOUBLES),
-        SeriesColumns(metric="m", times=[3], strings=StringValues(values=["three"])),
-        SeriesColumns(metric="m", times=[4], bools=BoolValues(values=[True])),
+def test_what_one_transaction_appends_to_a_series_becomes_one_chunk_in_its_order() -> None:
+    (other, growth), _ = encode(
+        [
+            SeriesColumns(metric="z", times=[1, 2], doubles=DOUBLES),
+            SeriesColumns(metric="other", times=[1, 2], doubles=DOUBLES),
+            SeriesColumns(metric="z", times=[3], doubles=DoubleValues(values=[3.0])),
+            SeriesColumns(metric="z", nulls=NullValues()),
+        ],
+        [SeriesColumns(metric="z", times=[4], strings=StringValues(values=["four"]))],
+        [SeriesColumns(metric="z", times=[5], strings=StringValues(values=["five"]))],
+        [SeriesColumns(metric="z", times=[6], bools=BoolValues(values=[True]))],
     )
 
-    (chunk,) = batch.series[0].chunks
-    points = decode_points(chunk.data)
+    (points,) = points_of(growth)
     assert points.steps is None
-    assert points.times.tolist() == [1, 2, 3, 4]
-    assert [segment.kind for segment in points.segments] == [Kind.DOUBLE, Kind.STRING, Kind.BOOL]
+    assert points.times.tolist() == [1, 2, 3, 4, 5, 6]
+    assert [(segment.kind, segment.count) for segment in points.segments] == [
+        (Kind.DOUBLE, 3),
+        (Kind.STRING, 2),
+        (Kind.BOOL, 1),
+    ]
+    assert points.segments[1].strings == ["four", "five"]
+    assert (growth.summary.count, growth.summary.last, growth.summary.max) == (6, 3.0, 3.0)
+    assert other.summary.count == 2
+
+
+def test_many_and_few_values_of_a_series_keep_their_order() -> None:
+    count = 3_000
+    many = SeriesColumns(metric="m", times=range(count), doubles=DoubleValues(values=range(count)))
+    few = SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES)
+    (growth,), _ = encode([few], [few, many], [many], *[[few]] * 10)
+
+    assert [points.count for points in points_of(growth)] == [4, count, count, 20]
+    assert growth.summary.count == 2 * count + 24
+
+
+def test_what_is_joined_stays_below_a_bound() -> None:
+    (growth,), _ = encode(*[[SeriesColumns(metric="m", times=range(1_000), nulls=NullValues(count=1_000))]] * 40)
+
+    assert sum(points.count for points in points_of(growth)) == 40_000
+    assert max(points.count for points in points_of(growth)) <= 16_384
 
 
 def test_columns_with_and_without_steps_keep_their_order() -> None:
-    batch, _ = encode(
-        SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES),
-        SeriesColumns(metric="m", times=[3, 4], steps=[9, 7], doubles=DOUBLES),
-        SeriesColumns(metric="m", times=[5, 6], doubles=DOUBLES),
+    (growth,), _ = encode(
+        [
+            SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES),
+            SeriesColumns(metric="m", times=[3, 4], steps=[9, 7], doubles=DOUBLES),
+            SeriesColumns(metric="m", times=[5, 6], doubles=DOUBLES),
+        ]
     )
 
-    chunks = [decode_points(chunk.data) for chunk in batch.series[0].chunks]
+    chunks = points_of(growth)
     assert [None if each.steps is None else each.steps.tolist() for each in chunks] == [None, [9, 7], None]
     assert [time for each in chunks for time in each.times.tolist()] == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_first_description_is_kept() -> None:
-    batch, _ = encode(
-        SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES),
-        SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES, description="first"),
-        SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES, description="second"),
+    (growth,), _ = encode(
+        [SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES)],
+        [
+            SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES, description="first"),
+            SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES, description="second"),
+        ],
     )
 
-    assert batch.series[0].description == "first"
+    assert growth.description == "first"
 
 
 @pytest.mark.parametrize(
@@ -123,23 +167,26 @@ def test_the_first_description_is_kept() -> None:
 def test_extremes_ignore_nan_and_the_last_value_does_not(
     values: list[float], last: float, least: float | None, greatest: float | None
 ) -> None:
-    summary = summarize(Segment(Kind.DOUBLE, len(values), np.array(values)))
+    segment = Segment(Kind.DOUBLE, len(values), np.array(values))
+    summary = summarize(Points(None, np.arange(len(values)), [segment]))
 
     assert summary.last == pytest.approx(last, nan_ok=True)
     assert (summary.min, summary.max) == (least, greatest)
 
 
 def test_only_numbers_have_extremes() -> None:
-    batch, _ = encode(
-        SeriesColumns(metric="m", times=[1], int64s=Int64Values(values=[-(2**63)])),
-        SeriesColumns(metric="m", times=[1], bools=BoolValues(values=[True])),
-        SeriesColumns(metric="m", times=[1], strings=StringValues(values=["9"])),
-        SeriesColumns(metric="n", times=[1], strings=StringValues(values=["9"])),
+    (numbers, texts), _ = encode(
+        [
+            SeriesColumns(metric="m", times=[1], int64s=Int64Values(values=[-(2**63)])),
+            SeriesColumns(metric="m", times=[1], bools=BoolValues(values=[True])),
+            SeriesColumns(metric="m", times=[1], strings=StringValues(values=["9"])),
+            SeriesColumns(metric="n", times=[1], strings=StringValues(values=["9"])),
+        ]
     )
 
-    numbers, texts = (series.summary for series in batch.series)
-    assert (numbers.count, numbers.last, numbers.min, numbers.max) == (3, -(2.0**63), -(2.0**63), -(2.0**63))
-    assert (texts.count, texts.last, texts.min, texts.max) == (1, None, None, None)
+    summary = numbers.summary
+    assert (summary.count, summary.last, summary.min, summary.max) == (3, -(2.0**63), -(2.0**63), -(2.0**63))
+    assert (texts.summary.count, texts.summary.last, texts.summary.min, texts.summary.max) == (1, None, None, None)
 
 
 @pytest.mark.parametrize(

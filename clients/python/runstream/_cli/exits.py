@@ -1,9 +1,9 @@
 """How the program ends: what each kind of outcome exits with, and says."""
 
 import enum
-import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 import click
@@ -75,9 +75,9 @@ def run_to_exit(work: Callable[[], object], settings: Settings) -> int:
         result = work()
         sys.stdout.flush()
         return result if isinstance(result, int) else ExitCode.FINE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - nobody is to see a stack trace who did not ask for it
         if settings.debug:
-            logging.getLogger("runstream").debug("The command failed.", exc_info=error)
+            traceback.print_exception(error)
         _say(error)
         return exit_code(error)
 

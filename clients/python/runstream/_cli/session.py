@@ -84,9 +84,14 @@ def pass_session(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _new_file(name: str | None) -> Path | None:
-    if name and Path(name).exists():
+    if not name:
+        return None
+    file = Path(name)
+    if file.exists():
         raise click.UsageError(f"The file {name} of --output-metadata-file exists; name a new one.")
-    return Path(name) if name else None
+    if not file.absolute().parent.is_dir():
+        raise click.UsageError(f"There is no folder for the file {name} of --output-metadata-file.")
+    return file
 
 
 def _listen(level: str) -> None:

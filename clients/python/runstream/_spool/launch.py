@@ -17,10 +17,10 @@ from runstream._spool.places import LOCK_NAME, LOG_NAME
 
 MAX_LAUNCHES: Final = 5
 LAUNCH_SECONDS: Final = 60.0
-"""One process starts at most `MAX_LAUNCHES` uplinks in this time: one that cannot live is not started for ever."""
+"""A process starts an uplink that carries nothing `MAX_LAUNCHES` times in this time at most: it may not be able to."""
 
 _launched: list["subprocess.Popen[bytes]"] = []
-_launch_times: deque[float] = deque(maxlen=MAX_LAUNCHES)
+_launch_times: dict[Path, deque[float]] = {}
 _held: set[int] = set()
 
 
@@ -31,12 +31,18 @@ def ensure_uplink(group: Path) -> None:
         OSError: It cannot be started.
     """
     _reap()
-    if len(_launch_times) == MAX_LAUNCHES and time.monotonic() - _launch_times[0] < LAUNCH_SECONDS:
+    times = _launch_times.setdefault(group, deque(maxlen=MAX_LAUNCHES))
+    if len(times) == MAX_LAUNCHES and time.monotonic() - times[0] < LAUNCH_SECONDS:
         return
     with _locked(group / LOCK_NAME) as lock:
         if lock is not None:
-            _launch_times.append(time.monotonic())
+            times.append(time.monotonic())
             _launched.append(_launch(group, lock))
+
+
+def trust_uplink(group: Path) -> None:
+    """Says that the uplinks of a group do their work: however many have ended, another one may be started."""
+    _launch_times.pop(group, None)
 
 
 @contextlib.contextmanager

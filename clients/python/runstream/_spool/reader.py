@@ -1,6 +1,7 @@
 """Reads the records of a spool while it grows."""
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from runstream._spool.format import (
     HEADER_BYTES,
     MAX_BODY_BYTES,
     RECORD_HEAD_BYTES,
+    TYPES,
     Drops,
     Header,
     decode_drops,
@@ -20,6 +22,9 @@ from runstream._spool.records import Record, record_at
 LARGEST_RECORD = RECORD_HEAD_BYTES + MAX_BODY_BYTES
 READ_BYTES = 4 * LARGEST_RECORD
 """More than the largest record: whatever follows within this many bytes of damage is found."""
+
+_LIKELY_RECORD = re.compile(rb"(?s)(?=.{6}[\x00-\x10]\x00[" + re.escape(bytes(sorted(TYPES))) + rb"])")
+"""Where a record may begin: length and type are possible. Finds it far faster than trying each byte."""
 
 
 class Damage(NamedTuple):
@@ -97,9 +102,9 @@ class SpoolReader:
         end = self.position + len(data)
         if end == self._searched and not final:
             return None
-        for at in range(1, len(data)):
-            if record_at(data, at, self.position):
-                return Damage(self.position, self.position + at)
+        for match in _LIKELY_RECORD.finditer(data, 1):
+            if record_at(data, match.start(), self.position):
+                return Damage(self.position, self.position + match.start())
         if len(data) == READ_BYTES:
             return Damage(self.position, end - LARGEST_RECORD)
         self._searched = end

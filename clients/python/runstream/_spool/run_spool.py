@@ -12,7 +12,7 @@ from typing import Any
 from runstream._spool.events import Refusal
 from runstream._spool.flush import Consignment, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
-from runstream._spool.launch import ensure_uplink
+from runstream._spool.launch import ensure_uplink, trust_uplink
 from runstream._spool.places import group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
@@ -60,9 +60,9 @@ class RunSpool:
         kind: int = DOUBLE
         stored: Any = value
         at: Any = step
-        if type(value) is not float or type(name) is not str or (step is not None and not is_step(step)):
-            kind, stored, at = self._convert(name, value, step)
         try:
+            if type(value) is not float or type(name) is not str or (step is not None and not is_step(step)):
+                kind, stored, at = self._convert(name, value, step)
             with self._lock:
                 writer = self._writer or self._begin(time)
                 if description:
@@ -73,6 +73,8 @@ class RunSpool:
                     writer.add_value(name, kind, stored, time, at)
                 if time >= self._tend_time:
                     self._tend(time)
+        except UserErrorException:
+            raise
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
             self._lose(name, 1, error)
 
@@ -116,6 +118,8 @@ class RunSpool:
             if awaited:
                 self._tend_safely()
         wait(awaited, timeout_seconds, self._tend_safely)
+        if awaited:
+            trust_uplink(group_folder(self._address))
         with self._lock:
             self._collect()
             self._finished.clear()
@@ -179,6 +183,9 @@ class RunSpool:
         except (OSError, ValueError) as error:
             self._begin_error, self._begin_time = error, time + TEND_MICROSECONDS
             raise
+        if self._writer is not None:  # a signal handler was faster
+            writer.discard()
+            return self._writer
         if self._unwritten:
             writer.drop(self._unwritten, getattr(self._begin_error, "errno", None) or 0)
         self._begin_error, self._unwritten, self._tend_time = None, 0, 0

@@ -67,8 +67,8 @@ def convert_step(step: object) -> int | None:
     """
     if step is None:
         return None
-    number = convert(step).value
-    if isinstance(number, float) and number.is_integer():
+    _, number, note = convert(step)
+    if isinstance(number, float) and number.is_integer() and not note:
         number = int(number)
     if not isinstance(number, int) or not MIN_INT64 <= number <= MAX_INT64:
         raise UserErrorException(f"The step of a metric is an integer of 64 bits, not {step!r}.")
@@ -123,7 +123,7 @@ def _convert_integer(value: int) -> Converted:
     try:
         return Converted(DOUBLE, float(value), INTEGER_TOO_LARGE)
     except OverflowError:
-        return Converted(DOUBLE, math.copysign(math.inf, value), INTEGER_TOO_LARGE)
+        return Converted(DOUBLE, math.inf if value > 0 else -math.inf, INTEGER_TOO_LARGE)
 
 
 def _convert_number(value: Any) -> Converted | None:

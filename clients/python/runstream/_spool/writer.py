@@ -134,6 +134,12 @@ class SpoolWriter:
         """Closes the file without a word: in a child process, where it belongs to the parent."""
         os.close(self._file)
 
+    def discard(self) -> None:
+        """Removes a spool that nothing was written to."""
+        self.path.unlink()
+        progress_of(self.path).unlink(missing_ok=True)
+        self.abandon()
+
     def drop(self, count: int, error_number: int) -> None:
         """Counts values that could not be written, in a place of the file that needs no further room."""
         self._dropped += count

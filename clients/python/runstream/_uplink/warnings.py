@@ -11,6 +11,7 @@ from typing import Final
 from runstream._channel import Connection
 from runstream._channel.backoff import backoff_seconds
 from runstream._spool.events import EventReader, Refusal, Warned, append_event
+from runstream._spool.values import cut
 from runstream.api.runs.v1.run_history_service_pb2 import AddWarningsRequest
 from runstream.api.runs.v1.run_pb2 import RunWarning
 from runstream.exceptions import AzureMLException, ServiceException
@@ -18,6 +19,8 @@ from runstream.exceptions import AzureMLException, ServiceException
 SOURCE: Final = "metrics"
 MAX_WARNINGS: Final = 100
 """Of one spool; another one says that there is more."""
+MAX_METRIC_CHARACTERS: Final = 100
+"""A warning has room for 300."""
 
 TRANSIENT: Final = frozenset({429, 503})
 
@@ -62,12 +65,13 @@ class RunWarnings:
 
     def refused(self, refusal: Refusal) -> None:
         """Warns of values that are not stored, of the first at once."""
-        text = f"Values of metric {refusal.metric!r} are not stored: {refusal.message} ({refusal.reason})"
+        metric = cut(refusal.metric, MAX_METRIC_CHARACTERS)
+        text = f"Values of metric {metric!r} are not stored: {refusal.message} ({refusal.reason})"
         self.add(text)
         if text in self._refused:
             self._refused[text].value_count += refusal.value_count
         elif len(self._refused) < MAX_WARNINGS:
-            self._refused[text] = Tally(refusal.metric, refusal.reason, refusal.value_count)
+            self._refused[text] = Tally(metric, refusal.reason, refusal.value_count)
 
     def sum_up(self) -> None:
         """Adds how many values of a metric were refused in all, where there were more after the first."""

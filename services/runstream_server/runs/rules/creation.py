@@ -18,7 +18,7 @@ from runstream_server.runs.errors import (
     of_request,
 )
 from runstream_server.runs.model import NewRun, Run
-from runstream_server.runs.rules.watch import TOPIC
+from runstream_server.runs.rules.feed import TOPIC
 from runstream_server.runs.store.creation import CreationStore, Obstacles, Refused, Remembered
 from runstream_server.runs.store.runs import RunStore
 
@@ -116,12 +116,20 @@ class Creations:
         """Creates single runs as they arrive, those that arrived meanwhile together."""
         while True:
             await self._arrived.wait()
-            group = self._take()
-            try:
-                await self._commit(group)
-            except Exception as error:  # noqa: BLE001 - each caller gets it as the outcome of its call
+            await self._settle(self._take())
+
+    async def _settle(self, group: list[_Wanted]) -> None:
+        """Gives each of a group its outcome. One that the database chokes on does not take the others with it."""
+        try:
+            await self._commit(group)
+        except Exception as error:  # noqa: BLE001 - callers get it as the outcome of their calls
+            if len(group) == 1 or isinstance(error, RunstreamError):
                 for wanted in group:
                     wanted.fail(error)
+            else:
+                for wanted in group:
+                    if not wanted.outcome.done():
+                        await self._settle([wanted])
 
     def _take(self) -> list[_Wanted]:
         """Takes runs of one workspace with distinct identifiers and requests; the rest waits."""

@@ -14,7 +14,7 @@ from runstream_server.runs.errors import (
 )
 from runstream_server.runs.filter import parse_filter
 from runstream_server.runs.identifiers import Identifiers
-from runstream_server.runs.limits import LABELS_BYTES, TAGS, tags_fit
+from runstream_server.runs.limits import LABELS_BYTES, TAGS
 from runstream_server.runs.model import Edits, Experiment, Tags
 from runstream_server.runs.store.experiments import ExperimentStore, NameTaken
 from runstream_server.runs.store.requests import RequestStore
@@ -164,16 +164,12 @@ class Experiments:
             ExperimentNotFound: There is none.
             TooManyTags: More would result than an experiment may have.
         """
-        while True:
-            changed = await self._store.modify_tags(workspace, experiment, tags, removed, self._now())
-            if changed is not None:
-                return changed
-            present = (await self.get(workspace, experiment)).tags
-            wanted = {key: present[key] for key in present if key not in removed} | dict(tags)
-            if wanted == present:
-                return present
-            if not tags_fit(wanted):
-                raise TooManyTags(TAGS, LABELS_BYTES)
+        labelled = await self._store.modify_tags(workspace, experiment, tags, removed, self._now())
+        if labelled is None:
+            raise ExperimentNotFound(workspace, experiment)
+        if not labelled.fits:
+            raise TooManyTags(TAGS, LABELS_BYTES)
+        return labelled.new
 
     async def delete(self, workspace: str, experiment: str) -> None:
         """Deletes an experiment.

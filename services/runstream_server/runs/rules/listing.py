@@ -1,19 +1,26 @@
 """The rules of listing runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from runstream_server.errors import InvalidPageToken
 from runstream_server.runs.errors import WorkspaceNotFound
 from runstream_server.runs.filter import experiment_names, parse_filter, parse_order
-from runstream_server.runs.model import Run
+from runstream_server.runs.limits import PAGE_BYTES, text_bytes
+from runstream_server.runs.model import MetricSummary, Run
 from runstream_server.runs.store.experiments import ExperimentStore
-from runstream_server.runs.store.listings import ListingStore
+from runstream_server.runs.store.listings import ListingStore, Page
+from runstream_server.runs.store.summaries import SummaryStore
 from runstream_server.runs.store.walks import NEWEST_FIRST, Listing, Place
 from runstream_server.runs.store.workspaces import WorkspaceStore
 from runstream_server.runs.tokens import Signer
 
+Summaries = Mapping[str, Sequence[MetricSummary]]
+"""Metric summaries by run."""
+
 _TIME = "time"
+_SUMMARY_BYTES = 60
+_SUMMARIES_AT_ONCE = 50
 
 
 class Listings:
@@ -22,12 +29,14 @@ class Listings:
     def __init__(
         self,
         store: ListingStore,
+        summaries: SummaryStore,
         experiments: ExperimentStore,
         workspaces: WorkspaceStore,
         signer: Signer,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._summaries = summaries
         self._experiments = experiments
         self._workspaces = workspaces
         self._signer = signer
@@ -42,15 +51,16 @@ class Listings:
         page_size: int,
         page_token: str,
         show_deleted: bool,
-    ) -> tuple[Sequence[Run], str]:
-        """Returns a page of runs in order, and the token of the next page; empty after the last.
+        full: bool,
+    ) -> tuple[Sequence[Run], Summaries, str]:
+        """Returns a page of runs in order, with `full` their metric summaries, and the token of the next page.
 
         Raises:
             WorkspaceNotFound: There is no such workspace.
             InvalidFilter, InvalidOrder: They are wrong.
             InvalidPageToken: The token is not of this listing.
         """
-        binding = ("runs", workspace, filter_text, order_text, show_deleted)
+        binding = ("runs", workspace, filter_text, order_text, show_deleted, full)
         node = parse_filter(filter_text)
         after, now = self._opened(binding, page_token) if page_token else (None, self._now())
         names = sorted(experiment_names(node, workspace))
@@ -65,8 +75,25 @@ class Listings:
         page = await self._store.page(listing, after, page_size)
         if not page.runs and await self._workspaces.get(workspace) is None:
             raise WorkspaceNotFound(workspace)
-        runs = [run for run, _ in page.runs]
-        return runs, self._sealed(binding, page.runs[-1][1], now) if page.has_more and page.runs else ""
+        summaries: Summaries = {}
+        if full:
+            page, summaries = await self._with_summaries(workspace, page)
+        token = self._sealed(binding, page.runs[-1][1], now) if page.has_more else ""
+        return [run for run, _ in page.runs], summaries, token
+
+    async def _with_summaries(self, workspace: str, page: Page) -> tuple[Page, Summaries]:
+        """A page with the summaries of its runs; shorter if they take more than a page may."""
+        summaries: dict[str, Sequence[MetricSummary]] = {}
+        room = PAGE_BYTES
+        for start in range(0, len(page.runs), _SUMMARIES_AT_ONCE):
+            some = [run.run for run, _ in page.runs[start : start + _SUMMARIES_AT_ONCE]]
+            found = await self._summaries.of_runs(workspace, some)
+            for run in some:
+                if room <= 0:
+                    return Page(page.runs[: len(summaries)], has_more=True), summaries
+                summaries[run] = found[run]
+                room -= sum(_SUMMARY_BYTES + text_bytes(summary.metric) for summary in found[run])
+        return page, summaries
 
     def _sealed(self, binding: Sequence[object], place: Place, now: datetime) -> str:
         value = [_TIME, place.value.isoformat()] if isinstance(place.value, datetime) else place.value

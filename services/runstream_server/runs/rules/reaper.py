@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from runstream_server.errors import Unavailable
 from runstream_server.postgres import Hints
-from runstream_server.runs.rules.watch import TOPIC
+from runstream_server.runs.rules.feed import TOPIC
 from runstream_server.runs.store.heartbeats import HeartbeatStore
 from runstream_server.runs.store.requests import RequestStore
 
@@ -34,13 +34,13 @@ class Reaper:
         self._now = now
 
     async def run_forever(self) -> None:
-        """Makes a pass every ten seconds."""
+        """Makes a pass about every ten seconds."""
         while True:
-            await asyncio.sleep(_INTERVAL_SECONDS)
+            await asyncio.sleep(_INTERVAL_SECONDS * random.uniform(0.8, 1.2))
             try:
                 await self.make_pass()
-            except Unavailable:
-                logger.warning("the reaper skips a pass: the database does not answer")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next pass may do better
+                logger.warning("reaper pass failed", extra={"error": repr(error)})
 
     async def make_pass(self) -> None:
         """Marks silent runs NotResponding, cancels overdue ones, forgets old requests."""

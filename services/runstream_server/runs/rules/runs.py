@@ -14,7 +14,7 @@ from runstream_server.runs.errors import (
     TooManyProperties,
     TooManyTags,
 )
-from runstream_server.runs.limits import BATCH_GET_BYTES, LABELS_BYTES, PROPERTIES, TAGS, labels_bytes, tags_fit
+from runstream_server.runs.limits import BATCH_GET_BYTES, LABELS_BYTES, PROPERTIES, TAGS
 from runstream_server.runs.model import (
     MetricSummary,
     Properties,
@@ -25,7 +25,7 @@ from runstream_server.runs.model import (
     StatusChange,
     Tags,
 )
-from runstream_server.runs.rules.watch import TOPIC
+from runstream_server.runs.rules.feed import TOPIC
 from runstream_server.runs.status import RunStatus
 from runstream_server.runs.store.columns import run_bytes
 from runstream_server.runs.store.heartbeats import HeartbeatStore
@@ -162,17 +162,14 @@ class Runs:
         Raises:
             TooManyTags: More would result than a run may have.
         """
-        while True:
-            changed = await self._runs.modify_tags(workspace, run, tags, removed, self._now())
-            if changed is not None:
-                self._changed(workspace)
-                return changed
-            present = (await self.get(workspace, run))[0].tags
-            wanted = {key: present[key] for key in present if key not in removed} | dict(tags)
-            if wanted == present:
-                return present
-            if not tags_fit(wanted):
-                raise TooManyTags(TAGS, LABELS_BYTES)
+        labelled = await self._runs.modify_tags(workspace, run, tags, removed, self._now())
+        if labelled is None:
+            raise RunNotFound(workspace, run)
+        if not labelled.fits:
+            raise TooManyTags(TAGS, LABELS_BYTES)
+        if labelled.is_changed:
+            self._changed(workspace)
+        return labelled.new
 
     async def add_properties(self, workspace: str, run: str, properties: Properties) -> Properties:
         """Adds properties, all or none; returns all properties as they now are.
@@ -181,20 +178,17 @@ class Runs:
             PropertyConflict: One exists with another value.
             TooManyProperties: More would result than a run may have.
         """
-        while True:
-            changed = await self._runs.add_properties(workspace, run, properties, self._now())
-            if changed is not None:
-                self._changed(workspace)
-                return changed
-            present = (await self.get(workspace, run))[0].properties
-            for key, value in properties.items():
-                if present.get(key, value) != value:
-                    raise PropertyConflict(workspace, run, key, present[key], value)
-            wanted = {**present, **properties}
-            if wanted == present:
-                return present
-            if len(wanted) > PROPERTIES or labels_bytes(wanted) > LABELS_BYTES:
-                raise TooManyProperties(PROPERTIES, LABELS_BYTES)
+        labelled = await self._runs.add_properties(workspace, run, properties, self._now())
+        if labelled is None:
+            raise RunNotFound(workspace, run)
+        for key, value in properties.items():
+            if labelled.old.get(key, value) != value:
+                raise PropertyConflict(workspace, run, key, labelled.old[key], value)
+        if not labelled.fits:
+            raise TooManyProperties(PROPERTIES, LABELS_BYTES)
+        if labelled.is_changed:
+            self._changed(workspace)
+        return labelled.new
 
     async def add_warnings(self, workspace: str, run: str, warnings: Sequence[RunWarning]) -> None:
         """Appends warnings that the run does not have yet."""

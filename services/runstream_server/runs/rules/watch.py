@@ -1,114 +1,26 @@
-"""Watches runs: every change, in the order of transactions, without gaps.
-
-One feed per watched workspace and process reads which runs changed and wakes the watchers concerned; each watcher then
-reads the changes from its own position. So a change costs one query and one per watcher that it is about.
-"""
+"""Watches runs: every change, in the order of transactions, without gaps."""
 
 import asyncio
-import random
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from runstream_server.errors import Draining, Unavailable
-from runstream_server.postgres import Hints, Subscription
+from runstream_server.errors import Draining
+from runstream_server.postgres import Subscription
 from runstream_server.runs.errors import InvalidResumeToken, WorkspaceNotFound
 from runstream_server.runs.filter import Node, experiment_names, parse_filter
 from runstream_server.runs.model import Position
+from runstream_server.runs.rules.feed import Feeds
 from runstream_server.runs.store.changes import Change, ChangeStore, Watched
 from runstream_server.runs.store.experiments import ExperimentStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
 from runstream_server.runs.tokens import Signer
 
-TOPIC = "runs"
-"""The topic of hints about changed runs; their keys are workspaces."""
+IDLE_SECONDS = 15.0
+"""How often a watcher is told that nothing happened."""
 
-_LOOK_SECONDS = 1.0
-_UNFINISHED_SECONDS = 0.003
-_UNAVAILABLE_SECONDS = 0.5
-
-
-class Feeds:
-    """Wakes watchers when runs change that they are about."""
-
-    def __init__(self, store: ChangeStore, hints: Hints, draining: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
-        self._store = store
-        self._hints = hints
-        self._draining = draining
-        self._tasks = tasks
-        self._watchers: dict[str, dict[str | None, set[Subscription]]] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
-
-    @contextmanager
-    def subscribe(self, workspace: str, runs: Sequence[str]) -> Iterator[Subscription]:
-        """Makes a subscription to some runs of a workspace, or to all of them if none is named."""
-        subscription = Subscription()
-        keys: Sequence[str | None] = list(runs) or [None]
-        watchers = self._watchers.setdefault(workspace, defaultdict(set))
-        for key in keys:
-            watchers[key].add(subscription)
-        if workspace not in self._running:
-            self._running[workspace] = self._tasks.create_task(self._feed(workspace), name=f"runs-feed-{workspace}")
-        try:
-            yield subscription
-        finally:
-            self._unsubscribe(workspace, keys, subscription)
-
-    def _unsubscribe(self, workspace: str, keys: Sequence[str | None], subscription: Subscription) -> None:
-        watchers = self._watchers[workspace]
-        for key in keys:
-            watchers[key].discard(subscription)
-            if not watchers[key]:
-                del watchers[key]
-        if not watchers:
-            del self._watchers[workspace]
-            self._running.pop(workspace).cancel()
-
-    async def wake_when_draining(self) -> None:
-        """Wakes all watchers when the process stops."""
-        await self._draining.wait()
-        for workspace in list(self._watchers):
-            self._wake_all(workspace)
-
-    def stop(self) -> None:
-        """Reads no feed any more."""
-        for task in self._running.values():
-            task.cancel()
-
-    async def _feed(self, workspace: str) -> None:
-        position: Position | None = None
-        with self._hints.subscribe(TOPIC, [workspace]) as hints:
-            while True:
-                try:
-                    if position is None:
-                        position, _ = await self._store.horizon()
-                        self._wake_all(workspace)
-                    position, pause = await self._pass_on(workspace, position)
-                except Unavailable:
-                    pause = _UNAVAILABLE_SECONDS
-                if pause:
-                    await asyncio.sleep(pause)
-                else:
-                    await hints.wait(_LOOK_SECONDS * random.uniform(0.8, 1.2))
-
-    async def _pass_on(self, workspace: str, position: Position) -> tuple[Position, float]:
-        """Wakes those concerned by what changed; returns where to go on, and how soon to do so without a hint."""
-        feed = await self._store.feed(workspace, position)
-        watchers = self._watchers.get(workspace, {})
-        if feed.runs:
-            for key in (None, *feed.runs):
-                for subscription in watchers.get(key, ()):
-                    subscription.wake()
-        if feed.has_more:
-            return feed.position, 1e-6
-        return feed.position, _UNFINISHED_SECONDS if feed.has_unfinished else 0.0
-
-    def _wake_all(self, workspace: str) -> None:
-        for subscriptions in self._watchers.get(workspace, {}).values():
-            for subscription in subscriptions:
-                subscription.wake()
+_READS_AT_ONCE = 4
+"""How many watchers read at the same time: when all are concerned they must not take all connections."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +32,21 @@ class WatchRequest:
     filter_text: str
     resume_token: str
     include_present: bool
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a watcher is told at once; without changes: nothing happened."""
+
+    changes: Sequence[Change]
+    resume_token: str
+
+
+Send = Callable[[Message], Awaitable[None]]
+"""Sends a message, and returns when the watcher can take another."""
+
+Tell = Callable[[Sequence[Change]], Awaitable[None]]
+"""Sends changes with the token that leads behind them."""
 
 
 @dataclass
@@ -146,6 +73,8 @@ class Watches:
         signer: Signer,
         now: Callable[[], datetime],
         draining: asyncio.Event,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._store = store
         self._feeds = feeds
@@ -154,9 +83,11 @@ class Watches:
         self._signer = signer
         self._now = now
         self._draining = draining
+        self._idle_seconds = idle_seconds
+        self._reading = asyncio.Semaphore(_READS_AT_ONCE)
 
-    async def watch(self, request: WatchRequest, idle_seconds: float) -> AsyncIterator[tuple[Sequence[Change], str]]:
-        """Yields changes in order with the token to go on from; without changes at first and every `idle_seconds`.
+    async def watch(self, request: WatchRequest, send: Send) -> None:
+        """Sends changes in order, for ever; a message without changes at once and whenever nothing happened for long.
 
         Raises:
             WorkspaceNotFound: There is no such workspace.
@@ -164,48 +95,72 @@ class Watches:
             Draining: The process stops.
         """
         node = parse_filter(request.filter_text)
+        self._store.check_filter(request.workspace, node, self._now())
         if await self._workspaces.get(request.workspace) is None:
             raise WorkspaceNotFound(request.workspace)
         binding = ("watch", request.workspace, sorted(request.names), request.filter_text)
         with self._feeds.subscribe(request.workspace, request.names) as subscription:
             cursor = await self._begin(request, binding)
-            yield [], self._signer.seal(binding, cursor.content)
-            while True:
-                async for changes in self._read(await self._watched(request, node), cursor):
-                    yield changes, self._signer.seal(binding, cursor.content)
-                if self._draining.is_set():
-                    raise Draining
-                if not await subscription.wait(idle_seconds):
-                    yield [], self._signer.seal(binding, cursor.content)
+
+            async def tell(changes: Sequence[Change]) -> None:
+                await send(Message(changes, self._signer.seal(binding, cursor.content)))
+
+            await tell([])
+            await self._tell_forever(request, node, cursor, subscription, tell)
 
     async def _begin(self, request: WatchRequest, binding: Sequence[object]) -> _Cursor:
+        horizon, next_xid = await self._store.horizon()
         if not request.resume_token:
-            position, _ = await self._store.horizon()
-            return _Cursor(position, "" if request.include_present else None)
+            return _Cursor(horizon, "" if request.include_present else None)
         content = self._signer.open(binding, request.resume_token)
         if content is None:
             raise InvalidResumeToken
         xid, run, present = content
         assert isinstance(xid, int)
+        if xid > next_xid:  # the database was restored since, from a copy that is older than the token
+            raise InvalidResumeToken
         return _Cursor(Position(xid, str(run)), None if present is None else str(present))
 
+    async def _tell_forever(
+        self, request: WatchRequest, node: Node | None, cursor: _Cursor, subscription: Subscription, tell: Tell
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        told = clock()
+        while True:
+            if await self._tell_all(await self._watched(request, node), cursor, tell):
+                told = clock()
+            if self._draining.is_set():
+                raise Draining
+            if clock() - told >= self._idle_seconds:
+                await tell([])
+                told = clock()
+            await subscription.wait(told + self._idle_seconds - clock())
+
     async def _watched(self, request: WatchRequest, node: Node | None) -> Watched:
-        """Display names of experiments are looked up anew: one may have come since."""
+        """Display names of experiments are looked up anew each time: one may have come since."""
         names = sorted(experiment_names(node, request.workspace))
         experiments = await self._experiments.identifiers(request.workspace, names) if names else {}
         return Watched(request.workspace, request.names, node, experiments)
 
-    async def _read(self, watched: Watched, cursor: _Cursor) -> AsyncIterator[Sequence[Change]]:
-        """Reads all there is, present runs first; moves the cursor along."""
-        while cursor.present is not None:
-            present = await self._store.present(watched, cursor.present, self._now())
-            cursor.present = present[-1].run.run if present else None
-            if present:
-                yield present
+    async def _tell_all(self, watched: Watched, cursor: _Cursor, tell: Tell) -> bool:
+        """Tells all there is, present runs first, and moves the cursor along; returns whether there was anything."""
+        was_told = False
         while not self._draining.is_set():
+            changes, has_more = await self._read(watched, cursor)
+            if changes:
+                await tell(changes)
+                was_told = True
+            if not has_more:
+                break
+        return was_told
+
+    async def _read(self, watched: Watched, cursor: _Cursor) -> tuple[Sequence[Change], bool]:
+        """Reads on from the cursor, and moves it along; returns whether there is more."""
+        async with self._reading:
+            if cursor.present is not None:
+                present = await self._store.present(watched, cursor.present, self._now())
+                cursor.present = present[-1].run.run if present else None
+                return present, True
             read = await self._store.changes(watched, cursor.position, self._now())
             cursor.position = read.position
-            if read.changes:
-                yield read.changes
-            if not read.has_more:
-                return
+            return read.changes, read.has_more

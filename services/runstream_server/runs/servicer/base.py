@@ -15,7 +15,7 @@ from runstream_server.runs.rules.watch import Watches
 from runstream_server.runs.rules.workspaces import Workspaces
 
 Context: TypeAlias = Any
-"""A `grpc.aio.ServicerContext`. No method needs it: the wrapper around every call deals with it."""
+"""A `grpc.aio.ServicerContext`. Only streams need it: the wrapper around every call deals with the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)

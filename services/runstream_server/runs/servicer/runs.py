@@ -20,7 +20,7 @@ from runstream_server.runs.convert.decoding import (
 )
 from runstream_server.runs.convert.encoding import encode_alike, encode_run, encode_status, encode_tags
 from runstream_server.runs.limits import Checks
-from runstream_server.runs.model import MetricSummary, Run, Tags
+from runstream_server.runs.model import MetricSummary, Tags
 from runstream_server.runs.servicer.base import Context, Methods
 
 
@@ -71,21 +71,17 @@ class RunMethods(Methods):
         checks = Checks()
         page_size = checks.page_size(request.page_size)
         checks.done()
-        is_full = _is_full(request.view)
-        page, token = await self._rules.listings.page(
+        page, summaries, token = await self._rules.listings.page(
             workspace,
             filter_text=request.filter,
             order_text=request.order_by,
             page_size=page_size,
             page_token=request.page_token,
             show_deleted=request.show_deleted,
+            full=_is_full(request.view),
         )
-        runs = await self._with_summaries(workspace, page) if is_full else map(encode_run, page)
+        runs = [encode_run(run, summaries=summaries.get(run.run, ())) for run in page]
         return messages.ListRunsResponse(runs=runs, next_page_token=token)
-
-    async def _with_summaries(self, workspace: str, runs: Sequence[Run]) -> list[run_pb2.Run]:
-        summaries = await self._rules.runs.summaries(workspace, [run.run for run in runs])
-        return [encode_run(run, summaries=summaries[run.run]) for run in runs]
 
     async def UpdateRun(self, request: messages.UpdateRunRequest, context: Context) -> messages.UpdateRunResponse:
         name = RunName.parse(request.run.name, "run.name")

@@ -1,29 +1,27 @@
 """The method that streams changes of runs."""
 
-from collections.abc import AsyncIterator
-
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream_server.runs.convert.decoding import decode_run_names, decode_workspace_name
 from runstream_server.runs.convert.encoding import encode_run, encode_run_name
-from runstream_server.runs.rules.watch import WatchRequest
+from runstream_server.runs.rules.watch import Message, WatchRequest
 from runstream_server.runs.servicer.base import Context, Methods
 from runstream_server.runs.store.changes import Change
-
-IDLE_SECONDS = 15.0
 
 
 class WatchMethods(Methods):
     """The method that streams changes of runs."""
 
-    async def WatchRuns(
-        self, request: messages.WatchRunsRequest, context: Context
-    ) -> AsyncIterator[messages.WatchRunsResponse]:
+    async def WatchRuns(self, request: messages.WatchRunsRequest, context: Context) -> None:  # type: ignore[override]
         workspace = decode_workspace_name(request.parent, "parent")
         names = decode_run_names(request.names, workspace, least=0)
         await self._rules.runs.check_exist(workspace, names)
         watch = WatchRequest(workspace, names, request.filter, request.resume_token, request.include_present)
-        async for changes, token in self._rules.watches.watch(watch, IDLE_SECONDS):
-            yield messages.WatchRunsResponse(changes=map(_encode, changes), resume_token=token)
+
+        async def send(message: Message) -> None:
+            changes = map(_encode, message.changes)
+            await context.write(messages.WatchRunsResponse(changes=changes, resume_token=message.resume_token))
+
+        await self._rules.watches.watch(watch, send)
 
 
 def _encode(change: Change) -> messages.RunChange:

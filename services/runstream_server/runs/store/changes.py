@@ -71,6 +71,11 @@ class ChangeStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
+    @staticmethod
+    def check_filter(workspace: str, node: Node | None, now: datetime) -> None:
+        """Raises InvalidFilter if a filter is not of the language."""
+        _admitted(Watched(workspace, (), node, {}), Parameters(workspace), now)
+
     async def horizon(self) -> tuple[Position, int]:
         """Returns where everything final ends now, and the number that the next transaction gets."""
         row = await self._postgres.fetchrow(

@@ -10,7 +10,7 @@ import asyncpg
 from runstream_server.postgres import Postgres
 from runstream_server.runs.filter import EXPERIMENT_FIELDS, Node, Parameters, Scope, compile_filter
 from runstream_server.runs.model import Edits, Experiment, Tags
-from runstream_server.runs.store.labels import CHANGED_TAGS, TAGS_FIT
+from runstream_server.runs.store.labels import Labelled, modify_experiment_tags
 from runstream_server.runs.store.requests import remember
 
 _COLUMNS = (
@@ -178,20 +178,9 @@ class ExperimentStore:
 
     async def modify_tags(
         self, workspace: str, experiment: str, tags: Tags, removed: Sequence[str], at: datetime
-    ) -> Tags | None:
-        """Sets and removes tags; returns all tags as they now are, None if nothing changed or it would be too much."""
-        return await self._postgres.fetchval(  # type: ignore[no-any-return]
-            f"""
-            UPDATE runs.experiment SET tags = {CHANGED_TAGS}, update_time = $5
-             WHERE workspace = $1 AND experiment = $2 AND {CHANGED_TAGS} <> tags AND {TAGS_FIT}
-            RETURNING tags
-            """,
-            workspace,
-            experiment,
-            tags,
-            removed,
-            at,
-        )
+    ) -> Labelled[Tags] | None:
+        """Sets and removes tags; None if there is no such experiment."""
+        return await modify_experiment_tags(self._postgres, workspace, experiment, tags, removed, at)
 
     async def delete(self, workspace: str, experiment: str) -> bool | None:
         """Deletes an experiment without runs; returns False if it has some, None if there is none."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from runstream_server.postgres import Postgres
+from runstream_server.postgres import Connection, Postgres
 from runstream_server.runs.model import RunWarning
 from runstream_server.runs.status import RunStatus
 from runstream_server.runs.store.runs import append_warnings
@@ -56,6 +56,7 @@ class HeartbeatStore:
             if lapsed:
                 wanted = Move(wanted=RunStatus.NOT_RESPONDING, reason="heartbeat lapsed")
                 await move(connection, lapsed, wanted, at)
+                await _forget(connection, lapsed)
             return [workspace for workspace, _ in lapsed]
 
     async def cancel_overdue(self, at: datetime) -> Sequence[str]:
@@ -77,3 +78,15 @@ class HeartbeatStore:
                 await append_warnings(connection, workspace, run, [RunWarning("runs", text, at)], at)
                 await move(connection, [(workspace, run)], Move(cancel=True, reason=text), at)
             return [row["workspace"] for row in rows]
+
+
+async def _forget(connection: Connection, runs: Sequence[tuple[str, str]]) -> None:
+    """Forgets the heartbeats of runs, whatever became of them: none of them is looked at twice."""
+    await connection.execute(
+        """
+        DELETE FROM runs.heartbeat h USING unnest($1::text[], $2::text[]) AS named (workspace, run)
+         WHERE h.workspace = named.workspace AND h.run = named.run
+        """,
+        [workspace for workspace, _ in runs],
+        [run for _, run in runs],
+    )

@@ -1,21 +1,93 @@
-"""SQL about tags and properties, shared by the tables that have them."""
+"""Changes tags and properties, of the tables that have them. The row is locked: the verdict is on its newest state."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from runstream_server.postgres import Postgres
 from runstream_server.runs.limits import LABELS_BYTES, PROPERTIES, TAGS
+from runstream_server.runs.model import Properties, Tags
 
-CHANGED_TAGS = "((tags - $4::text[]) || $3::jsonb)"
-"""The tags after those of `$3` were set and the keys `$4` removed."""
-
-CHANGED_PROPERTIES = "(properties || $3::jsonb)"
-"""The properties after those of `$3` were added."""
+L = TypeVar("L", Tags, Properties)
 
 
-def fits(labels: str, limit: int) -> str:
-    """The condition that labels keep to their limits of number and size."""
+@dataclass(frozen=True, slots=True)
+class Labelled(Generic[L]):
+    """What became of tags or properties."""
+
+    old: L
+    new: L
+    """As they are now, or would be if they fitted."""
+
+    fits: bool
+    """False: too many, or too much text; nothing was changed."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything was changed."""
+        return self.fits and self.old != self.new
+
+
+def _fits(labels: str, limit: int) -> str:
     return (
-        f"(SELECT count(*) <= {limit} FROM jsonb_object_keys({labels}))"
-        f" AND octet_length({labels}::text) <= {LABELS_BYTES}"
+        f"((SELECT count(*) <= {limit} FROM jsonb_object_keys({labels}))"
+        f" AND octet_length({labels}::text) <= {LABELS_BYTES})"
     )
 
 
-TAGS_FIT = fits(CHANGED_TAGS, TAGS)
-PROPERTIES_FIT = fits(CHANGED_PROPERTIES, PROPERTIES)
+def _modify_tags(table: str, key: str, touched: str) -> str:
+    return f"""
+        WITH before AS (
+            SELECT tags AS old, (tags - $4::text[]) || $3::jsonb AS new
+              FROM {table} WHERE workspace = $1 AND {key} = $2 FOR UPDATE
+        ), verdict AS (
+            SELECT old, new, {_fits("new", TAGS)} AS fits FROM before
+        ), changed AS (
+            UPDATE {table} SET tags = v.new, update_time = $5{touched} FROM verdict v
+             WHERE workspace = $1 AND {key} = $2 AND v.fits AND v.new <> v.old
+        )
+        SELECT old, new, fits FROM verdict
+        """
+
+
+_MODIFY_RUN_TAGS = _modify_tags("runs.run", "run", ", change_xid = pg_current_xact_id()")
+_MODIFY_EXPERIMENT_TAGS = _modify_tags("runs.experiment", "experiment", "")
+
+_ADD_PROPERTIES = f"""
+    WITH before AS (
+        SELECT properties AS old, properties || $3::jsonb AS new,
+               properties || $3::jsonb = $3::jsonb || properties AS agrees
+          FROM runs.run WHERE workspace = $1 AND run = $2 FOR UPDATE
+    ), verdict AS (
+        SELECT old, new, agrees, {_fits("new", PROPERTIES)} AS fits FROM before
+    ), changed AS (
+        UPDATE runs.run SET properties = v.new, update_time = $4, change_xid = pg_current_xact_id() FROM verdict v
+         WHERE workspace = $1 AND run = $2 AND v.agrees AND v.fits AND v.new <> v.old
+    )
+    SELECT old, new, fits FROM verdict
+    """
+
+
+async def modify_run_tags(
+    postgres: Postgres, workspace: str, run: str, tags: Tags, removed: Sequence[str], at: datetime
+) -> Labelled[Tags] | None:
+    """Sets and removes tags of a run; None if there is none."""
+    row = await postgres.fetchrow(_MODIFY_RUN_TAGS, workspace, run, tags, removed, at)
+    return Labelled(**row) if row else None
+
+
+async def modify_experiment_tags(
+    postgres: Postgres, workspace: str, experiment: str, tags: Tags, removed: Sequence[str], at: datetime
+) -> Labelled[Tags] | None:
+    """Sets and removes tags of an experiment; None if there is none."""
+    row = await postgres.fetchrow(_MODIFY_EXPERIMENT_TAGS, workspace, experiment, tags, removed, at)
+    return Labelled(**row) if row else None
+
+
+async def add_properties(
+    postgres: Postgres, workspace: str, run: str, properties: Properties, at: datetime
+) -> Labelled[Properties] | None:
+    """Adds properties to a run unless one is there with another value; None if there is no such run."""
+    row = await postgres.fetchrow(_ADD_PROPERTIES, workspace, run, properties, at)
+    return Labelled(**row) if row else None

@@ -7,7 +7,7 @@ from runstream_server.postgres import Connection, Postgres
 from runstream_server.runs.limits import WARNINGS
 from runstream_server.runs.model import Properties, Run, RunWarning, StatusChange, Tags
 from runstream_server.runs.store.columns import RUN, history_of, run_of, warning_json, warning_of
-from runstream_server.runs.store.labels import CHANGED_PROPERTIES, CHANGED_TAGS, PROPERTIES_FIT, TAGS_FIT
+from runstream_server.runs.store.labels import Labelled, add_properties, modify_run_tags
 from runstream_server.runs.store.statuses import Move, Moved, move
 
 _CHUNK = 50
@@ -40,40 +40,15 @@ class RunStore:
 
     async def modify_tags(
         self, workspace: str, run: str, tags: Tags, removed: Sequence[str], at: datetime
-    ) -> Tags | None:
-        """Sets and removes tags; returns all tags as they now are, None if nothing changed or it would be too much."""
-        changed: Tags | None = await self._postgres.fetchval(
-            f"""
-            UPDATE runs.run SET tags = {CHANGED_TAGS}, update_time = $5, change_xid = pg_current_xact_id()
-             WHERE workspace = $1 AND run = $2 AND {CHANGED_TAGS} <> tags AND {TAGS_FIT}
-            RETURNING tags
-            """,
-            workspace,
-            run,
-            tags,
-            removed,
-            at,
-        )
-        return changed
+    ) -> Labelled[Tags] | None:
+        """Sets and removes tags; None if there is no such run."""
+        return await modify_run_tags(self._postgres, workspace, run, tags, removed, at)
 
-    async def add_properties(self, workspace: str, run: str, properties: Properties, at: datetime) -> Properties | None:
-        """Adds properties; returns all as they now are.
-
-        None if nothing changed: all are there already, one is there with another value, or it would be too much.
-        """
-        changed: Properties | None = await self._postgres.fetchval(
-            f"""
-            UPDATE runs.run SET properties = {CHANGED_PROPERTIES}, update_time = $4, change_xid = pg_current_xact_id()
-             WHERE workspace = $1 AND run = $2 AND {CHANGED_PROPERTIES} <> properties
-               AND $3::jsonb || properties = {CHANGED_PROPERTIES} AND {PROPERTIES_FIT}
-            RETURNING properties
-            """,
-            workspace,
-            run,
-            properties,
-            at,
-        )
-        return changed
+    async def add_properties(
+        self, workspace: str, run: str, properties: Properties, at: datetime
+    ) -> Labelled[Properties] | None:
+        """Adds properties unless one is there with another value; None if there is no such run."""
+        return await add_properties(self._postgres, workspace, run, properties, at)
 
     async def add_warnings(self, workspace: str, run: str, warnings: Sequence[RunWarning], at: datetime) -> bool | None:
         """Appends warnings that the run does not have yet; returns whether there were any, None if there is no run."""

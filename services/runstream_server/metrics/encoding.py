@@ -1,0 +1,81 @@
+"""Makes chunks of points: joins what belongs together, sums it up, encodes it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runstream_server.metrics.chunks import encode_points
+from runstream_server.metrics.model import Chunk, Kind, Points, Segment, Summary
+
+_CHUNK_POINTS = 16_384
+
+NOTHING = Summary(0, None, None, None, 0)
+
+
+def encode_chunk(points: Points) -> Chunk:
+    """Encodes 1 or more points."""
+    summary = summarize(points)
+    return Chunk(sum(segment.size_bytes for segment in points.segments), encode_points(points), summary)
+
+
+def summarize(points: Points) -> Summary:
+    """The summary of some values; only double and int64 count as numbers."""
+    summary = NOTHING
+    for segment in points.segments:
+        summary = summary.then(_summarize(segment))
+    return summary
+
+
+def _summarize(segment: Segment) -> Summary:
+    kinds = 1 << segment.kind
+    if segment.kind not in (Kind.DOUBLE, Kind.INT64):
+        return Summary(segment.count, None, None, None, kinds)
+    values = segment.array
+    least, greatest = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
+    last = float(cast("NDArray[np.float64]", values)[-1])
+    if least != least:  # all are NaN
+        return Summary(segment.count, last, None, None, kinds)
+    return Summary(segment.count, last, least, greatest, kinds)
+
+
+def joined(pieces: Iterable[Points]) -> Iterator[Points]:
+    """Joins neighbours that all have steps, or all have none, into pieces that are not too large."""
+    for _, group in groupby(pieces, key=lambda points: points.steps is not None):
+        waiting: list[Points] = []
+        count = 0
+        for points in group:
+            if waiting and count + points.count > _CHUNK_POINTS:
+                yield _join(waiting)
+                waiting, count = [], 0
+            waiting.append(points)
+            count += points.count
+        yield _join(waiting)
+
+
+def _join(pieces: Sequence[Points]) -> Points:
+    if len(pieces) == 1:
+        return pieces[0]
+    steps = [piece.steps for piece in pieces if piece.steps is not None]
+    segments = [segment for piece in pieces for segment in piece.segments]
+    return Points(
+        np.concatenate(steps) if steps else None,
+        np.concatenate([piece.times for piece in pieces]),
+        [join_segments(list(alike)) for _, alike in groupby(segments, key=lambda segment: segment.kind)],
+    )
+
+
+def join_segments(segments: Sequence[Segment]) -> Segment:
+    """Joins segments of one kind."""
+    if len(segments) == 1:
+        return segments[0]
+    kind, count = segments[0].kind, sum(segment.count for segment in segments)
+    match kind:
+        case Kind.NULL:
+            return Segment(kind, count, None)
+        case Kind.STRING:
+            return Segment(kind, count, [text for segment in segments for text in segment.strings])
+        case _:
+            return Segment(kind, count, np.concatenate([segment.array for segment in segments]))

@@ -1,0 +1,61 @@
+"""A server in a process of its own, to be killed."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from runstream_server.config import Config
+
+COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "serve", "--no-migrate")
+START_SECONDS = 30
+
+
+class ServerProcess:
+    """A server, replaced by another one at the same address when it is killed and started again."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._process: asyncio.subprocess.Process | None = None
+        self._lines: asyncio.Task[None] | None = None
+        self.address = "127.0.0.1:0"
+
+    async def start(self) -> None:
+        """Starts a process and waits until it serves."""
+        self._process = await asyncio.create_subprocess_exec(
+            *COMMAND, env=self._environment(), stderr=asyncio.subprocess.PIPE
+        )
+        assert self._process.stderr is not None
+        async with asyncio.timeout(START_SECONDS):
+            async for line in self._process.stderr:
+                event = json.loads(line)
+                if event["event"] == "serving":
+                    self.address = event["address"]
+                    break
+        self._lines = asyncio.create_task(_drop(self._process.stderr))
+
+    async def kill(self) -> None:
+        """Kills the process."""
+        assert self._process is not None
+        assert self._lines is not None
+        self._process.send_signal(signal.SIGKILL)
+        await self._process.wait()
+        await self._lines
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "RUNSTREAM_POSTGRES_DSN": self._config.postgres.dsn,
+            "RUNSTREAM_S3_ENDPOINT": self._config.bucket.endpoint,
+            "RUNSTREAM_S3_ACCESS_KEY": self._config.bucket.access_key,
+            "RUNSTREAM_S3_SECRET_KEY": self._config.bucket.secret_key,
+            "RUNSTREAM_S3_BUCKET": self._config.bucket.bucket,
+            "RUNSTREAM_PORT": self.address.rpartition(":")[2],
+        }
+
+
+async def _drop(lines: asyncio.StreamReader) -> None:
+    async for _ in lines:
+        pass
