@@ -53,13 +53,20 @@ def services(postgres_server: str, migrated_template: str, s3_server: S3) -> Ite
         server.terminate()
 
 
+@pytest.fixture(scope="package")
+def spools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where these tests log, so that few uplinks are started."""
+    return tmp_path_factory.mktemp("spools")
+
+
 @pytest.fixture(autouse=True)
-def surroundings(services: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def surroundings(services: str, spools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A script in a folder of its own that finds the services; their address."""
     for name in [name for name in os.environ if name.startswith(("RUNSTREAM_", "AZUREML_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("RUNSTREAM_ADDRESS", services)
     monkeypatch.setenv("RUNSTREAM_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("RUNSTREAM_SPOOL_DIR", str(spools))
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
