@@ -29,7 +29,7 @@ async def test_a_run_is_logged_labelled_and_completed(space: Workspace, digits: 
     async with await digits.start_logging(snapshot_directory=None) as run:
         run.log("loss", 0.5)
         run.log_list("accuracy", [1, 2])
-        Path("outputs/model.txt").write_text("model")
+        await asyncio.to_thread(Path("outputs/model.txt").write_text, "model")
         await run.tag("quality", "good")
         await run.add_properties({"author": "ada"})
         await run.set_display_name("baseline")

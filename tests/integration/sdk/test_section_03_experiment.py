@@ -28,7 +28,9 @@ def test_names_of_the_final_sdk_are_accepted(ws: Workspace, name: str) -> None:
     assert Experiment(ws, name).name == name
 
 
-@pytest.mark.parametrize("name", ["", "-a", "_a", "a b", "a" * 256, "a/b", "a.b", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"])
+@pytest.mark.parametrize(
+    "name", ["", "-a", "_a", "a b", "a" * 256, "a/b", "a.b", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"]
+)
 def test_other_names_are_refused(ws: Workspace, name: str) -> None:
     with pytest.raises(UserErrorException):
         Experiment(ws, name)

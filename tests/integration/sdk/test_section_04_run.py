@@ -97,7 +97,8 @@ def test_a_type_provider_makes_the_objects_of_its_type(
     sweep, made = make_typed(call, exp, "sweep"), make_typed(call, exp, "made")
 
     assert type(get_run(exp, sweep)) is Sweep
-    assert get_run(exp, made) == ("digits", made)
+    found: object = get_run(exp, made)
+    assert found == ("digits", made)
 
 
 def test_a_run_shows_what_it_is(run: Run) -> None:

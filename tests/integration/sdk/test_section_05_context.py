@@ -53,7 +53,8 @@ def test_a_missing_variable_means_that_this_is_no_job(
 ) -> None:
     monkeypatch.delenv(missing)
 
-    assert type(Run.get_context()) == _OfflineRun  # noqa: E721  (as scripts compare)
+    context: object = Run.get_context()
+    assert type(context) == _OfflineRun  # noqa: E721  (as scripts compare)
     with pytest.raises(RunEnvironmentException, match=r"submitted run.*experiment\.start_logging"):
         Run.get_context(allow_offline=False)
 

@@ -12,7 +12,12 @@ from runstream.exceptions import UserErrorException
 
 
 def end(run: Run, how: str) -> None:
-    {"Completed": run.complete, "Failed": run.fail, "Canceled": run.cancel}[how]()
+    if how == "Completed":
+        run.complete()
+    elif how == "Failed":
+        run.fail()
+    else:
+        run.cancel()
 
 
 @pytest.mark.parametrize("first", ["Completed", "Failed", "Canceled"])
@@ -92,7 +97,6 @@ def test_parents_and_children_end_by_themselves(run: Run) -> None:
 def test_every_change_of_status_is_kept_with_its_time(run: Run) -> None:
     run.complete()
 
-    history = run._read().status_history
     run.get_detailed_status()
     history = run._record.status_history
 

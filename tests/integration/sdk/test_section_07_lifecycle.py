@@ -148,8 +148,8 @@ def test_the_exit_code_decides_and_the_exit_goes_on(run: Run, code: object, stat
 
 def test_what_is_printed_becomes_the_log_of_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with run:
-        print("hello")  # noqa: T201
-        print("beware", file=sys.stderr)  # noqa: T201
+        print("hello")
+        print("beware", file=sys.stderr)
 
     assert run.get_details_with_logs()["logFiles"] == {"logs/user_log.txt": "hello\nbeware\n"}
     assert capsys.readouterr() == ("hello\n", "beware\n")

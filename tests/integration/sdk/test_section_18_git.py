@@ -26,15 +26,18 @@ def work_tree() -> str:
 def test_a_run_has_the_git_properties_of_its_folder(exp: Experiment, work_tree: str) -> None:
     run = exp.start_logging(outputs=False)
 
-    assert run.get_properties().items() >= {
-        "azureml.git.repository_uri": "https://example.com/ada/digits.git",
-        "mlflow.source.git.repoURL": "https://example.com/ada/digits.git",
-        "azureml.git.branch": "trunk",
-        "mlflow.source.git.branch": "trunk",
-        "azureml.git.commit": work_tree,
-        "mlflow.source.git.commit": work_tree,
-        "azureml.git.dirty": "False",
-    }.items()
+    assert (
+        run.get_properties().items()
+        >= {
+            "azureml.git.repository_uri": "https://example.com/ada/digits.git",
+            "mlflow.source.git.repoURL": "https://example.com/ada/digits.git",
+            "azureml.git.branch": "trunk",
+            "mlflow.source.git.branch": "trunk",
+            "azureml.git.commit": work_tree,
+            "mlflow.source.git.commit": work_tree,
+            "azureml.git.dirty": "False",
+        }.items()
+    )
 
 
 def test_changes_make_a_work_tree_dirty_and_a_detached_head_has_no_branch(exp: Experiment, work_tree: str) -> None:
@@ -53,14 +56,17 @@ def test_variables_win_over_git(exp: Experiment, work_tree: str, monkeypatch: py
     monkeypatch.setenv("AZUREML_GIT_REPOSITORY_URI", "https://token@example.com/x")
     monkeypatch.setenv("AZUREML_GIT_BUILD_URI", "https://ci.example.com/1")
 
-    assert exp.start_logging(outputs=False).get_properties().items() >= {
-        "azureml.git.repository_uri": "https://example.com/x",
-        "azureml.git.branch": "my BRANCH",
-        "azureml.git.commit": "my COMMIT",
-        "azureml.git.dirty": "my DIRTY",
-        "azureml.git.build_id": "my BUILD_ID",
-        "azureml.git.build_uri": "https://ci.example.com/1",
-    }.items()
+    assert (
+        exp.start_logging(outputs=False).get_properties().items()
+        >= {
+            "azureml.git.repository_uri": "https://example.com/x",
+            "azureml.git.branch": "my BRANCH",
+            "azureml.git.commit": "my COMMIT",
+            "azureml.git.dirty": "my DIRTY",
+            "azureml.git.build_id": "my BUILD_ID",
+            "azureml.git.build_uri": "https://ci.example.com/1",
+        }.items()
+    )
 
 
 @pytest.mark.parametrize("path", [None, ""])

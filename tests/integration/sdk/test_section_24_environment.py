@@ -17,9 +17,7 @@ def test_a_login_says_where_the_services_are(ws: Workspace, monkeypatch: pytest.
     assert Workspace.get(ws.name).location == ws.location
 
 
-def test_services_of_this_machine_are_found_by_their_state_file(
-    ws: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_services_of_this_machine_are_found_by_their_state_file(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNSTREAM_ADDRESS")
     folder = Path(os.environ["RUNSTREAM_STATE_DIR"])
     folder.mkdir(exist_ok=True)

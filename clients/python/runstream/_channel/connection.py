@@ -55,8 +55,8 @@ class ResponseStream(Protocol[Response]):
 class Connection:
     """A channel to the services at one address, with a typed stub per service.
 
-    It belongs to the event loop it was opened on and is never used across a fork: in a process that was forked after gRPC
-    had been loaded calls go through a relay. Use `Connection.to`.
+    It belongs to the event loop it was opened on and is never used across a fork: in a process that was forked after
+    gRPC had been loaded calls go through a relay. Use `Connection.to`.
     """
 
     runs: "RunHistoryServiceAsyncStub"

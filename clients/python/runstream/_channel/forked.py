@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -13,12 +11,9 @@ from typing import Any
 from runstream._channel import frames
 from runstream._channel.errors import CallFailed, unreachable
 from runstream._channel.frames import Frame
-
-RELAY = "runstream._channel.relay"
-END_SECONDS = 2.0
+from runstream._channel.link import Link
 
 _is_forked = False
-_sockets: set[socket.socket] = set()
 
 
 def is_forked() -> bool:
@@ -82,7 +77,7 @@ class RelayChannel:
             return
         link, self._link = self._link, None
         await asyncio.gather(link, return_exceptions=True)
-        if not link.cancelled() and link.exception() is None:
+        if _succeeded(link):
             await link.result().close()
 
     async def send(self, frame: Frame) -> None:
@@ -95,7 +90,8 @@ class RelayChannel:
     async def ask(self, frame: Frame) -> Frame:
         """Sends a frame and returns the answer; a caller that is cancelled cancels the call."""
         await self._linked()
-        answer = self._answers[frame.call] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._answers[frame.call] = answer
         try:
             await self.send(frame)
             return await answer
@@ -107,11 +103,11 @@ class RelayChannel:
 
     def cancel(self, number: int) -> None:
         """Cancels a call, if there is a relay that knows of it."""
-        if self._link is not None and self._link.done() and not self._link.cancelled() and not self._link.exception():
+        if self._link is not None and self._link.done() and not _is_over(self._link):
             self._link.result().writer.write(frames.encode(Frame(frames.CANCEL, number)))
 
-    async def _linked(self) -> "Link":
-        if self._link is None or (self._link.done() and self._link.result().is_gone):
+    async def _linked(self) -> Link:
+        if self._link is None or _is_over(self._link):
             self._link = asyncio.create_task(Link.start(self._address, self._deliver), name="runstream-relay")
         return await asyncio.shield(self._link)
 
@@ -150,62 +146,12 @@ class RelayedStream:
         self._channel.cancel(self._opening.call)
 
 
-class Link:
-    """A relay and the socket to it."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", own: socket.socket, writer: asyncio.StreamWriter) -> None:
-        self.writer = writer
-        self.is_gone = False
-        self._process = process
-        self._socket = own
-        self._reading: asyncio.Task[None] | None = None
-
-    @classmethod
-    async def start(cls, address: str, deliver: Callable[[Frame | None], None]) -> "Link":
-        """Starts a relay; what it sends goes to `deliver`, and None when it is gone."""
-        own, others = socket.socketpair()
-        with others:
-            process = _launch(address, others)
-        _sockets.add(own)
-        reader, writer = await asyncio.open_connection(sock=own)
-        link = cls(process, own, writer)
-        link._reading = asyncio.create_task(link._read(reader, deliver), name="runstream-relay-answers")
-        return link
-
-    async def close(self) -> None:
-        """Closes the socket, at which the relay ends, and waits for that."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-        self.writer.close()
-        _sockets.discard(self._socket)
-        try:
-            self._process.wait(END_SECONDS)  # noqa: ASYNC221  (the loop has nothing else to do at its end)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()  # noqa: ASYNC221
-
-    async def _read(self, reader: asyncio.StreamReader, deliver: Callable[[Frame | None], None]) -> None:
-        while (frame := await frames.read_frame(reader)) is not None:
-            deliver(frame)
-        self.is_gone = True
-        self.writer.close()
-        deliver(None)
+def _succeeded(link: asyncio.Task[Link]) -> bool:
+    return link.done() and not link.cancelled() and link.exception() is None
 
 
-def _launch(address: str, its_end: socket.socket) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", RELAY, address], stdin=its_end, stdout=subprocess.DEVNULL, env=_environment()
-    )
-
-
-def _environment() -> dict[str, str]:
-    """This environment, in which the relay finds this very package even where only `sys.path` leads to it."""
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    known = os.environ.get("PYTHONPATH")
-    if os.path.basename(folder) in ("site-packages", "dist-packages"):
-        return dict(os.environ)
-    return {**os.environ, "PYTHONPATH": f"{known}{os.pathsep}{folder}" if known else folder}
+def _is_over(link: asyncio.Task[Link]) -> bool:
+    return link.done() and (not _succeeded(link) or link.result().is_gone)
 
 
 def _refused(method: str) -> Callable[..., Any]:
@@ -226,9 +172,6 @@ def _error(end: Frame) -> Exception:
 def _leave_parent() -> None:
     global _is_forked
     _is_forked = _is_forked or "grpc" in sys.modules
-    for inherited in _sockets:
-        inherited.close()
-    _sockets.clear()
 
 
 if hasattr(os, "register_at_fork"):

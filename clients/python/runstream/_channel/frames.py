@@ -45,10 +45,9 @@ class Frame:
 
 def encode(frame: Frame) -> bytes:
     """A frame as bytes."""
-    fields = asdict(frame)
-    body = fields.pop("body")
+    fields = {name: value for name, value in asdict(frame).items() if name != "body"}
     header = json.dumps(fields).encode()
-    return _LENGTHS.pack(len(header), len(body)) + header + body
+    return _LENGTHS.pack(len(header), len(frame.body)) + header + frame.body
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
