@@ -1,6 +1,7 @@
 """The SDK as a script uses it, against all services in a process of their own."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -14,7 +15,9 @@ import grpc
 import pytest
 
 from runstream._channel import loop
+from runstream._spool.run_spool import _registry
 from runstream.core import Experiment, Run, Workspace
+from runstream.exceptions import AzureMLException
 from tests.conftest import of_database
 
 SERVER = str(Path(sys.executable).with_name("runstream-server"))
@@ -54,9 +57,13 @@ def services(postgres_server: str, migrated_template: str, s3_server: S3) -> Ite
 
 
 @pytest.fixture(scope="package")
-def spools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where these tests log, so that few uplinks are started."""
-    return tmp_path_factory.mktemp("spools")
+def spools(services: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where these tests log, so that few uplinks are started; all of it is carried up before the services go."""
+    yield tmp_path_factory.mktemp("spools")
+    for spool in _registry.values():
+        spool.finish()
+        with contextlib.suppress(AzureMLException):  # a test has a metric that is refused
+            spool.flush(SECONDS)
 
 
 @pytest.fixture(autouse=True)
