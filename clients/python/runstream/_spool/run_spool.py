@@ -114,8 +114,9 @@ class RunSpool:
         """
         with self._lock:
             self._mark()
-            self._tend_safely()
             awaited = list(self._consignments())
+            if awaited:
+                self._tend_safely()
         wait(awaited, timeout_seconds, self._tend_safely)
         if awaited:
             trust_uplink(group_folder(self._address))

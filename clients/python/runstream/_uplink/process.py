@@ -62,7 +62,7 @@ class Uplink:
         self._carriers: dict[Path, Carrier] = {}
 
     async def run(self) -> None:
-        """Returns when every spool is carried to its end, or waits for a writer that has nothing to say."""
+        """Returns when every spool is carried to its end, or waits for a silent writer, or when the folder is gone."""
         doorbell = Doorbell()
         followers = Followers(doorbell)
         bell = doorbell.bell(self._group)
@@ -76,7 +76,7 @@ class Uplink:
                     tasks[spool].add_done_callback(lambda _: bell.ring())
                 if tasks:
                     work_time = time.monotonic()
-                if self._has_rest(tasks, work_time):
+                if self._has_rest(tasks, work_time) or not self._group.is_dir():
                     return
                 await bell.wait(LOOK_SECONDS)
                 tasks = {spool: task for spool, task in tasks.items() if not task.done()}
