@@ -33,7 +33,7 @@ lint: $(READY) ## Check style, import rules and contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	cd protos && ../$(BIN)/buf lint .
+	cd protos && ../$(BIN)/buf lint . && ../$(BIN)/buf breaking . --against released.binpb
 
 types: $(READY) ## Check types
 	$(BIN)/mypy clients/python/runstream services/runstream_server tests scripts

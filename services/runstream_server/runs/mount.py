@@ -37,7 +37,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     signer = Signer(await signing_key(platform.postgres))
     async with asyncio.TaskGroup() as tasks:
         feeds = Feeds(ChangeStore(platform.postgres), platform.hints, platform.draining, tasks)
-        rules = _rules(platform, signer, feeds)
+        rules = rules_on(platform, signer, feeds)
         add_RunHistoryServiceServicer_to_server(RunHistoryServicer(rules), server)  # type: ignore[arg-type]
         reaper = Reaper(
             HeartbeatStore(platform.postgres), RequestStore(platform.postgres), platform.hints, platform.now
@@ -55,7 +55,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
                 task.cancel()
 
 
-def _rules(platform: Platform, signer: Signer, feeds: Feeds) -> Rules:
+def rules_on(platform: Platform, signer: Signer, feeds: Feeds) -> Rules:
+    """All rules of the service, over their stores."""
     postgres, hints, now = platform.postgres, platform.hints, platform.now
     workspaces, experiments = WorkspaceStore(postgres), ExperimentStore(postgres)
     requests, runs, summaries = RequestStore(postgres), RunStore(postgres), SummaryStore(postgres)

@@ -1,6 +1,10 @@
 """What tests of the run history stand on."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -9,6 +13,18 @@ from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream.api.runs.v1.run_pb2 import Run
+from runstream_server.postgres import Hints, Postgres
+from runstream_server.runs.model import NewRun
+from runstream_server.runs.model import Run as StoredRun
+from runstream_server.runs.mount import rules_on
+from runstream_server.runs.rules.feed import Feeds
+from runstream_server.runs.rules.reaper import Reaper
+from runstream_server.runs.servicer.base import Rules
+from runstream_server.runs.store.changes import ChangeStore
+from runstream_server.runs.store.heartbeats import HeartbeatStore
+from runstream_server.runs.store.keys import signing_key
+from runstream_server.runs.store.requests import RequestStore
+from runstream_server.runs.tokens import Signer
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
@@ -45,3 +61,74 @@ def create(runs: "RunHistoryServiceAsyncStub", experiment: str) -> Callable[...,
         return (await runs.CreateRun(request)).run
 
     return create
+
+
+@dataclass
+class Clock:
+    """A time that passes only when told to."""
+
+    time: datetime = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class History:
+    """The rules of the run history on a database of their own, without a port."""
+
+    rules: Rules
+    postgres: Postgres
+    clock: Clock
+    hints: Hints
+    draining: asyncio.Event
+    reaper: Reaper
+
+    async def make_experiment(self, display_name: str = "digits", workspace: str = "team") -> str:
+        """The identifier of an experiment, made with its workspace if it is not there."""
+        labels: Any = {"description": "", "tags": {}, "request_id": None, "return_existing": True}
+        await self.rules.workspaces.create(workspace, display_name="", **labels)
+        return (await self.rules.experiments.create(workspace, display_name=display_name, **labels)).experiment
+
+    def new_run(self, run: str = "", **fields: Any) -> NewRun:
+        """A run to create."""
+        blank: dict[str, Any] = {
+            **dict.fromkeys(
+                ("display_name", "run_type", "description", "creator", "target", "script_name", "label"), ""
+            ),
+            **dict.fromkeys(("heartbeat_enabled", "service_managed", "hidden", "start"), False),
+            **dict.fromkeys(("experiment", "parent", "max_run_duration")),
+            "tags": {},
+            "properties": {},
+        }
+        return NewRun(**{**blank, "run": run or self.rules.identifiers.make(), **fields})
+
+    async def make_runs(self, *new: NewRun) -> Sequence[StoredRun]:
+        """Creates runs of the workspace `team`."""
+        return await self.rules.creations.create_batch("team", new, None)
+
+
+@pytest.fixture
+async def history(postgres: Postgres) -> AsyncIterator[History]:
+    """The rules of the run history on this test's database."""
+    clock, hints, draining = Clock(), Hints(), asyncio.Event()
+    platform: Any = SimpleNamespace(postgres=postgres, hints=hints, draining=draining, now=clock)
+    async with asyncio.TaskGroup() as tasks:
+        feeds = Feeds(ChangeStore(postgres), hints, draining, tasks)
+        rules = rules_on(platform, Signer(await signing_key(postgres)), feeds)
+        running = [tasks.create_task(rules.creations.commit_forever()), tasks.create_task(feeds.wake_when_draining())]
+        reaper = Reaper(HeartbeatStore(postgres), RequestStore(postgres), hints, clock)
+        yield History(rules, postgres, clock, hints, draining, reaper)
+        feeds.stop()
+        for task in running:
+            task.cancel()
+
+
+@pytest.fixture
+async def digits(history: History) -> str:
+    """The identifier of the experiment `digits` of the workspace `team`."""
+    return await history.make_experiment()

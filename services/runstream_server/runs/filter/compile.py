@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from runstream_server.runs.errors import InvalidOrder
 from runstream_server.runs.filter.fields import (
-    ExperimentColumn,
+    ExperimentField,
     Field,
     FlagColumn,
     LabelsColumn,
@@ -31,7 +31,7 @@ RUN_FIELDS: Fields = {
     "update_time": TimeColumn("r.update_time"),
     "tags": LabelsColumn("r.tags"),
     "properties": LabelsColumn("r.properties"),
-    "experiment": ExperimentColumn("r.experiment"),
+    "experiment": ExperimentField(),
     "parent": RunColumn("r.parent"),
     "ancestor": TreeColumn(includes_itself=False),
     "root": TreeColumn(includes_itself=True),

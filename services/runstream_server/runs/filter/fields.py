@@ -59,6 +59,9 @@ class Scope:
     experiments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Identifiers by display name, of each display name the filter compares with."""
 
+    experiment_column: str = "r.experiment"
+    """Where the experiment of the run at hand is found."""
+
 
 class Field(ABC):
     """A field of the filter language."""
@@ -130,6 +133,9 @@ class TextColumn(Column):
         _no_path(term)
         return f"{self.column} = ''"
 
+    def order(self, path: Sequence[str], scope: Scope) -> str | None:
+        return f"nullif({self.column}, '')" if len(path) == 1 else None
+
 
 class RunColumn(TextColumn):
     """The identifier of a run."""
@@ -143,6 +149,9 @@ class RunColumn(TextColumn):
     def is_absent(self, term: Term, scope: Scope) -> str:
         _no_path(term)
         return f"{self.column} IS NULL"
+
+    def order(self, path: Sequence[str], scope: Scope) -> str | None:
+        return self.column if len(path) == 1 else None
 
 
 class TimeColumn(Column):
@@ -188,11 +197,8 @@ class FlagColumn(Column):
         return None
 
 
-@dataclass(frozen=True)
-class ExperimentColumn(Field):
+class ExperimentField(Field):
     """The experiment of a run, by display name or resource name."""
-
-    column: str
 
     def compare(self, term: Term, scope: Scope) -> str:
         _no_path(term)
@@ -200,17 +206,21 @@ class ExperimentColumn(Field):
             return "true"
         _allow(term, (*_EQUALITY, ":"))
         if term.operator == ":" or term.value.has_wildcard:
-            called = _compared_text("e.display_name", term, term.value.text, scope.parameters)
-            return f"{self.column} IN (SELECT e.experiment FROM runs.experiment e WHERE e.workspace = $1 AND {called})"
+            return self._called(term, scope)
         identifier = experiment_of(term.value, scope.workspace)
         found = scope.experiments.get(term.value.text, ()) if identifier is None else [identifier]
-        same = self._one_of(found, scope.parameters)
+        same = self._one_of(found, scope)
         return same if term.operator == "=" else f"NOT {same}"
 
-    def _one_of(self, identifiers: Sequence[str], parameters: Parameters) -> str:
+    def _called(self, term: Term, scope: Scope) -> str:
+        called = _compared_text("e.display_name", term, term.value.text, scope.parameters)
+        named = f"SELECT e.experiment FROM runs.experiment e WHERE e.workspace = $1 AND {called}"
+        return f"{scope.experiment_column} IN ({named})"
+
+    def _one_of(self, identifiers: Sequence[str], scope: Scope) -> str:
         if len(identifiers) == 1:
-            return f"({self.column} = {parameters.add(identifiers[0], 'text')})"
-        return f"({self.column} = ANY({parameters.add(list(identifiers), 'text[]')}))"
+            return f"({scope.experiment_column} = {scope.parameters.add(identifiers[0], 'text')})"
+        return f"({scope.experiment_column} = ANY({scope.parameters.add(list(identifiers), 'text[]')}))"
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def statement(
         parameters,
         _MetricColumns(listing, without_metric),
         listing.experiments,
+        "r.experiment" if listing.metric is None or without_metric else "o.experiment",
     )
     walk = _walk(listing, scope, after, without_metric)
     conditions = [
@@ -168,11 +169,7 @@ def _by_column(column: str, after: Place | None, parameters: Parameters, *, desc
 
 
 def _by_metric(column: str, metric: str, after: Place | None, parameters: Parameters, *, descending: bool) -> _Walk:
-    # The experiment is the same in both; saying so lets a filter on it be checked in the index of the summaries.
-    source = (
-        "runs.metric_summary o JOIN runs.run r"
-        " ON r.workspace = o.workspace AND r.run = o.run AND r.experiment = o.experiment"
-    )
+    source = "runs.metric_summary o JOIN runs.run r ON r.workspace = o.workspace AND r.run = o.run"
     conditions = ["o.workspace = $1", f"o.metric = {parameters.add(metric, 'text')}", f"{column} IS NOT NULL"]
     operator, direction = ("<", "DESC") if descending else (">", "ASC")
     if after:

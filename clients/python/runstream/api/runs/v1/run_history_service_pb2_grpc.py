@@ -489,7 +489,8 @@ class RunHistoryServiceServicer(object):
 
         Without a resume token the stream starts with the present state of each watched run when `include_present` is set,
         else from now. Each changed run is sent in its newest state, in order of commit; states in between may be left out,
-        the last one never is. When nothing happens, a message without changes and with a resume token comes every 15 s.
+        the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
+        happened for 15 s.
         A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
         `resume_token`: nothing is missed.
 
