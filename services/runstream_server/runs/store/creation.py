@@ -50,7 +50,8 @@ class Obstacles:
 
 # Runs that differ only in identifier, display name, tags and properties share one kind, which is sent once: sending
 # each column of each run costs as much as storing it. An unknown experiment or parent leaves a NULL where there may be
-# none, which refuses the whole statement.
+# none, which refuses the whole statement. Parents are looked up one by one: a plan that was made, and kept, while the
+# table was small would read all of it otherwise.
 _CREATE = """
 WITH locked AS (
     SELECT experiment FROM runs.run_counter
@@ -58,7 +59,7 @@ WITH locked AS (
 ), counter AS (
     UPDATE runs.run_counter n SET last = n.last + wanted.count
       FROM unnest($3::text[], $4::bigint[]) AS wanted (experiment, count) JOIN locked USING (experiment)
-     WHERE n.workspace = $1 AND n.experiment = wanted.experiment
+     WHERE n.workspace = $1 AND n.experiment = ANY($3) AND n.experiment = wanted.experiment
     RETURNING n.experiment, n.last - wanted.count AS base
 ), kind AS (
     SELECT k.*, c.base, p.root AS parent_root,
@@ -69,7 +70,10 @@ WITH locked AS (
            WITH ORDINALITY AS k (asked_experiment, parent, run_type, description, heartbeat_enabled, creator, target,
                   service_managed, max_run_duration, hidden, script_name, label, start, kind)
       LEFT JOIN counter c ON k.parent IS NULL AND c.experiment = k.asked_experiment
-      LEFT JOIN runs.run p ON p.workspace = $1 AND p.run = k.parent
+      LEFT JOIN LATERAL (
+           SELECT root, experiment FROM runs.run
+            WHERE workspace = $1 AND run = k.parent AND k.parent IS NOT NULL LIMIT 1
+           ) AS p ON true
 ), created AS (
     INSERT INTO runs.run (
            workspace, run, experiment, parent, root, number, run_type, display_name, description, status, tags,
@@ -93,9 +97,9 @@ WITH locked AS (
     SELECT $1, q.kind, q.request_id, string_to_array(q.made, '/'), $2
       FROM unnest($26::text[], $27::uuid[], $28::text[]) AS q (kind, request_id, made)
 )
-SELECT k.kind, k.experiment, k.parent_root, k.base, e.display_name
-  FROM kind k LEFT JOIN runs.experiment e ON e.workspace = $1 AND e.experiment = k.experiment
- ORDER BY k.kind
+SELECT k.kind, k.experiment, k.parent_root, k.base,
+       (SELECT e.display_name FROM runs.experiment e WHERE e.workspace = $1 AND e.experiment = k.experiment)
+  FROM kind k ORDER BY k.kind
 """
 
 

@@ -29,7 +29,12 @@ class RunStore:
     async def get_many(self, workspace: str, runs: Sequence[str]) -> Mapping[str, Run]:
         """Returns those of the runs that exist, by identifier."""
         rows = await self._postgres.fetch(
-            f"SELECT {RUN} FROM runs.run r WHERE r.workspace = $1 AND r.run = ANY($2)", workspace, runs
+            f"""
+            SELECT r.* FROM unnest($2::text[]) AS named (run) CROSS JOIN LATERAL (
+                   SELECT {RUN} FROM runs.run r WHERE r.workspace = $1 AND r.run = named.run LIMIT 1) AS r
+            """,
+            workspace,
+            runs,
         )
         return {run.run: run for run in map(run_of, rows)}
 

@@ -15,19 +15,29 @@ from runstream_server.runs.store.columns import RUN, error_json, run_of
 _ALLOWED = ", ".join(f"('{status}', '{follower}')" for status in FOLLOWERS for follower in sorted(FOLLOWERS[status]))
 _TERMINAL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
-# The rows are locked in order of name, and decided upon in their newest versions. A run that does not respond is
-# cancelled at once, whoever drives it: nobody is there to confirm a request.
-_MOVE = f"""
-WITH RECURSIVE tree AS (
+_ONE = """
+    SELECT $1::text COLLATE "C" AS workspace, $2::text COLLATE "C" AS run"""
+
+_MANY = """
     SELECT named.workspace COLLATE "C" AS workspace, named.run COLLATE "C" AS run
       FROM unnest($1::text[], $2::text[]) AS named (workspace, run)
     UNION
     SELECT child.workspace, child.run
       FROM tree JOIN runs.run child ON child.workspace = tree.workspace AND child.parent = tree.run
-     WHERE $3
+     WHERE $13"""
+
+
+def _move(scope: str, named: str) -> str:
+    """The statement that moves the runs of `scope` and answers for those that are `named`.
+
+    The rows are locked in order of name, and decided upon in their newest versions. A run that does not respond is
+    cancelled at once, whoever drives it: nobody is there to confirm a request.
+    """
+    return f"""
+WITH RECURSIVE tree AS ({scope}
 ), before AS (
-    SELECT r.workspace, r.run, r.status AS was, r.service_managed AND $6 AS refused,
-           CASE WHEN NOT $4 THEN $5::text
+    SELECT r.workspace, r.run, r.status AS was, r.service_managed AND $5 AS refused,
+           CASE WHEN NOT $3 THEN $4::text
                 WHEN r.service_managed AND r.target <> 'local' AND r.status <> 'NotResponding' THEN 'CancelRequested'
                 ELSE 'Canceled' END AS wanted
       FROM tree JOIN runs.run r ON r.workspace = tree.workspace AND r.run = tree.run
@@ -44,28 +54,28 @@ WITH RECURSIVE tree AS (
            status_history      = CASE WHEN d.entered IS NULL THEN r.status_history
                ELSE CASE WHEN jsonb_array_length(r.status_history) < {STATUS_HISTORY} THEN r.status_history
                          ELSE r.status_history - 0 END
-                    || jsonb_build_object('status', d.entered, 'time', $7::timestamptz, 'reason', $8::text) END,
-           start_time          = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $7) ELSE r.start_time END,
-           end_time            = CASE WHEN d.entered IN ({_TERMINAL}) THEN $7 ELSE r.end_time END,
-           deadline            = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $7) + r.max_run_duration
+                    || jsonb_build_object('status', d.entered, 'time', $6::timestamptz, 'reason', $7::text) END,
+           start_time          = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $6) ELSE r.start_time END,
+           end_time            = CASE WHEN d.entered IN ({_TERMINAL}) THEN $6 ELSE r.end_time END,
+           deadline            = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $6) + r.max_run_duration
                WHEN d.entered IN ('Finalizing', 'CancelRequested', {_TERMINAL}) THEN NULL ELSE r.deadline END,
-           cancel_request_time = CASE WHEN d.entered = 'CancelRequested' OR (d.entered IS NOT NULL AND $4)
-               THEN coalesce(r.cancel_request_time, $7) ELSE r.cancel_request_time END,
-           error               = CASE WHEN d.entered IS NOT NULL OR $10::boolean THEN coalesce($9::jsonb, r.error)
+           cancel_request_time = CASE WHEN d.entered = 'CancelRequested' OR (d.entered IS NOT NULL AND $3)
+               THEN coalesce(r.cancel_request_time, $6) ELSE r.cancel_request_time END,
+           error               = CASE WHEN d.entered IS NOT NULL OR $9::boolean THEN coalesce($8::jsonb, r.error)
                ELSE r.error END,
-           display_name        = coalesce($11::text, r.display_name),
-           description         = coalesce($12::text, r.description),
-           hidden              = coalesce($13::boolean, r.hidden),
-           update_time         = $7,
+           display_name        = coalesce($10::text, r.display_name),
+           description         = coalesce($11::text, r.description),
+           hidden              = coalesce($12::boolean, r.hidden),
+           update_time         = $6,
            change_xid          = pg_current_xact_id()
       FROM decided d
      WHERE r.workspace = d.workspace AND r.run = d.run
        AND (d.entered IS NOT NULL
-            OR (d.accepted AND num_nonnulls($11::text, $12::text, $13::boolean, nullif($10::boolean, false)) > 0))
+            OR (d.accepted AND num_nonnulls($10::text, $11::text, $12::boolean, nullif($9::boolean, false)) > 0))
     RETURNING {RUN}
 ), beating AS (
     INSERT INTO runs.heartbeat (workspace, run, time)
-    SELECT c.workspace, c.run, $7 FROM changed c JOIN decided d USING (workspace, run)
+    SELECT c.workspace, c.run, $6 FROM changed c JOIN decided d USING (workspace, run)
      WHERE d.entered = 'Running' AND c.heartbeat_enabled
     ON CONFLICT (workspace, run) DO UPDATE SET time = excluded.time
 ), silenced AS (
@@ -73,11 +83,15 @@ WITH RECURSIVE tree AS (
      WHERE d.was = 'Running' AND d.entered IS NOT NULL AND h.workspace = d.workspace AND h.run = d.run
 )
 SELECT c.*, d.was, d.accepted, (SELECT count(*) FROM changed) AS changed_count
-  FROM unnest($1::text[], $2::text[]) AS named (workspace, run)
-  JOIN decided d ON d.workspace = named.workspace AND d.run = named.run
-  LEFT JOIN changed c ON c.workspace = d.workspace AND c.run = d.run
+  FROM decided d LEFT JOIN changed c ON c.workspace = d.workspace AND c.run = d.run
+ WHERE {named}
 """
 
+
+_MOVE_ONE = _move(_ONE, "true")
+"""Apart from the other, since Postgres expects one row of it and therefore never reads a whole table."""
+
+_MOVE_MANY = _move(_MANY, "(d.workspace, d.run) IN (SELECT * FROM unnest($1::text[], $2::text[]))")
 
 _NO_EDITS = RunEdits()
 
@@ -128,11 +142,7 @@ async def move(connection: Connection, runs: Sequence[tuple[str, str]], wanted: 
     """Moves runs, given by workspace and identifier; those that do not exist are left out of the answer."""
     edits = wanted.edits
     error = edits.error or wanted.error
-    rows = await connection.fetch(
-        _MOVE,
-        [workspace for workspace, _ in runs],
-        [run for _, run in runs],
-        wanted.recursive,
+    arguments = (
         wanted.cancel,
         wanted.wanted,
         wanted.only_unmanaged,
@@ -144,6 +154,11 @@ async def move(connection: Connection, runs: Sequence[tuple[str, str]], wanted: 
         edits.description,
         edits.hidden,
     )
+    if len(runs) == 1 and not wanted.recursive:
+        rows = await connection.fetch(_MOVE_ONE, *runs[0], *arguments)
+    else:
+        workspaces, names = [workspace for workspace, _ in runs], [run for _, run in runs]
+        rows = await connection.fetch(_MOVE_MANY, workspaces, names, *arguments, wanted.recursive)
     return [_moved(row) for row in rows]
 
 

@@ -22,11 +22,12 @@ class SummaryStore:
             """
             INSERT INTO runs.metric_summary
                    (workspace, run, metric, experiment, create_time, last, min, max, count, revision)
-            SELECT r.workspace, r.run, s.metric, r.experiment, r.create_time, s.last, s.min, s.max, s.count, s.revision
+            SELECT $1, s.run, s.metric, r.experiment, r.create_time, s.last, s.min, s.max, s.count, s.revision
               FROM unnest($2::text[], $3::text[], $4::float8[], $5::float8[], $6::float8[], $7::bigint[], $8::bigint[])
                    AS s (run, metric, last, min, max, count, revision)
-              JOIN runs.run r ON r.workspace = $1 AND r.run = s.run
-             ORDER BY r.run, s.metric
+             CROSS JOIN LATERAL (
+                   SELECT experiment, create_time FROM runs.run WHERE workspace = $1 AND run = s.run LIMIT 1) AS r
+             ORDER BY s.run, s.metric
             ON CONFLICT (workspace, run, metric) DO UPDATE
                SET last = excluded.last, min = excluded.min, max = excluded.max, count = excluded.count,
                    revision = excluded.revision
