@@ -4,13 +4,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import grpc
+import psutil
 import pytest
 
 from runstream._spool import RunSpool
@@ -48,8 +50,23 @@ class Spools:
 
     async def uplink(self) -> int:
         """Waits until an uplink lives; its process id."""
-        await until(lambda: bool(self.uplinks()))
-        return self.uplinks()[0]
+        found: list[int] = []
+
+        def finds() -> bool:
+            found.extend(self.uplinks())
+            return bool(found)
+
+        await until(finds)
+        return found[0]
+
+    def kill_uplinks(self) -> None:
+        """Kills the uplinks, those included that are just starting and have not said who they are."""
+        deadline = time.monotonic() + SECONDS
+        while any(_is_held(lock) for lock in self.root.glob(f"*/{LOCK_NAME}")) and time.monotonic() < deadline:
+            for pid in self.uplinks():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(LOOK_SECONDS)
 
     async def no_uplink(self) -> None:
         """Waits until no uplink lives."""
@@ -59,11 +76,12 @@ class Spools:
         """The process ids of the uplinks that live."""
         return [pid for lock in self.root.glob(f"*/{LOCK_NAME}") if (pid := _holder(lock))]
 
-    def kill_uplinks(self) -> None:
-        """Kills the uplinks that live."""
-        for pid in self.uplinks():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    async def kill_uplink(self) -> int:
+        """Waits until an uplink lives and kills it; its process id."""
+        killed = await self.uplink()
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: killed not in self.uplinks())
+        return killed
 
 
 @contextmanager
@@ -89,27 +107,45 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Script:
-    """A program in a process of its own."""
+    """A program in a process of its own. It is held when it is some thousand lines ahead of who reads them."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.last_line = ""
+        """The last line that was read."""
 
-    async def line(self) -> str:
-        """The next line that it prints."""
+    async def read(self, count: int) -> None:
+        """Reads lines that it prints."""
         assert self._process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            return (await self._process.stdout.readline()).decode().rstrip()
+        async for line in self._process.stdout:
+            self._take(line)
+            count -= 1
+            if not count:
+                return
 
-    async def kill(self) -> list[str]:
-        """Kills it; the lines that it had printed and nobody had read."""
+    async def beside(self, work: Awaitable[T]) -> T:
+        """What some work returns; meanwhile it may print whatever it likes."""
+        reading = asyncio.create_task(self.read(-1))
+        try:
+            return await work
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
+
+    async def kill(self) -> None:
+        """Kills it and reads what it had printed."""
         self._process.kill()
-        return await self.end()
+        await self.end()
 
-    async def end(self) -> list[str]:
-        """Waits until it ends; the lines that nobody had read."""
+    async def end(self) -> None:
+        """Reads to the end of what it prints."""
         async with asyncio.timeout(SECONDS):
-            rest, _ = await self._process.communicate()
-        return rest.decode().split("\n")[:-1]  # what follows the last newline is half a line
+            await self.read(-1)
+            await self._process.wait()
+
+    def _take(self, line: bytes) -> None:
+        if line.endswith(b"\n"):  # else it was killed within the line
+            self.last_line = line.decode().rstrip()
 
 
 @asynccontextmanager
@@ -125,7 +161,7 @@ async def script(code: str, *arguments: str, environment: dict[str, str] | None 
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()
 
 
 async def columns(channel: grpc.aio.Channel, run: str) -> list[SeriesColumns]:
@@ -160,8 +196,16 @@ async def warnings(channel: grpc.aio.Channel, run: str) -> list[str]:
     return [warning.message for warning in response.run.warnings]
 
 
+def _is_held(lock: Path) -> bool:
+    with suppress(OSError), lock.open("rb") as file:
+        return is_locked(file.fileno())
+    return False
+
+
 def _holder(lock: Path) -> int:
     """The process that has an uplink's lock; 0: nobody."""
-    with suppress(OSError, ValueError), lock.open("rb") as file:
-        return int(lock.read_text()) if is_locked(file.fileno()) else 0
+    with suppress(OSError, ValueError, psutil.NoSuchProcess), lock.open("rb") as file:
+        if is_locked(file.fileno()):
+            process = psutil.Process(int(file.read()))  # of a dead one while the next has the lock and did not sign yet
+            return 0 if process.status() == psutil.STATUS_ZOMBIE else process.pid
     return 0

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 import grpc
@@ -30,7 +30,13 @@ SECONDS = 2.0
 BATCH = 10_000
 PAGE = 50
 
-Call = Callable[[bytes], Awaitable[bytes]]
+DEADLINE_SECONDS = 15.0
+
+
+class Call(Protocol):
+    """A method on serialized messages."""
+
+    def __call__(self, request: bytes, *, timeout: float | None = None) -> Awaitable[bytes]: ...
 
 
 async def create(seconds: float = SECONDS) -> AsyncIterator[Figure]:
@@ -216,7 +222,7 @@ async def _calls_per_second(calls: list[Call], request: bytes, seconds: float) -
     async def repeat(call: Call) -> int:
         count = 0
         while time.perf_counter() - begun < seconds:
-            await call(request)
+            await call(request, timeout=DEADLINE_SECONDS)
             count += 1
         return count
 

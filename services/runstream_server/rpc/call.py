@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -109,10 +109,11 @@ def _serve_stream(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _A
 
 
 def _seconds(context: _Context, policy: CallPolicy) -> float | None:
+    """How long we let a call take; None where its own deadline, at which gRPC cancels it, comes first."""
     remaining = context.time_remaining()
     if policy.max_seconds is None or remaining is None:
         return policy.max_seconds
-    return min(remaining, policy.max_seconds)
+    return None if remaining <= policy.max_seconds else policy.max_seconds
 
 
 @asynccontextmanager
@@ -201,7 +202,7 @@ def _request_id(context: _Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_FORM.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    return f"{random.getrandbits(128):032x}"
 
 
 def _notable(code: grpc.StatusCode, seconds: float, policy: CallPolicy) -> bool:

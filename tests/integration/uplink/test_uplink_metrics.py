@@ -178,7 +178,7 @@ async def test_damage_of_a_spool_is_skipped_and_seen_on_the_run(backend: Backend
 
     assert await values(backend.channel, run, "loss") == [float(n) for n in range(100) if n != 49]
     (warning,) = await warnings(backend.channel, run)
-    assert "bytes of a spool are damaged" in warning
+    assert f"at offset {damaged + 10 - 29} of a spool are damaged" in warning
 
 
 async def test_the_uplink_waits_for_services_that_are_not_there_yet(backend: Backend, run: str, spools: Spools) -> None:

@@ -32,7 +32,7 @@ EXPERIMENT = "workspaces/team/experiments/e1"
 
 def decoded(run_id: str = "", **fields: Any) -> NewRun:
     fields.setdefault("experiment", EXPERIMENT)
-    return NewRuns("team", Identifiers()).decode(CreateRunRequest(run_id=run_id, run=Run(**fields)), "requests[7].")
+    return NewRuns(Identifiers()).decode(CreateRunRequest(run_id=run_id, run=Run(**fields)), "team", "requests[7].")
 
 
 def tags(count: int, *, key: int = 3, value: int = 0) -> list[Tag]:
@@ -142,14 +142,14 @@ def test_a_new_run_keeps_what_it_was_given_and_gets_what_it_was_not() -> None:
 
 
 def test_runs_of_a_batch_that_are_alike_are_still_told_apart() -> None:
-    decoder = NewRuns("team", Identifiers())
+    decoder = NewRuns(Identifiers())
     requests = [
         CreateRunRequest(run_id="a", start=True, run=Run(experiment=EXPERIMENT, display_name="x", creator="me")),
         CreateRunRequest(run_id="b", start=False, run=Run(experiment=EXPERIMENT, properties={"k": "v"}, creator="me")),
         CreateRunRequest(run_id="c", start=True, run=Run(parent="workspaces/team/runs/a", tags=[Tag(key="t")])),
         CreateRunRequest(run_id="d", start=True, run=Run(experiment=EXPERIMENT, creator="you")),
     ]
-    new = [decoder.decode(request) for request in requests]
+    new = [decoder.decode(request, "team") for request in requests]
 
     assert [(run.run, run.start, run.creator, run.parent) for run in new] == [
         ("a", True, "me", None),

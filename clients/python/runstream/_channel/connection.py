@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
+from runstream._channel.forked import RelayChannel, is_forked
 from runstream._channel.options import channel_options
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class ResponseStream(Protocol[Response]):
 class Connection:
     """A channel to the services at one address, with a typed stub per service.
 
-    It belongs to the event loop it was opened on and is never used across a fork. Use `Connection.to`.
+    It belongs to the event loop it was opened on and is never used across a fork: in a process that was forked after
+    gRPC had been loaded calls go through a relay. Use `Connection.to`.
     """
 
     runs: "RunHistoryServiceAsyncStub"
@@ -65,7 +67,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._channel = _open_channel(address)
+        self._channel: Any = RelayChannel(address) if is_forked() else open_channel(address)
         self._reached: asyncio.Task[None] | None = None
         self._add_stubs()
 
@@ -79,8 +81,9 @@ class Connection:
 
     @property
     def channel(self) -> "grpc.aio.Channel":
-        """The channel, for streams with a protocol of their own."""
-        return self._channel
+        """The channel, for streams with a protocol of their own; a forked process has none for them."""
+        channel: grpc.aio.Channel = self._channel
+        return channel
 
     async def call(
         self,
@@ -156,8 +159,14 @@ class Connection:
     async def _reach(self) -> None:
         """Waits for the first connection, so that an address that nobody answers at is found out quickly."""
         if self._reached is None or (self._reached.done() and not _succeeded(self._reached)):
-            self._reached = asyncio.create_task(_await_ready(self._channel, self.address), name="runstream-connect")
+            self._reached = asyncio.create_task(self._await_ready(), name="runstream-connect")
         await asyncio.shield(self._reached)
+
+    async def _await_ready(self) -> None:
+        if isinstance(self._channel, RelayChannel):
+            await self._channel.await_ready()
+        else:
+            await await_ready(self._channel, self.address)
 
     def _add_stubs(self) -> None:
         from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
@@ -179,14 +188,20 @@ async def close_connections() -> None:
         await connection.close()
 
 
-def _open_channel(address: str) -> "grpc.aio.Channel":
+def open_channel(address: str) -> "grpc.aio.Channel":
+    """A channel to `address`, of this process and the running event loop."""
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # its fork handlers block; no channel crosses a fork anyway
     import grpc.aio
 
     return grpc.aio.insecure_channel(address, options=channel_options(address))
 
 
-async def _await_ready(channel: "grpc.aio.Channel", address: str) -> None:
+async def await_ready(channel: "grpc.aio.Channel", address: str) -> None:
+    """Waits for the first connection of `channel` to `address`.
+
+    Raises:
+        CallFailed: Nobody answers there.
+    """
     from grpc import ChannelConnectivity as State
 
     try:
@@ -232,8 +247,16 @@ def _failure(error: "grpc.aio.AioRpcError") -> CallFailure:
     return read_failure(error.code().name, error.details(), details)
 
 
+def _leave_parent() -> None:
+    _inherited.append(dict(_connections.items()))
+    _connections.clear()
+
+
 _connections: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Connection]]" = (
     weakref.WeakKeyDictionary()
 )
+_inherited: "list[dict[asyncio.AbstractEventLoop, dict[str, Connection]]]" = []
+"""Connections of the parent of a forked process: kept, because gRPC cannot even destroy a channel there."""
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_connections.clear)
+    os.register_at_fork(after_in_child=_leave_parent)

@@ -28,6 +28,12 @@ class Consignment:
         """Sets what there is to wait for: everything before `offset`, and the flush `mark`. None: all, to the end."""
         self._offset, self._mark = offset, mark
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the uplink gave up on it."""
+        progress = read_progress(progress_of(self._spool))
+        return progress is not None and progress.stopped
+
     def refusals(self) -> list[Refusal]:
         """What the services refused since the last call."""
         events = self._events.read()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import runstream
+from runstream._channel.interpreter import package_environment
 from runstream._spool.lock import lock_file
 from runstream._spool.places import LOCK_NAME, LOG_NAME
 
@@ -70,20 +70,10 @@ def _launch(group: Path, lock: int) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             cwd="/",
-            env=_environment(),
+            env=package_environment(),
             pass_fds=(lock,),
             start_new_session=True,
         )
-
-
-def _environment() -> dict[str, str]:
-    """This environment, in which the uplink finds this very package even where only `sys.path` leads to it."""
-    environment = dict(os.environ)
-    folder = Path(runstream.__file__).parent.parent
-    if folder.name not in ("site-packages", "dist-packages"):
-        known = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = f"{known}{os.pathsep}{folder}" if known else str(folder)
-    return environment
 
 
 def _reap() -> None:

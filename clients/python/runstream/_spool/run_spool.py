@@ -114,8 +114,9 @@ class RunSpool:
         """
         with self._lock:
             self._mark()
-            self._tend_safely()
             awaited = list(self._consignments())
+            if awaited:
+                self._tend_safely()
         wait(awaited, timeout_seconds, self._tend_safely)
         if awaited:
             trust_uplink(group_folder(self._address))
@@ -198,7 +199,8 @@ class RunSpool:
         """
         self._tend_time = time + TEND_MICROSECONDS
         try:
-            ensure_uplink(group_folder(self._address))
+            if self._consignment is None or not self._consignment.is_stopped:
+                ensure_uplink(group_folder(self._address))
         except OSError as error:
             self._reports.add_trouble("what is logged stays on this machine for now", error)
         self._collect()

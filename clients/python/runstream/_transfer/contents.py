@@ -63,6 +63,8 @@ def look_at(source: Source) -> Content:
     Raises:
         UserErrorException: It cannot be read.
     """
+    if isinstance(source, bytes):
+        return Content(source, hashlib.sha256(source).hexdigest(), len(source))
     with _open(source) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Content(source, digest, file.tell())

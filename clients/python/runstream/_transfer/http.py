@@ -83,6 +83,8 @@ class HttpClient:
             while block := response.read(BLOCK_BYTES):
                 yield at, block
                 at += len(block)
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
 
     def close(self) -> None:
         """Closes all connections; requests under way fail."""

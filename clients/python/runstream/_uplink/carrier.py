@@ -1,11 +1,11 @@
 """Carries one spool to the services: its metrics, the files it wants followed, and the news of what was lost."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -90,20 +90,21 @@ class Carrier:
     def take_damage(self, damage: Damage) -> None:
         """Warns of bytes that are no records."""
         count = damage.end - damage.start
-        text = f"{count} bytes of a spool are damaged from byte {damage.start} on; what they held is lost."
-        _logger.warning("writer %s: %s", self._client.writer, text)
+        text = f"{count} bytes at offset {damage.start} of a spool are damaged and lost (writer {self._client.writer})."
+        _logger.warning("%s", text)
         self._client.warnings.add(text)
 
     def take_refusal(self, refusal: Refusal) -> None:
         """Tells the writer and the run of values that are not stored."""
-        append_event(self._events, refusal)
+        with contextlib.suppress(OSError):
+            append_event(self._events, refusal)
         self._client.warnings.refused(refusal)
 
     async def _carry(self) -> bool:
         try:
-            await self._source.catch_up()
-            connection = self._client.connection
-            await AppendStream(connection.metrics.WriteMetrics, self._source, connection.channel).run()
+            if await self._source.has_values():
+                connection = self._client.connection
+                await AppendStream(connection.metrics.WriteMetrics, self._source, connection.channel).run()
         except Stopped as stopped:
             self._stop(stopped)
             await self._writer_leaves()
@@ -112,7 +113,8 @@ class Carrier:
 
     def _stop(self, stopped: Stopped) -> None:
         _logger.error("writer %s of %s: %s", self._client.writer, self._client.run, stopped)
-        append_event(self._events, Stop(stopped.reason, str(stopped)))
+        with contextlib.suppress(OSError):
+            append_event(self._events, Stop(stopped.reason, str(stopped)))
         self._progress.save(self._progress.progress._replace(stopped=True))
         self._client.warnings.add(f"What a process logged is not recorded any further: {stopped}")
 
@@ -142,9 +144,8 @@ class Carrier:
     def _warn_of_drops(self) -> None:
         drops = self._reader.drops()
         if drops.value_count:
-            self._client.warnings.add(
-                f"{drops.value_count} values could not be written to a spool and are lost{_why(drops.errno)}."
-            )
+            lost = f"{drops.value_count} values could not be written to a spool and are lost"
+            self._client.warnings.add(f"{lost}{_why(drops.errno)} (writer {self._client.writer}).")
 
 
 def _client(header: Header, events: Path) -> Client:
@@ -156,7 +157,7 @@ def _why(errno: int) -> str:
     return f": {os.strerror(errno)}" if errno else ""
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _beside(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
     """Runs endless work while the context is open; where the work fails, so does the context."""
     async with asyncio.TaskGroup() as tasks:

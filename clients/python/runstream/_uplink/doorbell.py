@@ -17,18 +17,22 @@ _READ_BYTES = 64 * 1024
 
 
 class Bell:
-    """Rings when one file or folder changes: a file was written or closed by its writer, a file was moved into it."""
+    """Rings when a file was written or closed by its writer, or when something was moved into a folder.
+
+    What happens to the files in a folder is not told to its bell: each write of a busy spool would ring it.
+    """
 
     def __init__(self, doorbell: "Doorbell", path: Path) -> None:
         self._doorbell = doorbell
         self._path = path
+        self._mask = _ONE_SHOT | (_MOVED_TO if path.is_dir() else _MODIFY | _CLOSE_WRITE)
         self._rung = asyncio.Event()
         self._sees = False
 
     def arm(self) -> None:
         """From now on the next change is noticed. Look for changes afterwards, then `wait`."""
         self._rung.clear()
-        self._sees = self._doorbell.watch(self._path, self)
+        self._sees = self._doorbell.watch(self._path, self._mask, self)
 
     def ring(self) -> None:
         """Ends the wait."""
@@ -58,11 +62,10 @@ class Doorbell:
         """A bell for one file or folder, which need not exist yet."""
         return Bell(self, path)
 
-    def watch(self, path: Path, bell: Bell) -> bool:
-        """Rings a bell at the next change; false: the system cannot tell."""
+    def watch(self, path: Path, mask: int, bell: Bell) -> bool:
+        """Rings a bell at the next event of a mask; false: the system cannot tell."""
         if self._inotify < 0:
             return False
-        mask = _MODIFY | _CLOSE_WRITE | _MOVED_TO | _ONE_SHOT
         watch: int = self._libc.inotify_add_watch(self._inotify, os.fsencode(path), ctypes.c_uint32(mask))
         if watch >= 0:
             self._bells.setdefault(watch, set()).add(bell)

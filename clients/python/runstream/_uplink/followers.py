@@ -45,6 +45,7 @@ class Follower:
         self._earlier = earlier
         self._stopped: Stopped | None = None
         self._clients = {client.writer: client}
+        self._last = client
         self.task = asyncio.create_task(self._carry(), name=f"follow {log}")
         """Ends when the whole file is acknowledged and nobody wants more, or the server wants no more."""
 
@@ -64,9 +65,10 @@ class Follower:
 
     def remove(self, client: Client) -> None:
         """Carries the file for one less; without any, to its end."""
-        if len(self._clients) == 1:
-            self._source.end()
         self._clients.pop(client.writer, None)
+        if not self._clients:
+            self._last = client
+            self._source.end()
 
     async def reach(self) -> None:
         """Returns when the file as it is now is acknowledged, or will never be."""
@@ -85,7 +87,7 @@ class Follower:
                 await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
         except Stopped as stopped:
             self._stopped = stopped
-            self._warn(list(self._clients.values()))
+            self._warn(list(self._clients.values()) or [self._last])
         finally:
             self._source.close()
 

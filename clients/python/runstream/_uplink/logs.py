@@ -92,6 +92,7 @@ class LogSource:
         if opened.durable_offset > self.size:
             raise self._rewritten()
         self.durable = self._position = opened.durable_offset
+        self.moved.set()
         self._chunk_bytes = min(CHUNK_BYTES, opened.max_batch_bytes)
 
     async def next(self) -> Piece[WriteLogRequest] | None:

@@ -57,12 +57,16 @@ class MetricSource:
         """Whether everything that was read is acknowledged."""
         return self._progress.progress.sequence >= self._made
 
-    async def catch_up(self) -> None:
-        """Reads up to where an earlier uplink stopped making batches.
+    async def has_values(self) -> bool:
+        """Waits for the first batch, without anything of the server; false: there will be none.
 
         Raises:
-            Stopped: It is not known where that is.
+            Stopped: It is not known where an earlier uplink stopped making batches.
         """
+        await self._catch_up()
+        return self._made > 0 or await self.next() is not None
+
+    async def _catch_up(self) -> None:
         self._made = self._progress.progress.sequence
         while self._progress.batch(self._made + 1) is not None:
             self._made += 1

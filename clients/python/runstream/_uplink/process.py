@@ -26,6 +26,8 @@ from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
 
+LINGER_SECONDS: Final = 2.0
+"""How long the next run of a script is waited for."""
 LOOK_SECONDS: Final = 1.0
 """How often new spools are looked for without a sign of them."""
 RETRY_SECONDS: Final = (1.0, 10.0, 60.0)
@@ -60,18 +62,21 @@ class Uplink:
         self._carriers: dict[Path, Carrier] = {}
 
     async def run(self) -> None:
-        """Returns when every spool is carried to its end, or waits for a writer that has nothing to say."""
+        """Returns when every spool is carried to its end, or waits for a silent writer, or when the folder is gone."""
         doorbell = Doorbell()
         followers = Followers(doorbell)
         bell = doorbell.bell(self._group)
         tasks: dict[Path, asyncio.Task[None]] = {}
+        work_time = time.monotonic()
         try:
             while True:
                 bell.arm()
                 for spool in self._waiting(tasks):
                     tasks[spool] = asyncio.create_task(self._carry(spool, doorbell, followers), name=spool.stem)
                     tasks[spool].add_done_callback(lambda _: bell.ring())
-                if self._has_rest(tasks):
+                if tasks:
+                    work_time = time.monotonic()
+                if self._has_rest(tasks, work_time) or not self._group.is_dir():
                     return
                 await bell.wait(LOOK_SECONDS)
                 tasks = {spool: task for spool, task in tasks.items() if not task.done()}
@@ -88,7 +93,9 @@ class Uplink:
         known = tasks.keys() | self._useless
         return [spool for spool in spools_in(self._group) if spool not in known and not _is_stopped(spool)]
 
-    def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]") -> bool:
+    def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float) -> bool:
+        if not tasks:
+            return time.monotonic() - work_time > LINGER_SECONDS
         return all(spool in self._carriers and self._carriers[spool].is_idle for spool in tasks)
 
     def _has_more(self, spool: Path) -> bool:

@@ -27,7 +27,7 @@ from runstream.exceptions import UserErrorException
 if TYPE_CHECKING:
     from runstream.core._workspace import WorkspaceCalls
 
-NAME = re.compile(r"[a-zA-Z0-9][\w\-]{0,254}")
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,254}")
 PAGE_SIZE = 1000
 VIEWS = {
     "ActiveOnly": experiment_pb2.EXPERIMENT_VIEW_ACTIVE_ONLY,

@@ -26,28 +26,28 @@ class NewRuns:
     properties. That part is decoded and checked once per kind, and recognised by its bytes.
     """
 
-    def __init__(self, workspace: str, identifiers: Identifiers) -> None:
-        self._workspace = workspace
+    def __init__(self, identifiers: Identifiers) -> None:
         self._identifiers = identifiers
-        self._kinds: dict[tuple[bytes, bool], _Kind] = {}
+        self._kinds: dict[tuple[str, bytes, bool], _Kind] = {}
 
-    def decode(self, request: CreateRunRequest, path: str = "") -> NewRun:
+    def decode(self, request: CreateRunRequest, workspace: str, path: str = "") -> NewRun:
         """A run to create; `path` leads to the request in error messages and ends with a dot where it is not empty.
 
         Takes what it has read out of the request.
         """
-        if request.parent and request.parent != f"workspaces/{self._workspace}":
-            expected = f"expected workspaces/{self._workspace} like that of the batch, or nothing"
-            raise InvalidField(f"{path}parent", expected)
+        if request.parent and request.parent != f"workspaces/{workspace}":
+            raise InvalidField(f"{path}parent", f"expected workspaces/{workspace} like that of the batch, or nothing")
         own = self._own(request, path)
         run = request.run
         run.ClearField("display_name")
         run.ClearField("tags")
         run.ClearField("properties")
-        key = (run.SerializeToString(), request.start)
+        key = (workspace, run.SerializeToString(), request.start)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = _decode_kind(request, f"{path}run.", self._workspace)
+            if len(self._kinds) >= _KINDS:
+                self._kinds.clear()
+            kind = self._kinds[key] = _decode_kind(request, f"{path}run.", workspace)
         return NewRun._make(own + kind)
 
     def _own(self, request: CreateRunRequest, path: str) -> tuple[str, str, Tags, Properties]:
@@ -65,6 +65,9 @@ class NewRuns:
             checks.done()
         return run_id, display_name or make_display_name(), tags, properties
 
+
+_KINDS = 256
+"""How many kinds are remembered."""
 
 _Kind = tuple[str | None, str | None, str, str, bool, str, str, bool, timedelta | None, bool, str, str, bool]
 """The fields of NewRun from `experiment` on."""

@@ -21,18 +21,22 @@ from runstream_server.runs.convert.decoding import (
 from runstream_server.runs.convert.encoding import encode_alike, encode_run, encode_status, encode_tags
 from runstream_server.runs.limits import Checks
 from runstream_server.runs.model import MetricSummary, Tags
-from runstream_server.runs.servicer.base import Context, Methods
+from runstream_server.runs.servicer.base import Context, Methods, Rules
 
 
 class RunMethods(Methods):
     """The methods about runs."""
+
+    def __init__(self, rules: Rules) -> None:
+        super().__init__(rules)
+        self._new_runs = NewRuns(rules.identifiers)
 
     async def CreateRun(self, request: messages.CreateRunRequest, context: Context) -> messages.CreateRunResponse:
         workspace = decode_workspace_name(request.parent, "parent")
         checks = Checks()
         request_id = checks.request_id("request_id", request.request_id)
         checks.done()
-        new = NewRuns(workspace, self._rules.identifiers).decode(request)
+        new = self._new_runs.decode(request, workspace)
         run = await self._rules.creations.create(workspace, new, request_id)
         return messages.CreateRunResponse(run=encode_run(run))
 
@@ -44,8 +48,8 @@ class RunMethods(Methods):
         checks.count("requests", len(request.requests), limits.BATCH)
         request_id = checks.request_id("request_id", request.request_id)
         checks.done()
-        decoder = NewRuns(workspace, self._rules.identifiers)
-        new = [decoder.decode(each, f"requests[{position}].") for position, each in enumerate(request.requests)]
+        decode = self._new_runs.decode
+        new = [decode(each, workspace, f"requests[{position}].") for position, each in enumerate(request.requests)]
         runs = await self._rules.creations.create_batch(workspace, new, request_id)
         response = messages.BatchCreateRunsResponse()
         encode_alike(runs, response.runs)

@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-from runstream.api.runs.v1.run_pb2 import Run
-
-MakeRun = Callable[..., Awaitable[Run]]
+from tests.command_line import Cli, MakeRun
 
 
-async def test_an_experiment_is_changed_archived_and_brought_back(cli: Any, make_run: MakeRun) -> None:
+async def test_an_experiment_is_changed_archived_and_brought_back(cli: Cli, make_run: MakeRun) -> None:
     await make_run("a", experiment="digits")
     await make_run("b", experiment="cats")
 
@@ -36,7 +32,7 @@ async def test_an_experiment_is_changed_archived_and_brought_back(cli: Any, make
     assert back.result["archived_utc"] is None
 
 
-async def test_an_experiment_is_deleted_only_when_it_is_empty_and_somebody_said_so(cli: Any, make_run: MakeRun) -> None:
+async def test_an_experiment_is_deleted_only_when_it_is_empty_and_somebody_said_so(cli: Cli, make_run: MakeRun) -> None:
     await make_run("a", experiment="digits")
 
     unasked = await cli("experiment", "delete", "-e", "digits", code=2)
@@ -46,7 +42,7 @@ async def test_an_experiment_is_deleted_only_when_it_is_empty_and_somebody_said_
     assert "run" in refused.err
 
 
-async def test_a_workspace_is_made_changed_listed_and_deleted(cli: Any, history: Any) -> None:
+async def test_a_workspace_is_made_changed_listed_and_deleted(cli: Cli) -> None:
     made = await cli("workspace", "create", "-w", "vision", "--tag", "team=a", "--tag", "new")
     again = await cli("workspace", "create", "-w", "vision", "--exist-ok", "--description", "ignored")
     changed = await cli(
@@ -64,7 +60,7 @@ async def test_a_workspace_is_made_changed_listed_and_deleted(cli: Any, history:
     assert "vision" in missing.err
 
 
-async def test_commands_in_an_attached_folder_work_in_its_experiment(cli: Any, make_run: MakeRun) -> None:
+async def test_commands_in_an_attached_folder_work_in_its_experiment(cli: Cli, make_run: MakeRun) -> None:
     await make_run("a", experiment="digits")
     await make_run("b", experiment="cats")
     project = cli.folder / "digits"
@@ -84,9 +80,7 @@ async def test_commands_in_an_attached_folder_work_in_its_experiment(cli: Any, m
     assert other.result == ["b"]
 
 
-async def test_attaching_again_keeps_the_ignore_file_and_an_unknown_workspace_is_refused(
-    cli: Any, history: Any
-) -> None:
+async def test_attaching_again_keeps_the_ignore_file_and_an_unknown_workspace_is_refused(cli: Cli) -> None:
     (cli.folder / ".amlignore").write_text("mine\n")
 
     await cli("folder", "attach", "-e", "digits", "-g", "group", "--subscription-id", "sub")
@@ -99,7 +93,7 @@ async def test_attaching_again_keeps_the_ignore_file_and_an_unknown_workspace_is
     assert "nowhere" in refused.err
 
 
-async def test_a_login_is_stored_only_when_the_services_answer(cli: Any, history: Any) -> None:
+async def test_a_login_is_stored_only_when_the_services_answer(cli: Cli) -> None:
     address = cli.environment.pop("RUNSTREAM_ADDRESS")
 
     refused = await cli("login", "--address", "127.0.0.1:1", code=4)
@@ -116,7 +110,7 @@ async def test_a_login_is_stored_only_when_the_services_answer(cli: Any, history
     assert after.err == before.err
 
 
-async def test_status_tells_what_was_found_and_what_answers(cli: Any, history: Any) -> None:
+async def test_status_tells_what_was_found_and_what_answers(cli: Cli) -> None:
     there = await cli("status")
     table = await cli("status", "-o", "table")
     nowhere = await cli("status", "--address", "127.0.0.1:1", code=4)

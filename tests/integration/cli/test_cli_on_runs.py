@@ -2,26 +2,23 @@
 
 import asyncio
 import json
-import signal
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.run_pb2 import Run, RunError
+from tests.command_line import Cli, MakeRun
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
-
-MakeRun = Callable[..., Awaitable[Run]]
 
 
 def ids(documents: list[dict[str, Any]]) -> list[str]:
     return [document["run_id"] for document in documents]
 
 
-async def test_runs_are_listed_newest_first_and_selected_by_every_option(cli: Any, make_run: MakeRun) -> None:
+async def test_runs_are_listed_newest_first_and_selected_by_every_option(cli: Cli, make_run: MakeRun) -> None:
     await make_run("first", tags={"quality": "fantastic run"}, properties={"author": "azureml-user"}, target="local")
     await make_run("second", tags={"worth another look": None}, properties={"author": "azureml-user"})
     await make_run("child", parent="second", properties={"azureml.pipelinerunid": "second"})
@@ -67,7 +64,7 @@ async def test_runs_are_listed_newest_first_and_selected_by_every_option(cli: An
 
 @pytest.mark.parametrize("word", [("--query",), ()])
 async def test_the_published_queries_work_with_and_without_the_word_query(
-    cli: Any, make_run: MakeRun, word: tuple[str, ...]
+    cli: Cli, make_run: MakeRun, word: tuple[str, ...]
 ) -> None:
     await make_run("both", tags={"quality": "fantastic run"}, properties={"author": "azureml-user"})
     await make_run("author", tags={"worth another look": None}, properties={"author": "azureml-user"})
@@ -86,7 +83,7 @@ async def test_the_published_queries_work_with_and_without_the_word_query(
     assert properties.result == [{}, {"author": "azureml-user"}, {"author": "azureml-user"}]
 
 
-async def test_more_runs_than_a_page_are_all_listed(cli: Any, make_run: MakeRun, history: Any) -> None:
+async def test_more_runs_than_a_page_are_all_listed(cli: Cli, make_run: MakeRun, history: Any) -> None:
     first = await make_run("first")
     requests = [api.CreateRunRequest(run=Run(experiment=first.experiment), run_id=f"r{n}") for n in range(1200)]
     await history.BatchCreateRuns(api.BatchCreateRunsRequest(parent="workspaces/default", requests=requests))
@@ -101,7 +98,7 @@ async def test_more_runs_than_a_page_are_all_listed(cli: Any, make_run: MakeRun,
 
 
 async def test_a_run_is_shown_in_every_format(
-    cli: Any, make_run: MakeRun, history: "RunHistoryServiceAsyncStub"
+    cli: Cli, make_run: MakeRun, history: "RunHistoryServiceAsyncStub"
 ) -> None:
     run = await make_run("failed", tags={"mark": None}, description="two\nlines")
     error = RunError(code="UserError", message="no data", exception_type="ValueError", stack_trace="File train.py")
@@ -128,7 +125,7 @@ async def test_a_run_is_shown_in_every_format(
     assert minimal.result[0]["EndTime"] == as_json.result["end_time_utc"]
 
 
-async def test_an_update_changes_what_it_names_and_nothing_else(cli: Any, make_run: MakeRun) -> None:
+async def test_an_update_changes_what_it_names_and_nothing_else(cli: Cli, make_run: MakeRun) -> None:
     await make_run("a", tags={"stays": "1", "goes": "2"}, description="as before")
 
     changed = await cli("run", "update", "-r", "a", "--add-tag", "k=v", "--add-tag", "mark", "--remove-tag", "goes")
@@ -140,7 +137,7 @@ async def test_an_update_changes_what_it_names_and_nothing_else(cli: Any, make_r
     assert renamed.result["tags"]["stays"] == "3"
 
 
-async def test_cancelling_says_what_it_did(cli: Any, make_run: MakeRun) -> None:
+async def test_cancelling_says_what_it_did(cli: Cli, make_run: MakeRun) -> None:
     await make_run("parent")
     await make_run("one", parent="parent")
     await make_run("two", parent="parent")
@@ -156,7 +153,7 @@ async def test_cancelling_says_what_it_did(cli: Any, make_run: MakeRun) -> None:
     assert set(listed.result) == {"Canceled"}
 
 
-async def test_what_goes_wrong_has_its_own_exit_code_and_one_line(cli: Any, make_run: MakeRun) -> None:
+async def test_what_goes_wrong_has_its_own_exit_code_and_one_line(cli: Cli, make_run: MakeRun) -> None:
     await make_run("a")
 
     calls = [
@@ -183,28 +180,3 @@ async def test_what_goes_wrong_has_its_own_exit_code_and_one_line(cli: Any, make
     for (arguments, _, said), outcome in zip(calls, outcomes, strict=True):
         assert said in outcome.err, arguments
         assert outcome.out == "", arguments
-
-
-async def test_a_watch_writes_a_line_for_each_new_state_until_it_is_interrupted(
-    cli: Any, make_run: MakeRun, history: "RunHistoryServiceAsyncStub"
-) -> None:
-    run = await make_run("present")
-
-    watching = await cli.start("run", "watch", "-o", "json", "--query", "[run_id, status]")
-    try:
-        async with asyncio.timeout(30):
-            lines = [json.loads(await watching.stdout.readline())]
-            await history.CompleteRun(api.CompleteRunRequest(name=run.name))
-            lines.append(json.loads(await watching.stdout.readline()))
-            await make_run("new")
-            lines.append(json.loads(await watching.stdout.readline()))
-            watching.send_signal(signal.SIGINT)
-            _, err = await watching.communicate()
-    finally:
-        if watching.returncode is None:
-            watching.kill()
-            await watching.wait()
-
-    assert lines == [["present", "Running"], ["present", "Completed"], ["new", "Running"]]
-    assert watching.returncode == 130
-    assert err == b""

@@ -3,18 +3,15 @@
 import asyncio
 import hashlib
 import math
-import signal
 import urllib.request
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.run_pb2 import Run
 from tests.append_clients import doubles, log_stream, metrics_stream
-
-MakeRun = Callable[..., Awaitable[Run]]
+from tests.command_line import Cli, MakeRun
+from tests.conftest import Backend
 
 
 async def write_log(channel: Any, run: Run, path: str, *parts: bytes) -> None:
@@ -44,7 +41,7 @@ async def store_file(channel: Any, run: Run, path: str, content: bytes) -> None:
     await stub.BindArtifacts(artifacts.BindArtifactsRequest(run=run.name, bindings=[binding]))
 
 
-async def test_metrics_are_shown_as_summaries_and_as_values(cli: Any, backend: Any, make_run: MakeRun) -> None:
+async def test_metrics_are_shown_as_summaries_and_as_values(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
     run = await make_run("a")
     async with metrics_stream(backend.channel, run.name) as stream:
         await stream.send(1, doubles("loss", [3.0, 1.0, math.nan]), doubles("accuracy", [0.5], steps=[7]))
@@ -75,47 +72,7 @@ async def test_metrics_are_shown_as_summaries_and_as_values(cli: Any, backend: A
     assert "unknown" in empty.err
 
 
-async def test_a_log_is_followed_while_it_grows_and_the_following_ends_with_the_run(
-    cli: Any, backend: Any, history: Any, make_run: MakeRun
-) -> None:
-    run = await make_run("a")
-    async with log_stream(backend.channel, run.name, "user_logs/std_log.txt") as stream, asyncio.timeout(60):
-        await stream.send(0, b"epoch 1\n")
-        following = await cli.start("run", "monitor-logs", "-r", "a")
-        first = await following.stdout.readline()
-        await stream.send(8, "épôch 2\n".encode())
-        second = await following.stdout.readline()
-        await stream.finish()
-        await history.CompleteRun(api.CompleteRunRequest(name=run.name))
-        rest, titles = await following.communicate()
-
-    assert first == b"epoch 1\n"
-    assert second.decode() == "épôch 2\n"
-    assert rest.strip() == b""
-    assert following.returncode == 0
-    assert b"Streaming user_logs/std_log.txt" in titles
-    assert b"Execution Summary" in titles
-
-
-async def test_an_interrupt_ends_the_following_and_says_that_the_run_goes_on(
-    cli: Any, backend: Any, history: Any, make_run: MakeRun
-) -> None:
-    run = await make_run("a")
-    async with log_stream(backend.channel, run.name, "logs/user_log.txt") as stream, asyncio.timeout(60):
-        await stream.send(0, b"working\n")
-        following = await cli.start("run", "monitor-logs", "-r", "a", "--log-path", "logs/user_log.txt")
-        assert await following.stdout.readline() == b"working\n"
-        following.send_signal(signal.SIGINT)
-        _, said = await following.communicate()
-
-    present = await history.GetRun(api.GetRunRequest(name=run.name))
-    assert following.returncode == 130
-    assert b"goes on" in said
-    assert b"Traceback" not in said
-    assert not present.run.HasField("end_time")
-
-
-async def test_logs_are_downloaded_into_folders(cli: Any, backend: Any, make_run: MakeRun) -> None:
+async def test_logs_are_downloaded_into_folders(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
     run = await make_run("a")
     await write_log(backend.channel, run, "user_logs/std_log.txt", b"one\n", b"two\n")
     await write_log(backend.channel, run, "logs/extra.txt", b"\xff\x00")
@@ -129,7 +86,7 @@ async def test_logs_are_downloaded_into_folders(cli: Any, backend: Any, make_run
     assert len(chosen.out.splitlines()) == 2
 
 
-async def test_files_are_listed_and_downloaded(cli: Any, backend: Any, make_run: MakeRun) -> None:
+async def test_files_are_listed_and_downloaded(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
     run = await make_run("a")
     await store_file(backend.channel, run, "outputs/model.bin", b"model")
     await store_file(backend.channel, run, "outputs/deep/weights.bin", b"weights")
