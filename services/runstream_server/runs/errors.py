@@ -12,6 +12,7 @@ E = TypeVar("E", bound=RunstreamError)
 def of_request(error: E, position: int) -> E:
     """The error of one request of a batch, made to say which one it was."""
     error.message = f"requests[{position}]: {error.message}"
+    error.args = (error.message,)
     error.metadata["position"] = str(position)
     return error
 

@@ -34,7 +34,7 @@ def run_of(row: asyncpg.Record) -> Run:
     values[_STATUS] = _STATUSES[values[_STATUS]]
     if values[_ERROR] is not None:
         values[_ERROR] = _error(values[_ERROR])
-    values[_WARNINGS] = [warning_of(warning) for warning in values[_WARNINGS]]
+    values[_WARNINGS] = tuple(map(warning_of, values[_WARNINGS]))
     return Run._make(values)
 
 
