@@ -1,6 +1,7 @@
 """Follows local files and folders for the writers that asked for it."""
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,6 +16,8 @@ SEARCH_SECONDS: Final = 1.0
 """How often new files of a folder are looked for."""
 MAX_FILES: Final = 1_000
 """Files of one folder that are followed."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Client(NamedTuple):
@@ -103,6 +106,7 @@ class Followers:
         self._doorbell = doorbell
         self._files: dict[Key, Follower] = {}
         self._folders: dict[Key, set[str]] = {}
+        self._failed: set[Key] = set()
 
     def follow_file(self, client: Client, log: str, local: Path) -> None:
         """Follows a file for a client."""
@@ -124,10 +128,13 @@ class Followers:
         return bool(self._files_of(client) or self._folders_of(client))
 
     async def search(self, client: Client) -> None:
-        """Follows what is new in the folders of a client."""
+        """Follows what is new in the folders of a client; one that cannot be searched is left for the next time."""
         for key in self._folders_of(client):
-            for log, local in await asyncio.to_thread(_search, key.log, key.local):
-                self.follow_file(client, log, local)
+            try:
+                for log, local in await asyncio.to_thread(_search, key.log, key.local):
+                    self.follow_file(client, log, local)
+            except (OSError, ValueError) as error:
+                self._log_once(key, error)
 
     async def reach(self, client: Client) -> None:
         """Returns when the files of a client as they are now are acknowledged."""
@@ -159,6 +166,11 @@ class Followers:
         if self._files.get(key) is follower:
             self._files.pop(key)
 
+    def _log_once(self, key: Key, error: Exception) -> None:
+        if key not in self._failed:
+            self._failed.add(key)
+            _logger.warning("%s cannot be searched: %s", key.local, error)
+
     def _leave_folder(self, key: Key, client: Client) -> None:
         self._folders[key].discard(client.writer)
         if not self._folders[key]:
@@ -178,7 +190,7 @@ def _search(prefix: str, root: Path) -> list[tuple[str, Path]]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and path.is_file():
+            if not name.startswith(".") and os.path.isfile(path):  # noqa: PTH113  (is_file raises for odd entries)
                 found.append(("/".join(filter(None, (prefix, path.relative_to(root).as_posix()))), path))
         if len(found) >= MAX_FILES:
             break
