@@ -261,6 +261,33 @@ signal.setitimer(signal.ITIMER_REAL, 0)
     assert not spool.damages
 
 
+def test_a_flush_or_finish_that_an_interrupted_log_waits_for_comes_to_an_end(scene: Scene) -> None:
+    scene.run(
+        """
+import threading
+from runstream._spool import run_spool
+run_spool.LOCK_SECONDS = 0.05
+spool.log("loss", 1.0)
+ended = []
+def end():
+    assert RunSpool.open(spool._run, spool._address) is spool
+    try: spool.flush(0.05)
+    except Exception as error: ended.append(error)
+    spool.finish()
+with run_spool._registry_lock, spool._lock:
+    RunSpool.open(spool._run + " of a handler", spool._address)
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(30)
+assert "could not be flushed" in str(ended[0])
+"""
+    )
+
+    (spool,) = scene.spools()
+    assert spool.values == {"loss": [1.0]}
+    assert spool.is_finished
+
+
 FULL = """
 import resource, signal
 spool.log("before", 1.0)

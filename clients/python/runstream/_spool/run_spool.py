@@ -4,7 +4,7 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -22,6 +22,10 @@ from runstream.exceptions import UserErrorException
 
 TEND_MICROSECONDS = 1_000_000
 """How often a process that logs looks after its uplink, and tries again to make a spool where it could not."""
+LOCK_SECONDS = 2.0
+"""How long flushes wait for who logs. It may be held up for good: by a signal handler that waits for this flush."""
+LOOK_SECONDS = 0.05
+"""The same for what is only tried now and then."""
 
 
 class RunSpool:
@@ -47,6 +51,9 @@ class RunSpool:
     @classmethod
     def open(cls, run: str, address: str) -> "RunSpool":
         """The queue of the run `workspaces/{workspace}/runs/{run}` at the services at `address`: one per process."""
+        known = _registry.get((run, address))
+        if known is not None:
+            return known
         with _registry_lock:
             return _registry.setdefault((run, address), cls(run, address))
 
@@ -112,7 +119,7 @@ class RunSpool:
             AzureMLException: It took longer than `timeout_seconds`; or values were refused or lost since the last
                 flush: then it lists names and reasons.
         """
-        with self._lock:
+        with self._patient_lock(min(LOCK_SECONDS, timeout_seconds)):
             self._mark()
             awaited = list(self._consignments())
             if awaited:
@@ -120,15 +127,15 @@ class RunSpool:
         wait(awaited, timeout_seconds, self._tend_safely)
         if awaited:
             trust_uplink(group_folder(self._address))
-        with self._lock:
+        with self._patient_lock(LOCK_SECONDS):
             self._collect()
             self._finished.clear()
             self._reports.raise_losses()
 
     def finish(self) -> None:
         """Says that this process is done with the run, without waiting; logging again begins a new spool."""
-        with self._lock:
-            if self._writer is None or self._consignment is None:
+        with self._patient_lock(LOCK_SECONDS) as is_held:
+            if not is_held or self._writer is None or self._consignment is None:
                 return
             writer, self._writer = self._writer, None
             self._consignment.want(None)
@@ -212,8 +219,19 @@ class RunSpool:
             self._writer = self._consignment = None
 
     def _tend_safely(self) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            self._tend(time_ns() // 1000)
+        with self._patient_lock(LOOK_SECONDS) as is_held, contextlib.suppress(OSError):
+            if is_held:
+                self._tend(time_ns() // 1000)
+
+    @contextlib.contextmanager
+    def _patient_lock(self, seconds: float) -> Iterator[bool]:
+        """Holds the lock if it can be had in this time; else who has it is interrupted, and this goes on without it."""
+        is_held = self._lock.acquire(timeout=max(seconds, 0))
+        try:
+            yield is_held
+        finally:
+            if is_held:
+                self._lock.release()
 
     def _collect(self) -> None:
         for consignment in self._consignments():
@@ -268,13 +286,13 @@ def _finish_all() -> None:
 
 def _leave_parent() -> None:
     global _registry_lock
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     for spool in _registry.values():
         spool._leave_parent()
 
 
 _registry: dict[tuple[str, str], RunSpool] = {}
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()
 atexit.register(_finish_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_parent)
