@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runstream._spool.format import DEFINE, FINISH, REFUSED, VALUE, Drops
+from runstream._spool.format import DEFINE, DESCRIBE, FINISH, REFUSED, VALUE, Drops
 from runstream._spool.lock import lock_file
 from runstream._spool.places import LOCK_NAME, SPOOL_VARIABLE, group_folder, spools_in
 from runstream._spool.reader import Damage, SpoolReader
@@ -374,6 +374,24 @@ spool.log("a", 10**400)
 
     (spool,) = scene.spools()
     assert spool.values == {"a": [float("inf")]}
+
+
+def test_a_description_that_is_no_text_costs_no_value(scene: Scene) -> None:
+    done = scene.run(
+        """
+class Unprintable:
+    def __str__(self): raise ZeroDivisionError
+spool.log("a", 1.0, description=3)
+spool.log("b", 2.0, description=Unprintable())
+spool.log("c", 3.0, description=None)
+spool.log_list("d", [4.0], description=5)
+"""
+    )
+
+    (spool,) = scene.spools()
+    assert spool.values == {"a": [1.0], "b": [2.0], "c": [3.0], "d": [4.0]}
+    assert spool.types.count(DESCRIBE) == 2
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_spool_that_somebody_removed_is_begun_anew(scene: Scene) -> None:

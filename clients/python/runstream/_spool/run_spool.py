@@ -72,12 +72,12 @@ class RunSpool:
                 kind, stored, at = self._convert(name, value, step)
             with self._lock:
                 writer = self._writer or self._begin(time)
-                if description:
-                    writer.describe(name, description)
                 if kind == DOUBLE:
                     writer.add_double(name, stored, time, at)
                 else:
                     writer.add_value(name, kind, stored, time, at)
+                if not isinstance(description, str) or description:
+                    self._describe(writer, name, description)
                 if time >= self._tend_time:
                     self._tend(time)
         except UserErrorException:
@@ -159,13 +159,21 @@ class RunSpool:
         try:
             with self._lock:
                 writer = self._writer or self._begin(time)
-                if description:
-                    writer.describe(name, description)
                 writer.add_list(name, *stretch, time)
+                if not isinstance(description, str) or description:
+                    self._describe(writer, name, description)
                 if time >= self._tend_time:
                     self._tend(time)
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
             self._lose(name, stretch.length, error)
+
+    def _describe(self, writer: SpoolWriter, name: str, description: object) -> None:
+        try:
+            text = "" if description is None else str(description)
+            if text:
+                writer.describe(name, text)
+        except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
+            self._reports.add_trouble(f"a description of metric {name!r} is not stored", error)
 
     def _follow(self, type_: int, path: str, local: Path) -> None:
         _check_name(path)
