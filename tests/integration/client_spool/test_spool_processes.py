@@ -365,7 +365,6 @@ def fails(error, call, *arguments, **more):
     raise AssertionError
 fails(UserErrorException, spool.log, "a", [1])
 fails(UserErrorException, spool.log, 5, 1.0)
-fails(UserErrorException, spool.log, "a", 1.0, step="x")
 fails(AzureMLException, spool.log_list, "a", [[1]])
 fails(TypeError, spool.log_list, "a", 5)
 spool.log("a", 10**400)
@@ -374,6 +373,15 @@ spool.log("a", 10**400)
 
     (spool,) = scene.spools()
     assert spool.values == {"a": [float("inf")]}
+
+
+def test_a_value_whose_step_is_no_integer_is_stored_without_it(scene: Scene) -> None:
+    done = scene.run("for step in (0.5, 'x', [1]): spool.log('a', step if step == 0.5 else 1.0, step=step)")
+
+    (spool,) = scene.spools()
+    assert spool.values == {"a": [0.5, 1.0, 1.0]}
+    assert "stored without it" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_description_that_is_no_text_costs_no_value(scene: Scene) -> None:

@@ -22,6 +22,7 @@ from runstream.exceptions import UserErrorException
 
 TEND_MICROSECONDS = 1_000_000
 """How often a process that logs looks after its uplink, and tries again to make a spool where it could not."""
+NO_STEP = "a step is not an integer of 64 bits, and the value is stored without it"
 LOCK_SECONDS = 2.0
 """How long flushes wait for who logs. It may be held up for good: by a signal handler that waits for this flush."""
 LOOK_SECONDS = 0.05
@@ -58,10 +59,10 @@ class RunSpool:
             return _registry.setdefault((run, address), cls(run, address))
 
     def log(self, name: str, value: object, step: object = None, description: str = "") -> None:
-        """Logs one value; what becomes of it says `convert`.
+        """Logs one value; what becomes of it says `convert`. A step that is no integer is left out, with a warning.
 
         Raises:
-            UserErrorException: The value is a list, the step no integer, or the name no text.
+            UserErrorException: The value is a list, or the name no text.
         """
         time = time_ns() // 1000
         kind: int = DOUBLE
@@ -149,11 +150,17 @@ class RunSpool:
 
     def _convert(self, name: str, value: object, step: object) -> tuple[int, Scalar, int | None]:
         _check_name(name)
-        at = convert_step(step)
         kind, stored, note = convert(value)
         if note:
             self._reports.add_note(name, note)
-        return kind, stored, at
+        return kind, stored, self._convert_step(name, step)
+
+    def _convert_step(self, name: str, step: object) -> int | None:
+        try:
+            return convert_step(step)
+        except UserErrorException:
+            self._reports.add_note(name, NO_STEP)
+            return None
 
     def _append_list(self, name: str, stretch: Stretch, time: int, description: str) -> None:
         try:
