@@ -13,7 +13,7 @@ import pytest
 
 from runstream._spool.format import DEFINE, DESCRIBE, FINISH, REFUSED, VALUE, Drops
 from runstream._spool.lock import lock_file
-from runstream._spool.places import LOCK_NAME, SPOOL_VARIABLE, group_folder, spools_in
+from runstream._spool.places import LOCK_NAME, LOG_NAME, SPOOL_VARIABLE, group_folder, spools_in
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import decode_text, decode_values
 
@@ -382,6 +382,21 @@ def test_a_value_whose_step_is_no_integer_is_stored_without_it(scene: Scene) -> 
     assert spool.values == {"a": [0.5, 1.0, 1.0]}
     assert "stored without it" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_flush_in_vain_says_where_to_look(scene: Scene) -> None:
+    done = scene.run(
+        """
+spool.log("loss", 1.0)
+try: spool.flush(0.01)
+except Exception as error: print(error.message)
+"""
+    )
+
+    assert done.stdout.startswith("The queue could not be flushed within 0.01 seconds. ")
+    assert f"the services at {ADDRESS}" in done.stdout
+    assert "is running" in done.stdout  # this test has the lock
+    assert str(scene.group / LOG_NAME) in done.stdout
 
 
 def test_a_description_that_is_no_text_costs_no_value(scene: Scene) -> None:

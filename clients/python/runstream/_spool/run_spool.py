@@ -12,8 +12,8 @@ from typing import Any
 from runstream._spool.events import Refusal
 from runstream._spool.flush import Consignment, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
-from runstream._spool.launch import ensure_uplink, trust_uplink
-from runstream._spool.places import group_folder
+from runstream._spool.launch import ensure_uplink, is_uplink_alive, trust_uplink
+from runstream._spool.places import LOG_NAME, group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
 from runstream._spool.values import Stretch, convert, convert_list, convert_step, is_step
@@ -125,7 +125,7 @@ class RunSpool:
             awaited = list(self._consignments())
             if awaited:
                 self._tend_safely()
-        wait(awaited, timeout_seconds, self._tend_safely)
+        wait(awaited, timeout_seconds, self._tend_safely, self._explain)
         if awaited:
             trust_uplink(group_folder(self._address))
         with self._patient_lock(LOCK_SECONDS):
@@ -247,6 +247,15 @@ class RunSpool:
         finally:
             if is_held:
                 self._lock.release()
+
+    def _explain(self) -> str:
+        """Why what was logged may not have arrived, for people."""
+        group = group_folder(self._address)
+        lives = "is running" if is_uplink_alive(group) else "is not running"
+        return (
+            f"Not everything has been acknowledged by the services at {self._address}; the process that sends it "
+            f"{lives} and writes its log to {group / LOG_NAME}. What was logged is kept and sent later."
+        )
 
     def _collect(self) -> None:
         for consignment in self._consignments():
