@@ -15,6 +15,8 @@ from runstream.core._threads import in_thread
 from runstream.exceptions import AzureMLException
 
 FLUSH_SECONDS = 300.0
+FAILING_FLUSH_SECONDS = 10.0
+"""How long a run that fails waits for what was logged; what is left is carried up after it."""
 
 
 class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
@@ -133,25 +135,25 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         request = api.FailRunRequest(name=self._record.name, error=error)
         self._take((await connection.call(connection.runs.FailRun, request)).run)
 
-    async def _store_metrics(self) -> bool:
+    async def _store_metrics(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Stores what this process logged; says whether it is stored without loss, and warns where it is not."""
         try:
-            await in_thread(self._spool().flush, FLUSH_SECONDS)
+            await in_thread(self._spool().flush, timeout_seconds)
         except AzureMLException as error:
             logger.warning("Run %s: %s", self.id, error.message)
             return False
         return True
 
-    async def _finish_logging(self) -> None:
-        self._is_stored = await self._store_metrics()
+    async def _finish_logging(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
+        self._is_stored = await self._store_metrics(timeout_seconds)
         self._spool().finish()
 
     async def _store_what_is_there(self) -> None:
-        await self._finish_logging()
+        await self._finish_logging(FAILING_FLUSH_SECONDS)
         try:
             await self._upload_outputs()
-        except AzureMLException as error:
-            logger.warning("Run %s: the outputs were not uploaded: %s", self.id, error.message)
+        except (AzureMLException, OSError) as error:
+            logger.warning("Run %s: the outputs were not uploaded: %s", self.id, getattr(error, "message", error))
 
 
 def to_error(details: object, code: str | None) -> run_pb2.RunError:
