@@ -15,6 +15,10 @@ from runstream.core._threads import in_thread
 from runstream.exceptions import AzureMLException
 
 FLUSH_SECONDS = 300.0
+MAX_ERROR_CHARACTERS = 100_000
+"""Of a message or stack sent; the service stores less."""
+CHANGE_SECONDS = 90.0
+"""How long a change of status waits for services that are away; a restart does not keep a run from ending."""
 FAILING_FLUSH_SECONDS = 10.0
 """How long a run that fails waits for what was logged; what is left is carried up after it."""
 
@@ -33,7 +37,9 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
             UserErrorException: The status does not allow it, or a runner drives the run.
         """
         connection = self._connection()
-        response = await connection.call(connection.runs.StartRun, api.StartRunRequest(name=self._record.name))
+        response = await connection.call(
+            connection.runs.StartRun, api.StartRunRequest(name=self._record.name), timeout=CHANGE_SECONDS
+        )
         self._take(response.run)
 
     @dual
@@ -56,7 +62,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         if _set_status:
             connection = self._connection()
             request = api.CompleteRunRequest(name=self._record.name)
-            self._take((await connection.call(connection.runs.CompleteRun, request)).run)
+            self._take((await connection.call(connection.runs.CompleteRun, request, timeout=CHANGE_SECONDS)).run)
 
     @dual
     async def fail(
@@ -92,7 +98,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         """
         connection = self._connection()
         request = api.CancelRunRequest(name=self._record.name, recursive=recursive)
-        self._take((await connection.call(connection.runs.CancelRun, request)).run)
+        self._take((await connection.call(connection.runs.CancelRun, request, timeout=CHANGE_SECONDS)).run)
 
     @dual
     async def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
@@ -133,7 +139,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
     async def _fail(self, error: run_pb2.RunError) -> None:
         connection = self._connection()
         request = api.FailRunRequest(name=self._record.name, error=error)
-        self._take((await connection.call(connection.runs.FailRun, request)).run)
+        self._take((await connection.call(connection.runs.FailRun, request, timeout=CHANGE_SECONDS)).run)
 
     async def _store_metrics(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Stores what this process logged; says whether it is stored without loss, and warns where it is not."""
@@ -162,13 +168,27 @@ def to_error(details: object, code: str | None) -> run_pb2.RunError:
     Raises:
         TypeError: `details` is neither None, a text nor an exception.
     """
-    error = run_pb2.RunError(code=code or "UserError")
+    error = run_pb2.RunError(code=storable(code or "UserError"))
     if isinstance(details, BaseException):
         error.exception_type = type(details).__name__
-        error.message = f"User program failed with {error.exception_type}: {details}"
-        error.stack_trace = "".join(traceback.format_exception(details))
+        error.message = storable(f"User program failed with {error.exception_type}: {text_of(details)}")
+        error.stack_trace = storable("".join(traceback.format_exception(details)), keep_end=True)
     elif isinstance(details, str):
-        error.message = details
+        error.message = storable(details)
     elif details is not None:
         raise TypeError(f"error_details must be a string or an exception, not {type(details).__name__}")
     return error
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return "its text cannot be read"
+
+
+def storable(text: str, *, keep_end: bool = False) -> str:
+    """A text as it can be sent: lone surrogates written out, and cut to a length that no call is refused for."""
+    sent = text.encode("utf-8", "backslashreplace").decode()
+    return sent[-MAX_ERROR_CHARACTERS:] if keep_end else sent[:MAX_ERROR_CHARACTERS]
