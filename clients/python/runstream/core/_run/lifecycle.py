@@ -40,7 +40,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         response = await connection.call(
             connection.runs.StartRun, api.StartRunRequest(name=self._record.name), timeout=CHANGE_SECONDS
         )
-        self._take(response.run)
+        self._take_started(response.run)
 
     @dual
     async def complete(self, _set_status: bool = True) -> None:
@@ -129,12 +129,16 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         return {"status": status_name(record.status), "details": reasons[0] if reasons else None}
 
     def _take(self, record: run_pb2.Run) -> None:
-        """Takes over a record that a change returned, and starts or stops heartbeats as it says."""
+        """Takes over a record that a change returned; a run that has ended needs no heartbeats any more."""
         self._record, self._is_partial = record, False
+        if not record.heartbeat_enabled or status_name(record.status) in TERMINAL:
+            HEARTBEATS.stop(record.name)
+
+    def _take_started(self, record: run_pb2.Run) -> None:
+        """Takes over the record of a run that this process started, and sends its heartbeats from now on."""
+        self._take(record)
         if record.heartbeat_enabled and status_name(record.status) not in TERMINAL:
             HEARTBEATS.start(record.name, self._workspace._address)
-        else:
-            HEARTBEATS.stop(record.name)
 
     async def _fail(self, error: run_pb2.RunError) -> None:
         connection = self._connection()
