@@ -58,6 +58,11 @@ class RunSpool:
         with _registry_lock:
             return _registry.setdefault((run, address), cls(run, address))
 
+    @classmethod
+    def find(cls, run: str, address: str) -> "RunSpool | None":
+        """The queue that `open` returned in this process for the run; None if there is none."""
+        return _registry.get((run, address))
+
     def log(self, name: str, value: object, step: object = None, description: str = "") -> None:
         """Logs one value; what becomes of it says `convert`. A step that is no integer is left out, with a warning.
 
@@ -120,6 +125,16 @@ class RunSpool:
             AzureMLException: It took longer than `timeout_seconds`; or values were refused or lost since the last
                 flush: then it lists names and reasons.
         """
+        self.settle(timeout_seconds)
+        with self._patient_lock(LOCK_SECONDS):
+            self._reports.raise_losses()
+
+    def settle(self, timeout_seconds: float) -> None:
+        """Waits as `flush` does, and leaves what was refused or lost for the next flush to raise.
+
+        Raises:
+            AzureMLException: It took longer than `timeout_seconds`.
+        """
         with self._patient_lock(min(LOCK_SECONDS, timeout_seconds)):
             self._mark()
             awaited = list(self._consignments())
@@ -131,7 +146,6 @@ class RunSpool:
         with self._patient_lock(LOCK_SECONDS):
             self._collect()
             self._finished.clear()
-            self._reports.raise_losses()
 
     def finish(self) -> None:
         """Says that this process is done with the run, without waiting; logging again begins a new spool."""
