@@ -82,7 +82,7 @@ class Going:
         """Waits for its end; of its stdout what is left."""
         async with asyncio.timeout(SECONDS):
             out, err = await self._process.communicate()
-        return Outcome(cast(int, self._process.returncode), out.decode(), err.decode())
+        return Outcome(cast(int, self._process.returncode), (out or b"").decode(), err.decode())
 
 
 class ProcessCli(Cli):
@@ -93,9 +93,9 @@ class ProcessCli(Cli):
             return await command.end()
 
     @asynccontextmanager
-    async def going(self, *arguments: str) -> AsyncIterator["Going"]:
+    async def going(self, *arguments: str, stdout: int = asyncio.subprocess.PIPE) -> AsyncIterator["Going"]:
         """Starts a command, which does not outlive the context."""
-        process = await self._start(arguments)
+        process = await self._start(arguments, stdout)
         try:
             yield Going(process)
         finally:
@@ -103,14 +103,14 @@ class ProcessCli(Cli):
                 process.kill()
                 await process.communicate()
 
-    async def _start(self, arguments: tuple[str, ...]) -> asyncio.subprocess.Process:
+    async def _start(self, arguments: tuple[str, ...], stdout: int) -> asyncio.subprocess.Process:
         others = {key: value for key, value in os.environ.items() if not key.startswith("RUNSTREAM_")}
         return await asyncio.create_subprocess_exec(
             *(RUNSTREAM, *arguments),
             cwd=self.folder,
             env={**others, **self.environment},
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
         )
 

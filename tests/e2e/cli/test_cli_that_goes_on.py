@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pty
 from typing import TYPE_CHECKING
 
 from runstream.api.runs.v1 import run_history_service_pb2 as api
@@ -87,3 +89,18 @@ async def test_commands_work_as_processes_of_their_own(cli: ProcessCli, make_run
     assert listed.result == ["both"]
     assert "run_id: both" in shown.out
     assert missing.err.count("\n") == 1
+
+
+async def test_on_a_terminal_results_are_tables(cli: ProcessCli, make_run: MakeRun) -> None:
+    await make_run("seen", display_name="by a person")
+    master, slave = pty.openpty()
+    cli.environment["TERM"] = "dumb"  # 80 columns, no colours
+
+    with os.fdopen(master, "rb", buffering=0) as screen:
+        async with cli.going("run", "list", stdout=slave) as command:
+            os.close(slave)
+            await command.end()
+        header, line = (await asyncio.to_thread(screen.read, 4096)).decode().replace("\r", "").splitlines()
+
+    assert header.split() == ["Run", "Name", "Experiment", "Status", "Started", "Took"]
+    assert line.split()[:6] == ["seen", "by", "a", "person", "digits", "Running"]

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,9 @@ from runstream._spool.launch import ensure_uplink
 from runstream._spool.places import group_folder
 from runstream._spool.writer import SpoolWriter
 from runstream.exceptions import AzureMLException
-from tests.conftest import Backend
+from runstream_server.config import Config
+from tests.conftest import Backend, serve
+from tests.make_runs import make_run
 from tests.spools import Spools, columns, until, values, values_of, warnings
 
 FLUSH_SECONDS = 30.0
@@ -96,19 +99,24 @@ async def test_logging_goes_on_after_finish(backend: Backend, run: str, spools: 
     assert sorted(map(str, stored)) == ["1.0", "2.0"]
 
 
-async def test_one_uplink_carries_the_spools_of_all_runs(backend: Backend, run: str, spools: Spools) -> None:
-    names = [run.replace("/run", f"/run-{number}") for number in range(3)]
-    from tests.make_runs import make_run
-
-    for name in names:
-        await make_run(backend.channel, name.rpartition("/")[2])
-    runs = [run, *(f"workspaces/space/runs/{name.rpartition('/')[2]}" for name in names)]
-    for number, name in enumerate(runs):
-        spools.open(name, backend.address).log("number", number)
-    for name in runs:
-        await asyncio.to_thread(spools.open(name, backend.address).flush, FLUSH_SECONDS)
+async def test_one_uplink_carries_the_spools_of_all_runs(backend: Backend, spools: Spools) -> None:
+    runs = [await make_run(backend.channel, f"run-{number}") for number in range(4)]
+    for number, run in enumerate(runs):
+        spools.open(run, backend.address).log("number", number)
+    for run in runs:
+        await asyncio.to_thread(spools.open(run, backend.address).flush, FLUSH_SECONDS)
     assert len(spools.uplinks()) == 1
-    assert [await values(backend.channel, name, "number") for name in runs] == [[number] for number in range(4)]
+    assert [await values(backend.channel, run, "number") for run in runs] == [[number] for number in range(4)]
+
+
+async def test_many_spools_that_were_left_are_carried(backend: Backend, run: str, spools: Spools) -> None:
+    for number in range(40):
+        writer = SpoolWriter(group_folder(backend.address), run, backend.address)
+        writer.add_double(f"metric {number}", float(number), number, None)
+        writer.abandon()
+    ensure_uplink(group_folder(backend.address))
+    await spools.carried()
+    assert len(await columns(backend.channel, run)) == 40
 
 
 async def test_a_flush_gives_up_after_its_timeout(spools: Spools) -> None:
@@ -181,13 +189,16 @@ async def test_damage_of_a_spool_is_skipped_and_seen_on_the_run(backend: Backend
     assert f"at offset {damaged + 10 - 29} of a spool are damaged" in warning
 
 
-async def test_the_uplink_waits_for_services_that_are_not_there_yet(backend: Backend, run: str, spools: Spools) -> None:
-    host, _, port = backend.address.rpartition(":")
-    spool = spools.open(run, NOWHERE)
-    spool.log("loss", 1.0)
-    await spools.uplink()
-    log = next(spools.root.glob("*")) / "uplink.log"
+async def test_the_uplink_waits_for_services_that_are_away(config: Config, spools: Spools) -> None:
+    async with serve(config) as before:
+        run = await make_run(before.channel)
+        spool = spools.open(run, before.address)
+        spool.log("loss", 1.0)
+        await asyncio.to_thread(spool.flush, FLUSH_SECONDS)
+    spool.log("loss", 2.0)
+    log = next(spools.root.glob("*/uplink.log"))
     await until(lambda: "the stream broke" in log.read_text())
-    assert spools.left()
-    assert host
-    assert port
+    port = int(before.address.rpartition(":")[2])
+    async with serve(replace(config, server=replace(config.server, port=port))) as after:
+        await asyncio.to_thread(spool.flush, FLUSH_SECONDS)
+        assert await values(after.channel, run, "loss") == [1.0, 2.0]

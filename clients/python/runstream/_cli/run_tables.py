@@ -20,13 +20,14 @@ STYLES = {
 OTHER_STYLE = "magenta"
 
 
-def runs_table(*, with_experiment: bool) -> View:
+def runs_table(*, with_experiment: bool, ordered_by: Column | None = None) -> View:
     """Run documents, one per line; `with_experiment` when they belong to several experiments."""
     experiment = Column("Experiment", lambda run: run["_experiment_name"], rank=3, can_be_cut=True)
     return listing(
         Column("Run", lambda run: Text(run["run_id"], style="bold")),
         Column("Name", lambda run: run["display_name"], rank=1, can_be_cut=True),
         *([experiment] if with_experiment else []),
+        *([ordered_by] if ordered_by else []),
         Column("Status", status),
         Column("Started", lambda run: moments.ago(run["start_time_utc"])),
         Column("Took", lambda run: moments.took(run["start_time_utc"], run["end_time_utc"]), rank=2),

@@ -30,7 +30,7 @@ class Column:
     """Makes the cell of a row; an empty cell in all rows leaves the column out."""
 
     rank: int = 0
-    """When the terminal is too narrow, columns of a higher rank are left out first; 0: never."""
+    """0: always shown. Others are shown as far as they fit, those of a lower rank first."""
 
     can_be_cut: bool = False
     is_number: bool = False
@@ -66,9 +66,11 @@ def fields(*columns: Column) -> View:
 
 def fit(columns: Sequence[Column], widest: Mapping[str, int], width: int) -> tuple[list[Column], dict[str, int]]:
     """Which columns are shown in `width`, and how wide each is; `widest` has how wide each wants to be."""
-    shown = list(columns)
-    while _least(shown, widest) > width and any(column.rank for column in shown):
-        shown.remove(max(shown, key=lambda column: column.rank))
+    chosen = [column for column in columns if not column.rank]
+    for column in sorted((column for column in columns if column.rank), key=lambda column: column.rank):
+        if _least([*chosen, column], widest) <= width:
+            chosen.append(column)
+    shown = [column for column in columns if column in chosen]
     spare = width - _least(shown, widest)
     widths = {}
     for column in shown:

@@ -80,22 +80,28 @@ class SpoolReader:
         return os.pread(self._file, end - start, start)
 
     def read(self, max_bytes: int = READ_BYTES, *, final: bool = False) -> list[Record | Damage]:
-        """Up to `max_bytes` bytes of records from `position` on, and moves it; nothing when there is nothing new."""
-        data = os.pread(self._file, min(max(max_bytes, LARGEST_RECORD), self.size - self.position), self.position)
+        """Up to `max_bytes` bytes of records from `position` on, but always one if there is one, and moves it."""
+        if found := self._records(max_bytes) or self._records(LARGEST_RECORD):
+            self.position = found[-1].end
+            return found
+        damage = self._damage(final) if self.size > self.position else None
+        if damage is None:
+            return []
+        self.position = damage.end
+        return [damage]
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._file)
+
+    def _records(self, max_bytes: int) -> list[Record | Damage]:
+        data = os.pread(self._file, min(max_bytes, self.size - self.position), self.position)
         found: list[Record | Damage] = []
         at = 0
         while at < len(data) and (record := record_at(data, at, self.position)):
             found.append(record)
             at = record.end - self.position
-        self.position += at
-        if not found and data and (damage := self._damage(final)):
-            self.position = damage.end
-            found.append(damage)
         return found
-
-    def close(self) -> None:
-        """Closes the file."""
-        os.close(self._file)
 
     def _damage(self, final: bool) -> Damage | None:
         data = os.pread(self._file, READ_BYTES, self.position)

@@ -183,13 +183,15 @@ class RunSpool:
         except (OSError, ValueError) as error:
             self._begin_error, self._begin_time = error, time + TEND_MICROSECONDS
             raise
-        if self._writer is not None:  # a signal handler was faster
+        consignment = Consignment(writer.path)
+        if self._writer is None:  # no call between this and the next line: a signal handler may log in any
+            self._writer, self._consignment = writer, consignment
+        if self._writer is not writer:
             writer.discard()
             return self._writer
         if self._unwritten:
             writer.drop(self._unwritten, getattr(self._begin_error, "errno", None) or 0)
         self._begin_error, self._unwritten, self._tend_time = None, 0, 0
-        self._writer, self._consignment = writer, Consignment(writer.path)
         return writer
 
     def _tend(self, time: int) -> None:

@@ -12,6 +12,8 @@ from runstream._spool.records import Record, decode_text, decode_values, record_
 from runstream._uplink.batches import BatchBuilder
 
 SKIP_COUNT: Final = 1_000
+READ_BYTES: Final = 64 * 1024
+"""What is read ahead. As records it takes several times as much memory, and an uplink may carry hundreds of spools."""
 UNNAMED: Final = "the spool is damaged where it has the name of this metric"
 UNREADABLE: Final = "the spool has values that make no sense"
 
@@ -84,7 +86,7 @@ class Feed:
         return builder
 
     def _read(self, final: bool) -> bool:
-        self._unread.extend(self._reader.read(final=final))
+        self._unread.extend(self._reader.read(READ_BYTES, final=final))
         return bool(self._unread)
 
     def _take_record(self, record: Record, builder: BatchBuilder | None) -> None:

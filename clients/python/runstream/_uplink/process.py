@@ -11,7 +11,7 @@ from typing import Final
 from runstream._channel.connection import close_connections
 from runstream._spool.events import EventReader, Stop, Warned, append_event
 from runstream._spool.format import SpoolDamaged
-from runstream._spool.lock import lock_file
+from runstream._spool.lock import is_locked, lock_file
 from runstream._spool.places import (
     EVENTS_SUFFIX,
     LOCK_NAME,
@@ -28,6 +28,8 @@ from runstream._uplink.followers import Followers
 
 LINGER_SECONDS: Final = 2.0
 """How long the next run of a script is waited for."""
+LEFT_AT_ONCE: Final = 16
+"""Spools without a writer that are carried at the same time; those that somebody writes do not wait."""
 LOOK_SECONDS: Final = 1.0
 """How often new spools are looked for without a sign of them."""
 RETRY_SECONDS: Final = (1.0, 10.0, 60.0)
@@ -60,6 +62,7 @@ class Uplink:
         self._group = group
         self._useless: set[Path] = set()
         self._carriers: dict[Path, Carrier] = {}
+        self._turns = asyncio.Semaphore(LEFT_AT_ONCE)
 
     async def run(self) -> None:
         """Returns when every spool is carried to its end, or waits for a silent writer, or when the folder is gone."""
@@ -105,13 +108,18 @@ class Uplink:
         except FileNotFoundError:
             return False
 
+    def _turn(self, spool: Path) -> contextlib.AbstractAsyncContextManager[None]:
+        with spool.open("rb") as file:
+            return contextlib.nullcontext() if is_locked(file.fileno()) else self._turns
+
     async def _carry(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
         """Carries a spool and removes it; where that keeps failing, leaves it as it is."""
         for pause in RETRY_SECONDS:
             try:
-                self._carriers[spool] = Carrier(spool, doorbell, followers)
-                if await self._carriers[spool].run():
-                    remove_spool(spool)
+                async with self._turn(spool):
+                    self._carriers[spool] = Carrier(spool, doorbell, followers)
+                    if await self._carriers[spool].run():
+                        remove_spool(spool)
                 return
             except SpoolDamaged as damaged:
                 _logger.error("%s stays where it is: %s", spool, damaged)

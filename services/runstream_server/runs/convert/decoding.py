@@ -65,7 +65,7 @@ class NewRuns:
         run = request.run
         run_id = check_run_id(request.run_id, f"{path}run_id") if request.run_id else self._identifiers.make()
         display_name: str = run.display_name
-        tags: Tags = {tag.key: tag.value if tag.HasField("value") else None for tag in run.tags}
+        tags: Tags = {tag.key: tag.value or ("" if tag.HasField("value") else None) for tag in run.tags}
         properties: Properties = dict(run.properties)
         if len(tags) < len(run.tags) or not limits.are_usual(display_name, tags, properties):
             checks.text(f"{path}run.display_name", display_name, limits.DISPLAY_NAME)

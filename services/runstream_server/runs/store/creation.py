@@ -175,6 +175,19 @@ class _Columns:
         place = self._counts[run.experiment] = self._counts.get(run.experiment, 0) + 1
         return place
 
+    @staticmethod
+    def _as_json(column: Sequence[Tags | Properties]) -> list[str]:
+        """Labels as JSON. Many runs of a batch have the same ones: those are written once."""
+        written: dict[tuple[tuple[str, str | None], ...], str] = {}
+        texts = []
+        for labels in column:
+            key = tuple(labels.items())
+            text = written.get(key)
+            if text is None:
+                text = written[key] = _encode(labels)
+            texts.append(text)
+        return texts
+
     def arguments(self, at: datetime) -> Sequence[object]:
         """From the counted experiments to the status histories."""
         created = history_entry(RunStatus.NOT_STARTED, at)
@@ -186,8 +199,8 @@ class _Columns:
             [run.run for run in self._runs],
             self.places,
             [run.display_name for run in self._runs],
-            [_json(run.tags) for run in self._runs],
-            [_json(run.properties) for run in self._runs],
+            self._as_json([run.tags for run in self._runs]),
+            self._as_json([run.properties for run in self._runs]),
             [created, history_entry(RunStatus.RUNNING, at)],
             [created],
         )
@@ -202,10 +215,6 @@ def _requests(requests: Sequence[Remembered]) -> Sequence[object]:
 
 
 _encode = json.JSONEncoder(check_circular=False).encode
-
-
-def _json(labels: Tags | Properties) -> str:
-    return _encode(labels) if labels else "{}"
 
 
 def _created(workspace: str, new: NewRun, kind: asyncpg.Record, place: int, at: datetime) -> Run:

@@ -8,12 +8,13 @@ import click
 
 from runstream._cli.commands import PlacedCommand
 from runstream._cli.run.options import selecting_runs
+from runstream._cli.run.ranking import is_by_metric, ranking_column
 from runstream._cli.run.selection import Selection
 from runstream._cli.run_document import minimal_document, run_document
 from runstream._cli.run_tables import minimal_table, runs_table
 from runstream._cli.session import Session, pass_session
 from runstream.api.runs.v1.run_history_service_pb2 import ListRunsRequest
-from runstream.api.runs.v1.run_pb2 import Run
+from runstream.api.runs.v1.run_pb2 import RUN_VIEW_BASIC, RUN_VIEW_FULL, Run
 
 PAGE_SIZE = 1000
 
@@ -50,7 +51,8 @@ def list_runs(session: Session, selection: Selection, order_by: str | None, last
     if minimal:
         session.show([minimal_document(run) for run in runs], minimal_table())
     else:
-        session.show([run_document(run) for run in runs], runs_table(with_experiment=not selection.experiment))
+        view = runs_table(with_experiment=not selection.experiment, ordered_by=ranking_column(order_by, runs))
+        session.show([run_document(run) for run in runs], view)
     if not runs:
         session.say(f"There are no such runs in {session.describe_place()}.")
 
@@ -62,6 +64,7 @@ def fetch_runs(session: Session, selection: Selection, last: int, order_by: str 
         filter=selection.to_filter(),
         order_by=order_by or "",
         page_size=min(last or PAGE_SIZE, PAGE_SIZE),
+        view=RUN_VIEW_FULL if is_by_metric(order_by) else RUN_VIEW_BASIC,
     )
     return list(islice(_all_runs(session, request), last or None))
 
