@@ -76,6 +76,15 @@ class ProtocolError(InvalidArgument):
     reason = "PROTOCOL_ERROR"
 
 
+class MalformedMessage(InvalidArgument):
+    """The bytes of a message are not such a message."""
+
+    reason = "MALFORMED_MESSAGE"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the message cannot be read: {problem}; send what the contract says, with all text in UTF-8")
+
+
 class FailedPrecondition(RunstreamError):
     """The request is fine, but not in the present state."""
 

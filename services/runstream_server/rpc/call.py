@@ -12,8 +12,9 @@ from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from runstream_server.errors import DeadlineExceeded, Draining, Interrupted, RunstreamError
+from runstream_server.errors import DeadlineExceeded, Draining, Interrupted, MalformedMessage, RunstreamError
 from runstream_server.rpc.limits import CallLimit
 from runstream_server.rpc.status import STATUS_DETAILS, status_code, status_details
 from runstream_server.telemetry import RpcMetrics, request_id
@@ -68,7 +69,27 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-    return make(serve, handler.request_deserializer, handler.response_serializer)
+    return make(serve, _forgiving(handler.request_deserializer), handler.response_serializer)
+
+
+def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Makes an error the message where there is none in the bytes: gRPC itself answers UNKNOWN to them."""
+    if deserialize is None:
+        return None
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError as error:
+            return MalformedMessage(str(error).rpartition(": ")[2])
+
+    return read
+
+
+def _readable(message: Any) -> Any:
+    if isinstance(message, MalformedMessage):
+        raise message
+    return message
 
 
 def _awaited(inner: Any) -> _Answer:
@@ -94,7 +115,10 @@ def _written(inner: Any) -> _Answer:
 def _serve_message(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _Answer:
     async def serve(request: Any, context: _Context) -> Any:
         async with _call(context, policy, metrics), asyncio.timeout(_seconds(context, policy)):
-            return await inner(request, context)
+            if hasattr(request, "__aiter__"):
+                counted = _CountingContext(context, metrics)
+                return await inner(counted.requests(request), counted)  # type: ignore[arg-type]
+            return await inner(_readable(request), context)
 
     return serve
 
@@ -237,16 +261,16 @@ class _CountingContext:
         message = await self._context.read()
         if message is not grpc.aio.EOF:
             self._metrics.received()
-        return message
+        return _readable(message)
 
     async def write(self, message: Any) -> None:
         await self._context.write(message)
         self._metrics.sent()
 
     def requests(self, request: Any) -> Any:
-        return self._counted(request) if hasattr(request, "__aiter__") else request
+        return self._counted(request) if hasattr(request, "__aiter__") else _readable(request)
 
     async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
             self._metrics.received()
-            yield request
+            yield _readable(request)

@@ -85,12 +85,15 @@ def _kind(method: str) -> str:
 
 
 @asynccontextmanager
-async def served(act: UnaryAct, config: ServerConfig | None = None) -> AsyncIterator[tuple[RpcServer, Any]]:
+async def served(
+    act: UnaryAct, config: ServerConfig | None = None, deserialize: Callable[[bytes], Any] | None = None
+) -> AsyncIterator[tuple[RpcServer, Any]]:
     config = config or ServerConfig(port=0, drain_seconds=0)
     shapes = Shapes(act)
     async with rpc_server(config, "none") as server:
         handlers = {
-            method: getattr(grpc, f"{_kind(method)}_rpc_method_handler")(getattr(shapes, method)) for method in METHODS
+            method: getattr(grpc, f"{_kind(method)}_rpc_method_handler")(getattr(shapes, method), deserialize)
+            for method in METHODS
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         async with serving(server, config), grpc.aio.insecure_channel(server.address) as channel:
@@ -133,6 +136,17 @@ async def test_an_error_of_ours_reaches_the_caller_with_its_reason(method: str) 
     assert caught.value.details() == "the train left; take the next one"
     info = _detail(caught.value, error_details_pb2.ErrorInfo)
     assert (info.reason, info.domain, dict(info.metadata)) == ("TOO_LATE", "runstream", {"train": "IC 5"})
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_bytes_that_are_no_message_are_an_invalid_argument(method: str) -> None:
+    async with served(nothing, deserialize=health_pb2.HealthCheckRequest.FromString) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(channel, method)
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "the message cannot be read" in str(caught.value.details())
+    assert _detail(caught.value, error_details_pb2.ErrorInfo).reason == "MALFORMED_MESSAGE"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -46,7 +46,7 @@ async def test_the_statement_allows_what_the_table_allows_and_nothing_else(histo
             [moved] = await move(connection, [("team", run)], Move(wanted=wanted), history.clock())
         allowed = wanted in FOLLOWERS[present]
         expected = (wanted if allowed else present, allowed or present.is_terminal or present is wanted, allowed)
-        if (await status_of(history, run), moved.accepted, moved.run is not None) != expected:
+        if (await status_of(history, run), moved.accepted, moved.is_changed) != expected:
             wrong.append((present, wanted))
 
     assert wrong == []

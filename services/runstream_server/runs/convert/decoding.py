@@ -18,6 +18,12 @@ from runstream_server.runs.limits import Checks
 from runstream_server.runs.model import Edits, MetricSummary, NewRun, Properties, RunEdits, RunError, RunWarning, Tags
 from runstream_server.runs.status import RunStatus
 
+_KINDS = 256
+"""How many kinds are remembered."""
+
+_Kind = tuple[str | None, str | None, str, str, bool, str, str, bool, timedelta | None, bool, str, str, bool]
+"""The fields of NewRun from `experiment` on."""
+
 
 class NewRuns:
     """Decodes runs to create in one workspace.
@@ -37,20 +43,24 @@ class NewRuns:
         """
         if request.parent and request.parent != f"workspaces/{workspace}":
             raise InvalidField(f"{path}parent", f"expected workspaces/{workspace} like that of the batch, or nothing")
-        own = self._own(request, path)
+        checks = Checks()
+        own = self._own(request, path, checks)
         run = request.run
         run.ClearField("display_name")
         run.ClearField("tags")
         run.ClearField("properties")
         key = (workspace, run.SerializeToString(), request.start)
-        kind = self._kinds.get(key)
-        if kind is None:
-            if len(self._kinds) >= _KINDS:
-                self._kinds.clear()
-            kind = self._kinds[key] = _decode_kind(request, f"{path}run.", workspace)
+        kind = self._kinds.get(key) or _decode_kind(request, f"{path}run.", workspace, checks)
+        checks.done()
+        self._remember(key, kind)
         return NewRun._make(own + kind)
 
-    def _own(self, request: CreateRunRequest, path: str) -> tuple[str, str, Tags, Properties]:
+    def _remember(self, key: tuple[str, bytes, bool], kind: _Kind) -> None:
+        if len(self._kinds) >= _KINDS and key not in self._kinds:
+            self._kinds.clear()
+        self._kinds[key] = kind
+
+    def _own(self, request: CreateRunRequest, path: str, checks: Checks) -> tuple[str, str, Tags, Properties]:
         """Identifier, display name, tags and properties."""
         run = request.run
         run_id = check_run_id(request.run_id, f"{path}run_id") if request.run_id else self._identifiers.make()
@@ -58,25 +68,15 @@ class NewRuns:
         tags: Tags = {tag.key: tag.value or ("" if tag.HasField("value") else None) for tag in run.tags}
         properties: Properties = dict(run.properties)
         if len(tags) < len(run.tags) or not limits.are_usual(display_name, tags, properties):
-            checks = Checks()
             checks.text(f"{path}run.display_name", display_name, limits.DISPLAY_NAME)
             tags = decode_tags(checks, f"{path}run.tags", run.tags)
             properties = decode_properties(checks, f"{path}run.properties", properties)
-            checks.done()
         return run_id, display_name or make_display_name(), tags, properties
 
 
-_KINDS = 256
-"""How many kinds are remembered."""
-
-_Kind = tuple[str | None, str | None, str, str, bool, str, str, bool, timedelta | None, bool, str, str, bool]
-"""The fields of NewRun from `experiment` on."""
-
-
-def _decode_kind(request: CreateRunRequest, at: str, workspace: str) -> _Kind:
+def _decode_kind(request: CreateRunRequest, at: str, workspace: str, checks: Checks) -> _Kind:
     run = request.run
-    checks = Checks()
-    kind = (
+    return (
         _experiment(run, at, workspace),
         _parent(run, at, workspace),
         checks.text(f"{at}run_type", run.run_type, limits.RUN_TYPE),
@@ -93,8 +93,6 @@ def _decode_kind(request: CreateRunRequest, at: str, workspace: str) -> _Kind:
         checks.text(f"{at}label", run.label, limits.LABEL),
         request.start,
     )
-    checks.done()
-    return kind
 
 
 def _experiment(run: run_pb2.Run, at: str, workspace: str) -> str | None:

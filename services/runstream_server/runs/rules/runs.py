@@ -30,7 +30,7 @@ from runstream_server.runs.status import RunStatus
 from runstream_server.runs.store.columns import run_bytes
 from runstream_server.runs.store.heartbeats import HeartbeatStore
 from runstream_server.runs.store.runs import RunStore
-from runstream_server.runs.store.statuses import Move
+from runstream_server.runs.store.statuses import Move, Moved
 from runstream_server.runs.store.summaries import SummaryStore
 
 _HEARTBEAT_RETURNED = Move(wanted=RunStatus.RUNNING, reason="heartbeat returned")
@@ -123,28 +123,24 @@ class Runs:
 
     async def cancel(self, workspace: str, run: str, *, recursive: bool, reason: str) -> tuple[Run, int]:
         """Cancels a run, on request with its descendants; returns how many runs changed as well."""
-        moved = await self._runs.move(
-            workspace, run, Move(cancel=True, recursive=recursive, reason=reason), self._now()
-        )
+        moved = await self._moved(workspace, run, Move(cancel=True, recursive=recursive, reason=reason))
+        return moved.run, moved.changed_count
+
+    async def _move(self, workspace: str, run: str, move: Move) -> Run:
+        moved = await self._moved(workspace, run, move)
+        if moved.accepted or move.wanted is None:
+            return moved.run
+        if move.only_unmanaged and moved.run.service_managed:
+            raise RunManaged(workspace, run, moved.was)
+        raise InvalidStatusChange(workspace, run, moved.was, move.wanted)
+
+    async def _moved(self, workspace: str, run: str, move: Move) -> Moved:
+        moved = await self._runs.move(workspace, run, move, self._now())
         if moved is None:
             raise RunNotFound(workspace, run)
         if moved.changed_count:
             self._changed(workspace)
-        return moved.run or (await self.get(workspace, run))[0], moved.changed_count
-
-    async def _move(self, workspace: str, run: str, move: Move) -> Run:
-        moved = await self._runs.move(workspace, run, move, self._now())
-        if moved is None:
-            raise RunNotFound(workspace, run)
-        if moved.run is not None:
-            self._changed(workspace)
-            return moved.run
-        present, _ = await self.get(workspace, run)
-        if moved.accepted or move.wanted is None:
-            return present
-        if move.only_unmanaged and present.service_managed:
-            raise RunManaged(workspace, run, moved.was)
-        raise InvalidStatusChange(workspace, run, moved.was, move.wanted)
+        return moved
 
     async def heartbeat(self, workspace: str, run: str) -> tuple[RunStatus, bool]:
         """Notes that a run is alive; returns its status and whether its process is asked to stop."""
@@ -153,7 +149,7 @@ class Runs:
             raise RunNotFound(workspace, run)
         status, cancel_requested = beat
         if status is RunStatus.NOT_RESPONDING:
-            status = (await self._move(workspace, run, _HEARTBEAT_RETURNED)).status
+            status = (await self._moved(workspace, run, _HEARTBEAT_RETURNED)).run.status
         return status, cancel_requested
 
     async def modify_tags(self, workspace: str, run: str, tags: Tags, removed: Sequence[str]) -> Tags:

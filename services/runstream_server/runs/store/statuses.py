@@ -15,6 +15,8 @@ from runstream_server.runs.store.columns import RUN, error_json, run_of
 _ALLOWED = ", ".join(f"('{status}', '{follower}')" for status in FOLLOWERS for follower in sorted(FOLLOWERS[status]))
 _TERMINAL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
+_UNCHANGED = ", ".join(f"d.{field}" for field in Run._fields)
+
 _ONE = """
     SELECT $1::text COLLATE "C" AS workspace, $2::text COLLATE "C" AS run"""
 
@@ -36,14 +38,14 @@ def _move(scope: str, named: str) -> str:
     return f"""
 WITH RECURSIVE tree AS ({scope}
 ), before AS (
-    SELECT r.workspace, r.run, r.status AS was, r.service_managed AND $5 AS refused,
+    SELECT {RUN}, r.status AS was, r.service_managed AND $5 AS refused,
            CASE WHEN NOT $3 THEN $4::text
                 WHEN r.service_managed AND r.target <> 'local' AND r.status <> 'NotResponding' THEN 'CancelRequested'
                 ELSE 'Canceled' END AS wanted
       FROM tree JOIN runs.run r ON r.workspace = tree.workspace AND r.run = tree.run
      ORDER BY r.workspace, r.run FOR UPDATE OF r
 ), decided AS (
-    SELECT workspace, run, was,
+    SELECT before.*,
            CASE WHEN NOT refused AND (was, wanted) IN ({_ALLOWED}) THEN wanted END AS entered,
            was IN ({_TERMINAL}) OR (NOT refused AND coalesce(was = wanted OR (was, wanted) IN ({_ALLOWED}), true))
                AS accepted
@@ -82,9 +84,12 @@ WITH RECURSIVE tree AS ({scope}
     DELETE FROM runs.heartbeat h USING decided d
      WHERE d.was = 'Running' AND d.entered IS NOT NULL AND h.workspace = d.workspace AND h.run = d.run
 )
-SELECT c.*, d.was, d.accepted, (SELECT count(*) FROM changed) AS changed_count
-  FROM decided d LEFT JOIN changed c ON c.workspace = d.workspace AND c.run = d.run
- WHERE {named}
+SELECT c.*, d.was, d.accepted, true AS is_changed, (SELECT count(*) FROM changed) AS changed_count
+  FROM changed c JOIN decided d USING (workspace, run) WHERE {named}
+UNION ALL
+SELECT {_UNCHANGED}, d.was, d.accepted, false, (SELECT count(*) FROM changed)
+  FROM decided d WHERE {named} AND NOT EXISTS (
+       SELECT FROM changed c WHERE c.workspace = d.workspace AND c.run = d.run)
 """
 
 
@@ -125,8 +130,10 @@ class Move:
 class Moved:
     """What became of one run."""
 
-    run: Run | None
-    """The run as it now is; None if it did not change."""
+    run: Run
+    """The run as it now is."""
+
+    is_changed: bool
 
     was: RunStatus
     """The status it was in."""
@@ -163,5 +170,4 @@ async def move(connection: Connection, runs: Sequence[tuple[str, str]], wanted: 
 
 
 def _moved(row: asyncpg.Record) -> Moved:
-    run = run_of(row) if row["run"] is not None else None
-    return Moved(run, RunStatus(row["was"]), row["accepted"], row["changed_count"])
+    return Moved(run_of(row), row["is_changed"], RunStatus(row["was"]), row["accepted"], row["changed_count"])

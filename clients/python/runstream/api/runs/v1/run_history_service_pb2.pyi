@@ -748,7 +748,7 @@ class BatchGetRunsRequest(google.protobuf.message.Message):
     """Required. The workspace. Format: `workspaces/{workspace}`."""
     @property
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Required. 1 to 1,000 names of runs of that workspace."""
+        """Required. 1 to 1,000 names of runs of that workspace, which take up to 12 MiB together."""
 
     def __init__(
         self,
@@ -801,19 +801,22 @@ class ListRunsRequest(google.protobuf.message.Message):
     Terms are `FIELD OPERATOR VALUE`, joined by `AND`, `OR`, `NOT` (or `-`) and parentheses; `OR` binds tighter than
     `AND`, terms side by side are joined by `AND`. Operators: `=`, `!=`, `<`, `<=`, `>`, `>=`, and `:` which asks
     whether a text contains the value and whether a map has the key; `FIELD:*` asks whether the field is set. Values are
-    words or text in quotes; `*` in a value compared by `=` or `!=` stands for any text.
+    words or text in quotes; `*` in a value compared by `=` or `!=` stands for any text, `\\*` for itself. Case counts.
+    What a run does not have is unlike any value: `!=` admits it, other comparisons do not. The empty text counts as
+    not set, but for tags and properties.
 
     Fields: `status` (`Running`), `create_time`, `start_time`, `end_time`, `update_time` (RFC 3339, or a duration such
     as `-24h` from now), `tags.KEY` (`null` for a tag without a value), `properties.KEY`, `experiment` (display name, or
     resource name), `parent`, `ancestor`, `root` (run id, or resource name), `run_id`, `number`, `run_type`,
     `display_name`, `description`, `creator`, `target`, `hidden` (`true`, `false`) and
     `metrics.NAME.last`, `.min`, `.max`, `.count`. Keys and names with other characters than letters, digits and `_`
-    stand in quotes: `tags."worth another look":*`.
+    stand in quotes: `tags."worth another look":*`. Metrics are compared with numbers, `inf`, `-inf` and `nan`, which
+    equals itself and is neither less nor greater than anything. `experiment` admits archived ones as well.
     """
     order_by: builtins.str
     """A field of the filter language but `experiment`, `ancestor` and `hidden`, then ` desc` for descending order: for
-    example `metrics.loss.min` or `start_time desc`. Runs without the field come last; equal ones newest first.
-    Default: `create_time desc`.
+    example `metrics.loss.min` or `start_time desc`. Runs without the field, or with `nan` in it, come last; equal ones
+    newest first, then by descending run id. Default: `create_time desc`.
     """
     page_size: builtins.int
     """How many to return at most: 1 to 1,000. Default, when 0: 100. Larger values are an `INVALID_ARGUMENT`."""
@@ -852,7 +855,7 @@ class ListRunsResponse(google.protobuf.message.Message):
     """Gets the next page. Empty: this is the last one."""
     @property
     def runs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runstream.api.runs.v1.run_pb2.Run]:
-        """The runs of this page."""
+        """The runs of this page; fewer than asked for once they take 4 MiB."""
 
     def __init__(
         self,
@@ -1317,7 +1320,9 @@ class WatchRunsRequest(google.protobuf.message.Message):
     resume_token: builtins.str
     """Continues after the message that carried this token. Default: empty, a new watch."""
     include_present: builtins.bool
-    """Whether a new watch first sends the present state of each watched run. Default: false."""
+    """Whether a new watch first sends the present state of each watched run, in ascending order of run id: of all named
+    ones, else of those that the filter admits and that are not deleted. Default: false.
+    """
     @property
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Watches only these runs: up to 1,000 names. Default: empty, no such limit."""
@@ -1347,7 +1352,7 @@ class WatchRunsResponse(google.protobuf.message.Message):
     """Continues after this message."""
     @property
     def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RunChange]:
-        """The changes, in order of commit; up to 500. Empty: nothing happened."""
+        """The changes, in order of commit; up to 100. Empty: nothing happened."""
 
     def __init__(
         self,

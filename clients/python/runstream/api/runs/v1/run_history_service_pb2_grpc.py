@@ -10,6 +10,7 @@ class RunHistoryServiceStub(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
@@ -178,6 +179,7 @@ class RunHistoryServiceServicer(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
@@ -463,8 +465,8 @@ class RunHistoryServiceServicer(object):
     def CancelRun(self, request, context):
         """Cancels a run, on request with all its descendants.
 
-        A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED`, any other
-        `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
+        A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED` if it responds, any
+        other `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
@@ -487,8 +489,9 @@ class RunHistoryServiceServicer(object):
     def WatchRuns(self, request, context):
         """Streams changes of runs.
 
-        Without a resume token the stream starts with the present state of each watched run when `include_present` is set,
-        else from now. Each changed run is sent in its newest state, in order of commit; states in between may be left out,
+        The first message comes at once and has no changes. Without a resume token the stream starts with the present state
+        of each watched run when `include_present` is set, else from now. Heartbeats and metric summaries are no changes.
+        Each changed run is sent in its newest state, in order of commit; states in between may be left out,
         the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
         happened for 15 s.
         A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
@@ -701,6 +704,7 @@ class RunHistoryService(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.

@@ -22,6 +22,7 @@ class RunHistoryServiceStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
@@ -311,8 +312,8 @@ class RunHistoryServiceStub:
     ]
     """Cancels a run, on request with all its descendants.
 
-    A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED`, any other
-    `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
+    A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED` if it responds, any
+    other `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
@@ -335,8 +336,9 @@ class RunHistoryServiceStub:
     ]
     """Streams changes of runs.
 
-    Without a resume token the stream starts with the present state of each watched run when `include_present` is set,
-    else from now. Each changed run is sent in its newest state, in order of commit; states in between may be left out,
+    The first message comes at once and has no changes. Without a resume token the stream starts with the present state
+    of each watched run when `include_present` is set, else from now. Heartbeats and metric summaries are no changes.
+    Each changed run is sent in its newest state, in order of commit; states in between may be left out,
     the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
     happened for 15 s.
     A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
@@ -386,6 +388,7 @@ class RunHistoryServiceAsyncStub:
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
@@ -674,8 +677,8 @@ class RunHistoryServiceAsyncStub:
     ]
     """Cancels a run, on request with all its descendants.
 
-    A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED`, any other
-    `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
+    A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED` if it responds, any
+    other `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
@@ -698,8 +701,9 @@ class RunHistoryServiceAsyncStub:
     ]
     """Streams changes of runs.
 
-    Without a resume token the stream starts with the present state of each watched run when `include_present` is set,
-    else from now. Each changed run is sent in its newest state, in order of commit; states in between may be left out,
+    The first message comes at once and has no changes. Without a resume token the stream starts with the present state
+    of each watched run when `include_present` is set, else from now. Heartbeats and metric summaries are no changes.
+    Each changed run is sent in its newest state, in order of commit; states in between may be left out,
     the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
     happened for 15 s.
     A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
@@ -749,6 +753,7 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
@@ -1087,8 +1092,8 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.CancelRunResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.CancelRunResponse]]:
         """Cancels a run, on request with all its descendants.
 
-        A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED`, any other
-        `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
+        A run that a runner drives on another target than `local` becomes `RUN_STATUS_CANCEL_REQUESTED` if it responds, any
+        other `RUN_STATUS_CANCELED` at once. On a run that has ended: returns it unchanged.
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
@@ -1115,8 +1120,9 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[runstream.api.runs.v1.run_history_service_pb2.WatchRunsResponse], collections.abc.AsyncIterator[runstream.api.runs.v1.run_history_service_pb2.WatchRunsResponse]]:
         """Streams changes of runs.
 
-        Without a resume token the stream starts with the present state of each watched run when `include_present` is set,
-        else from now. Each changed run is sent in its newest state, in order of commit; states in between may be left out,
+        The first message comes at once and has no changes. Without a resume token the stream starts with the present state
+        of each watched run when `include_present` is set, else from now. Heartbeats and metric summaries are no changes.
+        Each changed run is sent in its newest state, in order of commit; states in between may be left out,
         the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
         happened for 15 s.
         A slow reader is sent fewer states in between. To resume, on any replica, call again with the last

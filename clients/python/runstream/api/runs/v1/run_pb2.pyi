@@ -218,11 +218,14 @@ class Run(google.protobuf.message.Message):
     """The deprecated short name of a run, up to 256 characters. Fixed at creation. Default: empty."""
     @property
     def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runstream.api.runs.v1.workspace_pb2.Tag]:
-        """Labels, in ascending order of key; up to 1,000."""
+        """Labels, in ascending order of key; up to 1,000 that take up to 1 MiB together."""
 
     @property
     def properties(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Facts about the run, add-only; up to 1,000. Keys as for tags, values up to 10,000 characters."""
+        """Facts about the run, add-only; up to 1,000 that take up to 1 MiB together. Keys as for tags, values up to 10,000
+        characters. Addresses of repositories (`azureml.git.repository_uri`, `mlflow.source.git.repoURL`) are kept without
+        user name and password.
+        """
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -250,8 +253,8 @@ class Run(google.protobuf.message.Message):
 
     @property
     def max_run_duration(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the run may be `RUN_STATUS_RUNNING`; 1 s or more. When it has passed, the service requests the cancel and
-        adds a warning. Fixed at creation. Absent: no limit.
+        """How long the run may take from its start until it ends, finalizes or is asked to stop; 1 s to 3,650 days. When it
+        has passed, the service cancels the run as CancelRun does and adds a warning. Fixed at creation. Absent: no limit.
         """
 
     @property
