@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from runstream._spool import RunSpool
 from runstream.core import Experiment, Run
 from runstream.exceptions import AzureMLException
 
@@ -166,3 +167,13 @@ def test_outputs_are_stored_when_the_run_ends_either_way(exp: Experiment) -> Non
     assert completed.get_file_names() == failed.get_file_names() == ["outputs/deep/model.txt"]
     completed.download_file("outputs/deep/model.txt", "here/")
     assert Path("here/model.txt").read_text() == "model"
+
+
+def test_reading_metrics_makes_no_queue_and_takes_no_refusal_from_flush(run: Run) -> None:
+    run.get_metrics()
+    assert RunSpool.find(run._record.name, run._workspace._address) is None
+
+    run.log("n" * 10_000, 1)
+    assert run.get_metrics() == {}
+    with pytest.raises(AzureMLException, match="Not everything"):
+        run.flush()
