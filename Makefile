@@ -25,7 +25,7 @@ up: $(READY) ## Run the whole backend on this machine until Ctrl-C
 	@$(BIN)/runstream up
 
 test: $(READY) ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: lint types test ## Everything a change must pass
 

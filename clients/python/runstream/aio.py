@@ -68,7 +68,11 @@ class AwaitingContext(ContextCalls, Awaiting):
         run: Any = self
         self._leave()
         problem = exit_error(error)
-        await (run.complete() if problem is None else run.fail(error_details=problem))
+        if problem is None:
+            await run.complete()
+        else:
+            with self._failing():
+                await run.fail(error_details=problem)
         self._left()
 
 

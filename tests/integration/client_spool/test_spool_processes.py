@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from runstream._spool.format import DEFINE, FINISH, REFUSED, VALUE, Drops
+from runstream._spool.format import DEFINE, DESCRIBE, FINISH, REFUSED, VALUE, Drops
 from runstream._spool.lock import lock_file
-from runstream._spool.places import LOCK_NAME, SPOOL_VARIABLE, group_folder, spools_in
+from runstream._spool.places import LOCK_NAME, LOG_NAME, SPOOL_VARIABLE, group_folder, spools_in
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import decode_text, decode_values
 
@@ -261,6 +261,33 @@ signal.setitimer(signal.ITIMER_REAL, 0)
     assert not spool.damages
 
 
+def test_a_flush_or_finish_that_an_interrupted_log_waits_for_comes_to_an_end(scene: Scene) -> None:
+    scene.run(
+        """
+import threading
+from runstream._spool import run_spool
+run_spool.LOCK_SECONDS = 0.05
+spool.log("loss", 1.0)
+ended = []
+def end():
+    assert RunSpool.open(spool._run, spool._address) is spool
+    try: spool.flush(0.05)
+    except Exception as error: ended.append(error)
+    spool.finish()
+with run_spool._registry_lock, spool._lock:
+    RunSpool.open(spool._run + " of a handler", spool._address)
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(30)
+assert "could not be flushed" in str(ended[0])
+"""
+    )
+
+    (spool,) = scene.spools()
+    assert spool.values == {"loss": [1.0]}
+    assert spool.is_finished
+
+
 FULL = """
 import resource, signal
 spool.log("before", 1.0)
@@ -338,7 +365,6 @@ def fails(error, call, *arguments, **more):
     raise AssertionError
 fails(UserErrorException, spool.log, "a", [1])
 fails(UserErrorException, spool.log, 5, 1.0)
-fails(UserErrorException, spool.log, "a", 1.0, step="x")
 fails(AzureMLException, spool.log_list, "a", [[1]])
 fails(TypeError, spool.log_list, "a", 5)
 spool.log("a", 10**400)
@@ -347,6 +373,48 @@ spool.log("a", 10**400)
 
     (spool,) = scene.spools()
     assert spool.values == {"a": [float("inf")]}
+
+
+def test_a_value_whose_step_is_no_integer_is_stored_without_it(scene: Scene) -> None:
+    done = scene.run("for step in (0.5, 'x', [1]): spool.log('a', step if step == 0.5 else 1.0, step=step)")
+
+    (spool,) = scene.spools()
+    assert spool.values == {"a": [0.5, 1.0, 1.0]}
+    assert "stored without it" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_flush_in_vain_says_where_to_look(scene: Scene) -> None:
+    done = scene.run(
+        """
+spool.log("loss", 1.0)
+try: spool.flush(0.01)
+except Exception as error: print(error.message)
+"""
+    )
+
+    assert done.stdout.startswith("The queue could not be flushed within 0.01 seconds. ")
+    assert f"the services at {ADDRESS}" in done.stdout
+    assert "is running" in done.stdout  # this test has the lock
+    assert str(scene.group / LOG_NAME) in done.stdout
+
+
+def test_a_description_that_is_no_text_costs_no_value(scene: Scene) -> None:
+    done = scene.run(
+        """
+class Unprintable:
+    def __str__(self): raise ZeroDivisionError
+spool.log("a", 1.0, description=3)
+spool.log("b", 2.0, description=Unprintable())
+spool.log("c", 3.0, description=None)
+spool.log_list("d", [4.0], description=5)
+"""
+    )
+
+    (spool,) = scene.spools()
+    assert spool.values == {"a": [1.0], "b": [2.0], "c": [3.0], "d": [4.0]}
+    assert spool.types.count(DESCRIBE) == 2
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_spool_that_somebody_removed_is_begun_anew(scene: Scene) -> None:

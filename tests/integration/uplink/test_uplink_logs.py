@@ -138,3 +138,19 @@ async def test_a_file_that_cannot_be_followed_holds_up_no_metric(
     await asyncio.to_thread(spool.flush, FLUSH_SECONDS)
     spool.finish()
     await until(lambda: not spools.left())
+
+
+@pytest.mark.parametrize("name", ["a\0b", "file/below"])
+async def test_a_file_of_an_impossible_name_is_seen_on_the_run(
+    backend: Backend, run: str, spools: Spools, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").write_text("text")
+    spool = spools.open(run, backend.address)
+    spool.follow_file(LOG, tmp_path / name)
+    spool.log("loss", 1.0)
+    await asyncio.to_thread(spool.flush, FLUSH_SECONDS)
+    spool.finish()
+    await spools.carried()
+
+    (warning,) = await warnings(backend.channel, run)
+    assert warning.startswith(f"Log file {LOG!r} is not recorded any further")

@@ -12,7 +12,7 @@ from runstream._cli.run.selection import Selection
 from runstream.api.runs.v1.run_pb2 import RunStatus
 from runstream.api.runs.v1.workspace_pb2 import Tag
 from runstream.core._status import status_name
-from runstream.exceptions import ServiceException
+from runstream.exceptions import ServiceException, UserErrorException
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,9 @@ def test_a_path_that_the_run_does_not_have_is_not_found() -> None:
 def test_two_files_are_never_written_to_the_same_place() -> None:
     with pytest.raises(UsageError, match=r"model\.bin"):
         plan(NAMES, ["outputs/model.bin", "outputs2/model.bin"], Path())
+
+
+@pytest.mark.parametrize("name", ["../../.bashrc", "/etc/passwd", "outputs/../../x"])
+def test_a_file_that_leads_out_of_the_folder_is_not_written(name: str) -> None:
+    with pytest.raises(UserErrorException, match="below a folder"):
+        plan([name], [], Path("here"))

@@ -1,6 +1,7 @@
 """Section 7: what is printed within a context."""
 
 import contextlib
+import fcntl
 import io
 import os
 import sys
@@ -117,6 +118,35 @@ def test_a_forked_child_repeats_nothing(folder: Path) -> None:
         os.waitpid(child, 0)
 
     assert (folder / "logs" / "user_log.txt").read_text() == "parentchild"
+
+
+def test_a_capture_in_a_forked_child_leaves_the_log_of_the_parent_alone(folder: Path) -> None:
+    with captured(Followed()):
+        print("before")
+        if (child := os.fork()) == 0:
+            with captured(Followed()) as capture:
+                print("child")
+            capture.clean()
+            os._exit(0)
+        os.waitpid(child, 0)
+        print("after")
+
+    assert (folder / "logs" / "user_log.txt").read_text() == "before\nchild\nafter\n"
+
+
+def test_the_log_of_another_process_is_left_alone(folder: Path) -> None:
+    (folder / "logs").mkdir()
+    (folder / "logs" / "user_log.txt").write_text("of another process\n")
+    other, spool = os.open(folder / "logs", os.O_RDONLY), Followed()
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with captured(spool) as capture:
+        print("mine")
+    os.close(other)
+
+    [(_, file)] = spool.files
+    assert file.read_text() == "mine\n"
+    assert (folder / "logs" / "user_log.txt").read_text() == "of another process\n"
+    capture.clean()
 
 
 def test_a_tee_is_the_stream_in_everything_else() -> None:

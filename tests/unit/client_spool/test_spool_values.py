@@ -236,6 +236,12 @@ def test_a_long_list_is_split_and_stays_whole(count: int) -> None:
     assert all(stretch.length <= MAX_LIST_COUNT for stretch in stretches)
 
 
+def test_many_values_of_none_are_split_too() -> None:
+    stretches, _ = convert_list([None] * (2 * MAX_LIST_COUNT + 1))
+
+    assert stretches == [Stretch(NULL, MAX_LIST_COUNT), Stretch(NULL, MAX_LIST_COUNT), Stretch(NULL, 1)]
+
+
 @pytest.mark.parametrize("element", [[1], {"a": 1}, range(2), np.array([1, 2])])
 def test_an_element_that_is_several_values_is_not_supported(element: object) -> None:
     with pytest.raises(AzureMLException, match="not supported"):

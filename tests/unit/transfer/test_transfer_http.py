@@ -56,8 +56,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+def serving(handler: type[Handler] = Handler) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -145,3 +145,20 @@ def test_a_closed_client_begins_nothing(client: HttpClient, bucket: str) -> None
     client.close()
     with pytest.raises(TransferFailed, match="given up"):
         read(client, f"{bucket}/object")
+
+
+def test_a_proxy_is_told_who_asks(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxied: list[tuple[str, str | None]] = []
+
+    class Proxy(Handler):
+        def do_GET(self) -> None:
+            proxied.append((self.path, self.headers["Proxy-Authorization"]))
+            super().do_GET()
+
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with serving(Proxy) as url:
+        monkeypatch.setenv("http_proxy", url.replace("://", "://ada:p%40ss@"))
+        read(client, "http://bucket.invalid/object")
+        client.close()
+    assert proxied == [("http://bucket.invalid/object", "Basic YWRhOnBAc3M=")]

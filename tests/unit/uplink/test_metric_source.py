@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream._spool.events import Refusal
-from runstream._spool.format import RECORD_HEAD_BYTES
+from runstream._spool.format import NULL, RECORD_HEAD_BYTES
 from runstream._spool.places import progress_of
 from runstream._spool.progress import ProgressFile
 from runstream._spool.reader import Damage, SpoolReader
@@ -195,6 +195,21 @@ async def test_refusals_are_told_before_the_batch_counts_as_done(tmp_path: Path)
         assert progress.progress.sequence == 1
     assert attendant.refusals == [Refusal("loss", "TOO_MANY_SERIES", "no more", 1)]
     writer.abandon()
+
+
+async def test_a_record_that_no_batch_can_hold_is_refused_and_holds_up_nothing(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    log(writer, 0, 1)
+    writer.add_list("nothing", NULL, 50_000, 0)
+    log(writer, 1, 1)
+    writer.finish()
+    attendant, server = Attendant(), Server()
+    with uplink(writer.path, attendant) as (source, _):
+        await live(source, server, ["acknowledged"] * 10, None)
+    assert server.stored == {METRICS[0]: [0.0], METRICS[1]: [1.0]}
+    assert [(it.metric, it.reason, it.value_count) for it in attendant.refusals] == [
+        ("nothing", "TOO_MANY_VALUES", 50_000)
+    ]
 
 
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))

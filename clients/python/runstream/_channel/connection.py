@@ -1,6 +1,7 @@
 """One connection to the services per process, event loop and address."""
 
 import asyncio
+import itertools
 import os
 import uuid
 import weakref
@@ -29,7 +30,8 @@ Response = TypeVar("Response", bound=Message, covariant=True)
 DEFAULT_TIMEOUT = 15.0
 CONNECT_SECONDS = 4.0
 REFUSED_SECONDS = 1.0
-ATTEMPTS = 4
+LONGEST_PAUSE_SECONDS = 3.0
+"""Between two attempts, unless the service asks for more: services that restart are found soon after they are back."""
 
 
 class UnaryMethod(Protocol[Request, Response]):
@@ -95,9 +97,9 @@ class Connection:
     ) -> Response:
         """Calls `method` and returns its response, `timeout` seconds at most from now.
 
-        A call that found the services away or too busy is repeated, four attempts in all, unless `retry` is false: pass
-        that for methods that are not idempotent. A request with an empty `request_id` is given one, so creates are
-        idempotent too.
+        A call that found the services away or too busy is repeated for as long as that, unless `retry` is false: pass
+        that for methods that are not idempotent. An address that nobody has answered at yet fails within seconds. A
+        request with an empty `request_id` is given one, so creates are idempotent too.
 
         Raises:
             AzureMLException: As the status of the call says; see `to_exception`.
@@ -106,7 +108,7 @@ class Connection:
         deadline = asyncio.get_running_loop().time() + timeout
         try:
             await self._reach()
-            return await self._attempt(method, request, deadline, ATTEMPTS if retry else 1)
+            return await self._attempt(method, request, deadline, retry=retry)
         except CallFailed as error:
             raise to_exception(error.failure, self.address) from None
 
@@ -142,16 +144,16 @@ class Connection:
         await self._channel.close()
 
     async def _attempt(
-        self, method: UnaryMethod[Request, Response], request: Request, deadline: float, attempts: int
+        self, method: UnaryMethod[Request, Response], request: Request, deadline: float, *, retry: bool
     ) -> Response:
         clock = asyncio.get_running_loop().time
-        for attempt in range(attempts):
+        for attempt in itertools.count():
             try:
                 return await method(request, timeout=max(deadline - clock(), 0.001))
             except _rpc_error() as error:
                 failure = _failure(error)
             pause = _pause(failure, attempt)
-            if not failure.is_transient or attempt + 1 == attempts or clock() + pause > deadline:
+            if not retry or not failure.is_transient or clock() + pause > deadline:
                 break
             await asyncio.sleep(pause)
         raise CallFailed(failure)
@@ -233,7 +235,7 @@ def _identify(request: Message) -> None:
 
 
 def _pause(failure: CallFailure, attempt: int) -> float:
-    return max(backoff_seconds(attempt), failure.retry_seconds or 0.0)
+    return max(min(backoff_seconds(attempt), LONGEST_PAUSE_SECONDS), failure.retry_seconds or 0.0)
 
 
 def _rpc_error() -> "type[grpc.aio.AioRpcError]":

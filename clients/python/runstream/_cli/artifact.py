@@ -16,6 +16,7 @@ from runstream._cli.tables import Column, listing
 from runstream.api.artifacts.v1.artifact_service_pb2 import Artifact, ListArtifactsRequest
 from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
 from runstream.core import Run
+from runstream.core._run.files import inside
 from runstream.exceptions import ServiceException
 
 PAGE_SIZE = 10_000
@@ -68,6 +69,7 @@ def plan(names: Sequence[str], paths: Sequence[str], folder: Path) -> dict[Path,
 
     Raises:
         ServiceException: The run has nothing at a path; `status_code` is 404.
+        UserErrorException: The name of a file leads out of a folder.
         UsageError: Two files would be written to the same place.
     """
     targets: dict[Path, str] = {}
@@ -77,7 +79,7 @@ def plan(names: Sequence[str], paths: Sequence[str], folder: Path) -> dict[Path,
             raise ServiceException(f"The run has no file or folder {path}.", status_code=404)
         base = path.rstrip("/").rpartition("/")[0]
         for name in found:
-            target = folder / name[len(base) + 1 if base else 0 :]
+            target = folder / inside(name[len(base) + 1 if base else 0 :])
             if targets.setdefault(target, name) != name:
                 raise click.UsageError(f"Both {targets[target]} and {name} would be written to {target}.")
     return targets

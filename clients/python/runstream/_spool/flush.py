@@ -59,8 +59,10 @@ class Consignment:
         return False
 
 
-def wait(consignments: list[Consignment], timeout_seconds: float, tend: Callable[[], None]) -> None:
-    """Waits until all of them have arrived, and calls `tend` every `TEND_SECONDS`.
+def wait(
+    consignments: list[Consignment], timeout_seconds: float, tend: Callable[[], None], explain: Callable[[], str]
+) -> None:
+    """Waits until all of them have arrived, and calls `tend` every `TEND_SECONDS`; `explain` says why they may not.
 
     Raises:
         AzureMLException: They did not within `timeout_seconds`, or cannot.
@@ -70,7 +72,7 @@ def wait(consignments: list[Consignment], timeout_seconds: float, tend: Callable
     while not all(consignment.has_arrived() for consignment in consignments):
         now = time.monotonic()
         if now - begin >= timeout_seconds:
-            raise AzureMLException(f"The queue could not be flushed within {timeout_seconds:g} seconds.")
+            raise AzureMLException(f"The queue could not be flushed within {timeout_seconds:g} seconds. {explain()}")
         if now - tended >= TEND_SECONDS:
             tended = now
             tend()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel.interpreter import package_environment
-from runstream._spool.lock import lock_file
+from runstream._spool.lock import is_locked, lock_file
 from runstream._spool.places import LOCK_NAME, LOG_NAME
 
 MAX_LAUNCHES: Final = 5
@@ -38,6 +38,15 @@ def ensure_uplink(group: Path) -> None:
         if lock is not None:
             times.append(time.monotonic())
             _launched.append(_launch(group, lock))
+
+
+def is_uplink_alive(group: Path) -> bool:
+    """Whether a process carries the spools of a group."""
+    try:
+        with (group / LOCK_NAME).open("rb") as lock:
+            return is_locked(lock.fileno())
+    except OSError:
+        return False
 
 
 def trust_uplink(group: Path) -> None:

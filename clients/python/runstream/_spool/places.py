@@ -13,6 +13,7 @@ runs has one uplink, and a home folder shared by several machines has one for ea
 import hashlib
 import os
 import socket
+import stat
 import tempfile
 from pathlib import Path
 
@@ -31,12 +32,17 @@ def spool_root() -> Path:
     """Where this user's spools are: `RUNSTREAM_SPOOL_DIR`, or `spool` in the folder of the client's state.
 
     Where that cannot be written, as in many containers, it is a folder among the temporary files.
+
+    Raises:
+        OSError: Somebody else has, or may write, the folder among the temporary files: its name can be guessed.
     """
     chosen = os.environ.get(SPOOL_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
     usual = state_folder().absolute() / "spool"
-    return usual if _can_make(usual) else Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}" / "spool"
+    if _can_make(usual):
+        return usual
+    return _make_private(_make_private(Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}") / "spool")
 
 
 def group_folder(address: str) -> Path:
@@ -65,3 +71,17 @@ def _can_make(folder: Path) -> bool:
     except OSError:
         return False
     return os.access(folder, os.W_OK)
+
+
+def _make_private(folder: Path) -> Path:
+    """Makes a folder that only this user can use, or sees that it is one.
+
+    Raises:
+        OSError: It is something else.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    if not is_own or status.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not a folder of this user alone; set {SPOOL_VARIABLE} to one that is")
+    return folder

@@ -4,7 +4,7 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 from runstream._spool.events import Refusal
 from runstream._spool.flush import Consignment, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
-from runstream._spool.launch import ensure_uplink, trust_uplink
-from runstream._spool.places import group_folder
+from runstream._spool.launch import ensure_uplink, is_uplink_alive, trust_uplink
+from runstream._spool.places import LOG_NAME, group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
 from runstream._spool.values import Stretch, convert, convert_list, convert_step, is_step
@@ -22,6 +22,11 @@ from runstream.exceptions import UserErrorException
 
 TEND_MICROSECONDS = 1_000_000
 """How often a process that logs looks after its uplink, and tries again to make a spool where it could not."""
+NO_STEP = "a step is not an integer of 64 bits, and the value is stored without it"
+LOCK_SECONDS = 2.0
+"""How long flushes wait for who logs. It may be held up for good: by a signal handler that waits for this flush."""
+LOOK_SECONDS = 0.05
+"""The same for what is only tried now and then."""
 
 
 class RunSpool:
@@ -47,14 +52,22 @@ class RunSpool:
     @classmethod
     def open(cls, run: str, address: str) -> "RunSpool":
         """The queue of the run `workspaces/{workspace}/runs/{run}` at the services at `address`: one per process."""
+        known = _registry.get((run, address))
+        if known is not None:
+            return known
         with _registry_lock:
             return _registry.setdefault((run, address), cls(run, address))
 
+    @classmethod
+    def find(cls, run: str, address: str) -> "RunSpool | None":
+        """The queue that `open` returned in this process for the run; None if there is none."""
+        return _registry.get((run, address))
+
     def log(self, name: str, value: object, step: object = None, description: str = "") -> None:
-        """Logs one value; what becomes of it says `convert`.
+        """Logs one value; what becomes of it says `convert`. A step that is no integer is left out, with a warning.
 
         Raises:
-            UserErrorException: The value is a list, the step no integer, or the name no text.
+            UserErrorException: The value is a list, or the name no text.
         """
         time = time_ns() // 1000
         kind: int = DOUBLE
@@ -65,12 +78,12 @@ class RunSpool:
                 kind, stored, at = self._convert(name, value, step)
             with self._lock:
                 writer = self._writer or self._begin(time)
-                if description:
-                    writer.describe(name, description)
                 if kind == DOUBLE:
                     writer.add_double(name, stored, time, at)
                 else:
                     writer.add_value(name, kind, stored, time, at)
+                if not isinstance(description, str) or description:
+                    self._describe(writer, name, description)
                 if time >= self._tend_time:
                     self._tend(time)
         except UserErrorException:
@@ -112,23 +125,32 @@ class RunSpool:
             AzureMLException: It took longer than `timeout_seconds`; or values were refused or lost since the last
                 flush: then it lists names and reasons.
         """
-        with self._lock:
+        self.settle(timeout_seconds)
+        with self._patient_lock(LOCK_SECONDS):
+            self._reports.raise_losses()
+
+    def settle(self, timeout_seconds: float) -> None:
+        """Waits as `flush` does, and leaves what was refused or lost for the next flush to raise.
+
+        Raises:
+            AzureMLException: It took longer than `timeout_seconds`.
+        """
+        with self._patient_lock(min(LOCK_SECONDS, timeout_seconds)):
             self._mark()
             awaited = list(self._consignments())
             if awaited:
                 self._tend_safely()
-        wait(awaited, timeout_seconds, self._tend_safely)
+        wait(awaited, timeout_seconds, self._tend_safely, self._explain)
         if awaited:
             trust_uplink(group_folder(self._address))
-        with self._lock:
+        with self._patient_lock(LOCK_SECONDS):
             self._collect()
             self._finished.clear()
-            self._reports.raise_losses()
 
     def finish(self) -> None:
         """Says that this process is done with the run, without waiting; logging again begins a new spool."""
-        with self._lock:
-            if self._writer is None or self._consignment is None:
+        with self._patient_lock(LOCK_SECONDS) as is_held:
+            if not is_held or self._writer is None or self._consignment is None:
                 return
             writer, self._writer = self._writer, None
             self._consignment.want(None)
@@ -142,23 +164,37 @@ class RunSpool:
 
     def _convert(self, name: str, value: object, step: object) -> tuple[int, Scalar, int | None]:
         _check_name(name)
-        at = convert_step(step)
         kind, stored, note = convert(value)
         if note:
             self._reports.add_note(name, note)
-        return kind, stored, at
+        return kind, stored, self._convert_step(name, step)
+
+    def _convert_step(self, name: str, step: object) -> int | None:
+        try:
+            return convert_step(step)
+        except UserErrorException:
+            self._reports.add_note(name, NO_STEP)
+            return None
 
     def _append_list(self, name: str, stretch: Stretch, time: int, description: str) -> None:
         try:
             with self._lock:
                 writer = self._writer or self._begin(time)
-                if description:
-                    writer.describe(name, description)
                 writer.add_list(name, *stretch, time)
+                if not isinstance(description, str) or description:
+                    self._describe(writer, name, description)
                 if time >= self._tend_time:
                     self._tend(time)
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
             self._lose(name, stretch.length, error)
+
+    def _describe(self, writer: SpoolWriter, name: str, description: object) -> None:
+        try:
+            text = "" if description is None else str(description)
+            if text:
+                writer.describe(name, text)
+        except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
+            self._reports.add_trouble(f"a description of metric {name!r} is not stored", error)
 
     def _follow(self, type_: int, path: str, local: Path) -> None:
         _check_name(path)
@@ -212,8 +248,28 @@ class RunSpool:
             self._writer = self._consignment = None
 
     def _tend_safely(self) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            self._tend(time_ns() // 1000)
+        with self._patient_lock(LOOK_SECONDS) as is_held, contextlib.suppress(OSError):
+            if is_held:
+                self._tend(time_ns() // 1000)
+
+    @contextlib.contextmanager
+    def _patient_lock(self, seconds: float) -> Iterator[bool]:
+        """Holds the lock if it can be had in this time; else who has it is interrupted, and this goes on without it."""
+        is_held = self._lock.acquire(timeout=max(seconds, 0))
+        try:
+            yield is_held
+        finally:
+            if is_held:
+                self._lock.release()
+
+    def _explain(self) -> str:
+        """Why what was logged may not have arrived, for people."""
+        group = group_folder(self._address)
+        lives = "is running" if is_uplink_alive(group) else "is not running"
+        return (
+            f"Not everything has been acknowledged by the services at {self._address}; the process that sends it "
+            f"{lives} and writes its log to {group / LOG_NAME}. What was logged is kept and sent later."
+        )
 
     def _collect(self) -> None:
         for consignment in self._consignments():
@@ -268,13 +324,13 @@ def _finish_all() -> None:
 
 def _leave_parent() -> None:
     global _registry_lock
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     for spool in _registry.values():
         spool._leave_parent()
 
 
 _registry: dict[tuple[str, str], RunSpool] = {}
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()
 atexit.register(_finish_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_parent)

@@ -222,8 +222,13 @@ def _stretch(kind: int, values: list[Converted]) -> Stretch:
 def _pieces(stretches: list[Stretch]) -> Iterable[Stretch]:
     for kind, column in stretches:
         if isinstance(column, int):
-            yield Stretch(kind, column)
+            yield from _null_pieces(column)
             continue
         count = MAX_LIST_TEXT_COUNT if kind == TEXT else MAX_LIST_COUNT
         for start in range(0, len(column), count):
             yield Stretch(kind, column[start : start + count])
+
+
+def _null_pieces(count: int) -> Iterable[Stretch]:
+    for start in range(0, count, MAX_LIST_COUNT):
+        yield Stretch(NULL, min(MAX_LIST_COUNT, count - start))

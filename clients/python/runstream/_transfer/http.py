@@ -5,10 +5,11 @@ import socket
 import ssl
 import threading
 import urllib.request
+from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from runstream._channel.address import is_loopback
 
@@ -45,6 +46,16 @@ class Host(NamedTuple):
     netloc: str
 
 
+class Proxy(NamedTuple):
+    """Who is in between."""
+
+    address: str
+    """Empty: nobody."""
+
+    headers: dict[str, str]
+    """Say who asks."""
+
+
 class HttpClient:
     """Connections to the bucket, kept open from one request to the next. Thread-safe."""
 
@@ -62,7 +73,7 @@ class HttpClient:
         """
         with self._request(url) as (connection, target):
             connection.putrequest("PUT", target, skip_accept_encoding=True)
-            for name, value in {**headers, "Content-Length": str(size)}.items():
+            for name, value in {**headers, **_proxy_headers(_host(url)), "Content-Length": str(size)}.items():
                 connection.putheader(name, value)
             connection.endheaders()
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had everything
@@ -77,7 +88,8 @@ class HttpClient:
             TransferFailed: It broke off, or the bucket refused.
         """
         with self._request(url) as (connection, target):
-            connection.request("GET", target, headers={"Range": f"bytes={start}-"} if start else {})
+            ranged = {"Range": f"bytes={start}-"} if start else {}
+            connection.request("GET", target, headers={**ranged, **_proxy_headers(_host(url))})
             response = _check(connection.getresponse(), {200, 206})
             at = start if response.status == 206 else 0
             while block := response.read(BLOCK_BYTES):
@@ -100,7 +112,7 @@ class HttpClient:
     @contextmanager
     def _request(self, url: str) -> Iterator[tuple[http.client.HTTPConnection, str]]:
         parts = urlsplit(url)
-        host = Host(parts.scheme, parts.netloc)
+        host = _host(url)
         connection, target = self._take(host), _target(parts)
         try:
             yield connection, target
@@ -136,24 +148,38 @@ class HttpClient:
 def _connect(host: Host) -> http.client.HTTPConnection:
     """A connection to a host, through the proxy that the environment names for it."""
     proxy = _proxy(host)
-    first = proxy or host.netloc
+    first = proxy.address or host.netloc
     if host.scheme == "http":
         return http.client.HTTPConnection(first, timeout=TIMEOUT_SECONDS)
     connection = http.client.HTTPSConnection(first, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
-    if proxy:
-        connection.set_tunnel(host.netloc)
+    if proxy.address:
+        connection.set_tunnel(host.netloc, headers=proxy.headers)
     return connection
 
 
-def _proxy(host: Host) -> str:
+def _proxy(host: Host) -> Proxy:
     if is_loopback(host.netloc) or urllib.request.proxy_bypass(host.netloc):
-        return ""
-    return urlsplit(urllib.request.getproxies().get(host.scheme, "")).netloc
+        return Proxy("", {})
+    url = urllib.request.getproxies().get(host.scheme, "")
+    user, at, address = urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")
+    if not at:
+        return Proxy(address, {})
+    return Proxy(address, {"Proxy-Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"})
+
+
+def _host(url: str) -> Host:
+    parts = urlsplit(url)
+    return Host(parts.scheme, parts.netloc)
+
+
+def _proxy_headers(host: Host) -> dict[str, str]:
+    """What a request says to a proxy in between; one that does not look inside was told at the tunnel."""
+    return _proxy(host).headers if host.scheme == "http" else {}
 
 
 def _target(url: SplitResult) -> str:
     """What the request line names: with a proxy in between that does not look inside, the whole URL."""
-    if url.scheme == "http" and _proxy(Host(url.scheme, url.netloc)):
+    if url.scheme == "http" and _proxy(Host(url.scheme, url.netloc)).address:
         return url.geturl()
     return url._replace(scheme="", netloc="").geturl() or "/"
 

@@ -17,6 +17,8 @@ from runstream._spool.progress import MAX_UNACKNOWLEDGED
 OPEN_SECONDS = 15.0
 HEALTHY_SECONDS = 10.0
 DRAINED_PAUSE_SECONDS = 2.0
+FOREIGN_PAUSE_SECONDS = 30.0
+"""After an error that would stop the writer but does not come from the services: what is in between may be repaired."""
 
 STOPPING_CODES = frozenset(
     {
@@ -29,6 +31,7 @@ STOPPING_CODES = frozenset(
         "DATA_LOSS",
     }
 )
+"""With a reason they are the services' own word. Without one a proxy says them, or a server that is something else."""
 FENCED = "WRITER_FENCED"
 MAX_FENCES = 5
 """How often in a row a stream is opened again after it was fenced: an opening that was given up may arrive late and
@@ -123,7 +126,7 @@ class AppendStream(Generic[Request]):
                     failures = 0
                 if not failures:
                     _logger.info("the stream broke: %s", lost)
-                await self._rest(backoff_seconds(failures), lost.failure)
+                await self._rest(_pause_seconds(lost.failure, failures), lost.failure)
                 failures += 1
             else:
                 return
@@ -196,9 +199,9 @@ class AppendStream(Generic[Request]):
 
     def _raise_if_stopped(self, failure: CallFailure) -> None:
         self._fences = self._fences + 1 if failure.reason == FENCED else 0
-        stopping = failure.code in STOPPING_CODES and failure.reason not in REWINDING_REASONS
+        stopping = failure.code in STOPPING_CODES and failure.reason and failure.reason not in REWINDING_REASONS
         if stopping or self._fences > MAX_FENCES:
-            raise Stopped(failure.reason or failure.code, failure.message)
+            raise Stopped(failure.reason, failure.message)
 
 
 class Window:
@@ -234,6 +237,11 @@ class Window:
     async def _release(self) -> None:
         self._released.clear()
         await self._released.wait()
+
+
+def _pause_seconds(failure: CallFailure, failures: int) -> float:
+    is_foreign = failure.code in STOPPING_CODES and not failure.reason
+    return FOREIGN_PAUSE_SECONDS if is_foreign else backoff_seconds(failures)
 
 
 async def _on(call: Any, action: Awaitable[T]) -> T:

@@ -11,6 +11,8 @@ MAX_COLUMNS: Final = 10_000
 """As the contract says."""
 POINT_BYTES: Final = 16
 COLUMN_BYTES: Final = 32
+MAX_RECORD_BYTES: Final = 704 * 1024
+"""Of one record on the wire: a batch, which is 256 KiB and a record at most, has to fit into 1 MiB."""
 
 _STEPS_FIELD = SeriesColumns.DESCRIPTOR.fields_by_name["steps"].number
 _TIMES_FIELD = SeriesColumns.DESCRIPTOR.fields_by_name["times"].number
@@ -64,6 +66,15 @@ class Columns:
             self._numbers.extend(column)  # type: ignore[arg-type]  # both are of the kind
 
 
+class TooLarge(Exception):
+    """The values of one record that no batch can hold."""
+
+    def __init__(self, values: Values) -> None:
+        super().__init__(f"{values.value_count} values of one record")
+        self.id = values.id
+        self.value_count = values.value_count
+
+
 class BatchBuilder:
     """Gathers the records of one batch. A series keeps its order, and has one more column whenever its kind changes."""
 
@@ -87,6 +98,7 @@ class BatchBuilder:
         """Adds a DESCRIBE, VALUE, STEPPED or LIST record.
 
         Raises:
+            TooLarge: No batch can hold it.
             KeyError, ValueError, struct.error: It makes no sense although its checksum is right.
         """
         self.size += len(body) + POINT_BYTES
@@ -95,7 +107,10 @@ class BatchBuilder:
             columns = self._begin(id_, NULL, has_steps=False)
             columns.description = text
         elif type_ >= VALUE:
-            self._add_values(decode_values(body))
+            values = decode_values(body)
+            if len(body) + POINT_BYTES * values.value_count > MAX_RECORD_BYTES:
+                raise TooLarge(values)
+            self._add_values(values)
 
     def build(self, sequence: int, digest: bytes) -> MetricBatch:
         """The batch."""

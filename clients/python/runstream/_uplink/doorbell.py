@@ -25,7 +25,7 @@ class Bell:
     def __init__(self, doorbell: "Doorbell", path: Path) -> None:
         self._doorbell = doorbell
         self._path = path
-        self._mask = _ONE_SHOT | (_MOVED_TO if path.is_dir() else _MODIFY | _CLOSE_WRITE)
+        self._mask = _ONE_SHOT | (_MOVED_TO if os.path.isdir(path) else _MODIFY | _CLOSE_WRITE)  # noqa: PTH112  (is_dir raises)
         self._rung = asyncio.Event()
         self._sees = False
 

@@ -9,12 +9,13 @@ from runstream._spool.events import Refusal
 from runstream._spool.format import DEFINE, DESCRIBE, FINISH, VALUE
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import Record, decode_text, decode_values, record_at
-from runstream._uplink.batches import BatchBuilder
+from runstream._uplink.batches import BatchBuilder, TooLarge
 
 SKIP_COUNT: Final = 1_000
 READ_BYTES: Final = 64 * 1024
 """What is read ahead. As records it takes several times as much memory, and an uplink may carry hundreds of spools."""
 UNNAMED: Final = "the spool is damaged where it has the name of this metric"
+LARGE: Final = "more values were logged at once than one message can carry"
 UNREADABLE: Final = "the spool has values that make no sense"
 
 _logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Feed:
             record = record_at(data, at, start)
             at = record.end - start if record else at + 1
             if record is not None and _is_sent(record.type):
-                self._add(record, builder)
+                _add(record, builder)
         return builder
 
     def _read(self, final: bool) -> bool:
@@ -97,18 +98,15 @@ class Feed:
             self.is_over = True
         elif not _is_sent(record.type):
             self._attendant.take_record(record)
-        elif builder is not None and not self._add(record, builder):
-            self._refuse(record)
+        elif builder is not None and (error := _add(record, builder)) is not None:
+            self._refuse(record, error)
 
-    def _add(self, record: Record, builder: BatchBuilder) -> bool:
-        try:
-            builder.add(record.type, record.body)
-        except (KeyError, ValueError, struct.error):
-            return False
-        return True
-
-    def _refuse(self, record: Record) -> None:
+    def _refuse(self, record: Record, error: Exception) -> None:
         if record.type < VALUE:
+            return
+        if isinstance(error, TooLarge):
+            metric = self._metrics.get(error.id, f"<{error.id}>")
+            self._attendant.take_refusal(Refusal(metric, "TOO_MANY_VALUES", LARGE, error.value_count))
             return
         try:
             values = decode_values(record.body)
@@ -116,6 +114,15 @@ class Feed:
         except (ValueError, struct.error):
             refusal = Refusal("<unknown>", "SPOOL_DAMAGED", UNREADABLE, 1)
         self._attendant.take_refusal(refusal)
+
+
+def _add(record: Record, builder: BatchBuilder) -> Exception | None:
+    """Adds a record to a batch, or returns why it is not part of it: the same whenever the batch is made."""
+    try:
+        builder.add(record.type, record.body)
+    except (TooLarge, KeyError, ValueError, struct.error) as error:
+        return error
+    return None
 
 
 def _is_sent(type_: int) -> bool:

@@ -1,11 +1,13 @@
 """Follows local files and folders for the writers that asked for it."""
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from runstream._channel import Connection
+from runstream._spool.values import cut
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.logs import LogSource
@@ -15,6 +17,12 @@ SEARCH_SECONDS: Final = 1.0
 """How often new files of a folder are looked for."""
 MAX_FILES: Final = 1_000
 """Files of one folder that are followed."""
+RETRY_SECONDS: Final = (1.0, 5.0, 15.0)
+"""Pauses after trouble with the disk in a row, before a file is given up."""
+MAX_NAME_CHARACTERS: Final = 150
+"""A warning has room for 300."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Client(NamedTuple):
@@ -83,13 +91,37 @@ class Follower:
         try:
             if self._earlier is not None:
                 await asyncio.wait({self._earlier})
-            if await self._source.appears():
-                await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
+            await self._send_patiently()
         except Stopped as stopped:
-            self._stopped = stopped
-            self._warn(list(self._clients.values()) or [self._last])
+            self._stop(stopped)
+        except Exception as error:
+            _logger.exception("%s cannot be followed", self._log)
+            self._stop(Stopped("LOG_FAILED", str(error) or repr(error)))
         finally:
             self._source.close()
+
+    async def _send_patiently(self) -> None:
+        """Carries the file to its end, through trouble with the disk that passes."""
+        pauses, durable = iter(RETRY_SECONDS), self._source.durable
+        while True:
+            try:
+                return await self._send()
+            except OSError as error:
+                if self._source.durable > durable:
+                    pauses, durable = iter(RETRY_SECONDS), self._source.durable
+                if (pause := next(pauses, None)) is None:
+                    raise
+                _logger.warning("%s is tried again: %s", self._log, error)
+                self._source.close()
+                await asyncio.sleep(pause)
+
+    async def _send(self) -> None:
+        if await self._source.appears():
+            await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
+
+    def _stop(self, stopped: Stopped) -> None:
+        self._stopped = stopped
+        self._warn(list(self._clients.values()) or [self._last])
 
     def _warn(self, clients: list[Client]) -> None:
         for client in clients if self._stopped is not None else ():
@@ -103,6 +135,7 @@ class Followers:
         self._doorbell = doorbell
         self._files: dict[Key, Follower] = {}
         self._folders: dict[Key, set[str]] = {}
+        self._failed: set[Key] = set()
 
     def follow_file(self, client: Client, log: str, local: Path) -> None:
         """Follows a file for a client."""
@@ -124,10 +157,12 @@ class Followers:
         return bool(self._files_of(client) or self._folders_of(client))
 
     async def search(self, client: Client) -> None:
-        """Follows what is new in the folders of a client."""
+        """Follows what is new in the folders of a client; one that cannot be searched is left for the next time."""
         for key in self._folders_of(client):
-            for log, local in await asyncio.to_thread(_search, key.log, key.local):
-                self.follow_file(client, log, local)
+            try:
+                self._follow_found(client, key, await asyncio.to_thread(_search, key.log, key.local))
+            except (OSError, ValueError) as error:
+                self._log_once(key, error)
 
     async def reach(self, client: Client) -> None:
         """Returns when the files of a client as they are now are acknowledged."""
@@ -159,6 +194,18 @@ class Followers:
         if self._files.get(key) is follower:
             self._files.pop(key)
 
+    def _follow_found(self, client: Client, key: Key, found: list[tuple[str, Path]]) -> None:
+        for log, local in found[:MAX_FILES]:
+            self.follow_file(client, log, local)
+        if len(found) > MAX_FILES:
+            name = cut(str(key.local), MAX_NAME_CHARACTERS)
+            client.warnings.add(f"Folder {name!r} has more than {MAX_FILES:,} files; the others are not recorded.")
+
+    def _log_once(self, key: Key, error: Exception) -> None:
+        if key not in self._failed:
+            self._failed.add(key)
+            _logger.warning("%s cannot be searched: %s", key.local, error)
+
     def _leave_folder(self, key: Key, client: Client) -> None:
         self._folders[key].discard(client.writer)
         if not self._folders[key]:
@@ -172,14 +219,17 @@ class Followers:
 
 
 def _search(prefix: str, root: Path) -> list[tuple[str, Path]]:
-    """Up to `MAX_FILES` files of a folder with their log paths, but for hidden ones and those in hidden folders."""
+    """The files of a folder with their log paths, but for hidden ones and those in hidden folders.
+
+    Where there are more than `MAX_FILES`, it is one more than that.
+    """
     found: list[tuple[str, Path]] = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and path.is_file():
+            if not name.startswith(".") and os.path.isfile(path):  # noqa: PTH113  (is_file raises for odd entries)
                 found.append(("/".join(filter(None, (prefix, path.relative_to(root).as_posix()))), path))
-        if len(found) >= MAX_FILES:
+        if len(found) > MAX_FILES:
             break
-    return found[:MAX_FILES]
+    return found[: MAX_FILES + 1]

@@ -52,7 +52,7 @@ class LogSource:
         """How many bytes the file has now; 0: it does not exist."""
         try:
             status = self._local.stat() if self._file is None else os.fstat(self._file)
-        except OSError:
+        except (OSError, ValueError):
             return 0
         return status.st_size
 

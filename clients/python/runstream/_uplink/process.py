@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import time
 from pathlib import Path
 from typing import Final
 
 from runstream._channel.connection import close_connections
-from runstream._spool.events import EventReader, Stop, Warned, append_event
+from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
 from runstream._spool.lock import is_locked, lock_file
 from runstream._spool.places import (
@@ -21,7 +22,7 @@ from runstream._spool.places import (
     progress_of,
     spools_in,
 )
-from runstream._spool.progress import ProgressFile, read_progress
+from runstream._spool.progress import read_progress
 from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
@@ -33,7 +34,9 @@ LEFT_AT_ONCE: Final = 16
 LOOK_SECONDS: Final = 1.0
 """How often new spools are looked for without a sign of them."""
 RETRY_SECONDS: Final = (1.0, 10.0, 60.0)
-"""Pauses after a defect or trouble with the disk, before a spool is given up."""
+"""Pauses after a defect or trouble with the disk, before a spool is left alone for a while."""
+LEAVE_SECONDS: Final = 600.0
+"""How long. The next uplink tries at once."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
 """How long a file may lie beside no spool."""
 REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, ".new", ".unfinished")
@@ -60,7 +63,7 @@ class Uplink:
 
     def __init__(self, group: Path) -> None:
         self._group = group
-        self._useless: set[Path] = set()
+        self._left: dict[Path, float] = {}
         self._carriers: dict[Path, Carrier] = {}
         self._turns = asyncio.Semaphore(LEFT_AT_ONCE)
 
@@ -93,7 +96,8 @@ class Uplink:
         return any(self._has_more(spool) for spool in self._waiting({}))
 
     def _waiting(self, tasks: "dict[Path, asyncio.Task[None]]") -> list[Path]:
-        known = tasks.keys() | self._useless
+        now = time.monotonic()
+        known = tasks.keys() | {spool for spool, until in self._left.items() if now < until}
         return [spool for spool in spools_in(self._group) if spool not in known and not _is_stopped(spool)]
 
     def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float) -> bool:
@@ -113,7 +117,7 @@ class Uplink:
             return contextlib.nullcontext() if is_locked(file.fileno()) else self._turns
 
     async def _carry(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
-        """Carries a spool and removes it; where that keeps failing, leaves it as it is."""
+        """Carries a spool and removes it; where that keeps failing, leaves it alone for a while."""
         for pause in RETRY_SECONDS:
             try:
                 async with self._turn(spool):
@@ -123,7 +127,7 @@ class Uplink:
                 return
             except SpoolDamaged as damaged:
                 _logger.error("%s stays where it is: %s", spool, damaged)
-                self._useless.add(spool)
+                self._left[spool] = math.inf
                 return
             except FileNotFoundError:
                 return
@@ -132,7 +136,7 @@ class Uplink:
                 await asyncio.sleep(pause)
             finally:
                 self._carriers.pop(spool, None)
-        _give_up(spool)
+        self._left[spool] = time.monotonic() + LEAVE_SECONDS
 
 
 def remove_spool(spool: Path) -> None:
@@ -164,14 +168,6 @@ def _sign(lock: int) -> None:
 def _is_stopped(spool: Path) -> bool:
     progress = read_progress(progress_of(spool))
     return progress is not None and progress.stopped
-
-
-def _give_up(spool: Path) -> None:
-    with contextlib.suppress(OSError):
-        append_event(events_of(spool), Stop("UPLINK_FAILED", "the uplink fails on it; its log says how"))
-        progress = ProgressFile(progress_of(spool))
-        progress.save(progress.progress._replace(stopped=True))
-        progress.close()
 
 
 async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:

@@ -1,5 +1,6 @@
 """Records what a program prints into the log of a run."""
 
+import fcntl
 import io
 import os
 import shutil
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from runstream._spool.lock import try_lock
 
 if TYPE_CHECKING:
     from runstream._spool import RunSpool
@@ -22,8 +25,8 @@ class OutputCapture:
     """Copies standard output and standard error of this process to a file, and has the spool of a run follow it.
 
     The first capture of a process writes `./logs/user_log.txt`, and the whole folder `./logs` is followed. A capture
-    within another one writes a file of its own, so that each run has what was printed while it was the innermost one
-    or above it.
+    within another one, of a parent process as well, or in a folder that another process captures to writes a file of
+    its own, so that each run has what was printed while it was the innermost one or above it.
     """
 
     def __init__(self) -> None:
@@ -31,6 +34,8 @@ class OutputCapture:
         self._file: io.FileIO | None = None
         self._is_outermost = False
         self._temporary: Path | None = None
+        self._held: int | None = None
+        self._process = os.getpid()
 
     def start(self, spool: "RunSpool") -> None:
         """Begins to copy; a file that cannot be written leaves the program as it is."""
@@ -58,6 +63,7 @@ class OutputCapture:
             tee.detach_copy()
         if self._file is not None:
             self._file.close()
+        self._release()
 
     def clean(self) -> None:
         """Removes the file if nobody but Runstream knows of it."""
@@ -65,15 +71,32 @@ class OutputCapture:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _open(self) -> Path:
-        if self._is_outermost:
-            folder = Path(LOGS_FOLDER).absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-        else:
+        folder = Path(LOGS_FOLDER).absolute()
+        self._is_outermost = self._is_outermost and self._hold(folder)
+        if not self._is_outermost:
             folder = self._temporary = Path(tempfile.mkdtemp(prefix="runstream-"))
         path = folder / LOG_NAME
         path.unlink(missing_ok=True)  # the log of an earlier run stays whole for whoever still reads it
         self._file = path.open("wb", buffering=0)  # unbuffered, so that a forked child repeats nothing
         return path
+
+    def _hold(self, folder: Path) -> bool:
+        """Makes a folder this capture's until it stops; False: it is that of a capture in another process."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return try_lock(self._held)
+        except OSError:
+            return True  # a file system without locks
+
+    def _release(self) -> None:
+        if self._held is None:
+            return
+        held, self._held = self._held, None
+        if self._is_outermost and self._process == os.getpid():
+            with suppress(OSError):
+                fcntl.flock(held, fcntl.LOCK_UN)  # a forked child that lives on has the descriptor as well
+        os.close(held)
 
     def _redirect(self, name: str) -> None:
         original = getattr(sys, name)
@@ -113,8 +136,8 @@ class Tee:
 
 
 def _forget() -> None:
-    global _captures, _lock
-    _captures, _lock = 0, threading.Lock()
+    global _lock
+    _lock = threading.Lock()
 
 
 _captures = 0

@@ -135,7 +135,7 @@ class ExperimentCalls(Generic[W, E, R]):
         record = await create_run(self._workspace, new)
         run = form_of(type(self)).run._of(self._workspace, record, self)
         run._outputs = tracked
-        run._take(record)
+        run._take_started(record)
         return cast(R, run)
 
     def get_runs(

@@ -1,6 +1,7 @@
 """Says that the runs of this process are alive."""
 
 import asyncio
+import logging
 import os
 import weakref
 
@@ -10,6 +11,8 @@ from runstream.core._status import TERMINAL, status_name
 from runstream.exceptions import AzureMLException, ServiceException
 
 PERIOD_SECONDS = 24.0
+
+logger = logging.getLogger("runstream")
 
 
 class Heartbeats:
@@ -44,7 +47,11 @@ class Heartbeats:
     async def _beat(self) -> None:
         while self._open:
             await asyncio.sleep(self._period_seconds)
-            await asyncio.gather(*(self._send(run, address) for run, address in list(self._open.items())))
+            runs = list(self._open.items())
+            outcomes = await asyncio.gather(*(self._send(*each) for each in runs), return_exceptions=True)
+            for (run, _), outcome in zip(runs, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    logger.warning("The heartbeat of %s was not sent", run, exc_info=outcome)
 
     async def _send(self, run: str, address: str) -> None:
         connection = Connection.to(address)

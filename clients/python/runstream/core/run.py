@@ -37,7 +37,11 @@ class BlockingContext(ContextCalls, Blocking):
         run: Any = self
         self._leave()
         problem = exit_error(error)
-        run.complete() if problem is None else run.fail(error_details=problem)
+        if problem is None:
+            run.complete()
+        else:
+            with self._failing():
+                run.fail(error_details=problem)
         self._left()
 
 

@@ -100,7 +100,7 @@ class ChildCalls(MetricCalls[W, E, R], Generic[W, E, R]):
 
     def _child(self, record: Any) -> Any:
         child = form_of(type(self)).run._of(self._workspace, record, self._experiment)
-        child._take(record)
+        child._take_started(record)
         return child
 
 

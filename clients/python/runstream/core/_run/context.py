@@ -1,9 +1,12 @@
 """The run of this process, and the `with` statement of runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from runstream.core._capture import OutputCapture
 from runstream.core._forms import Form
+from runstream.core._run.record import logger
 from runstream.core._run.submitted import JobContext, read_job_context
 from runstream.exceptions import RunEnvironmentException
 
@@ -25,6 +28,15 @@ class ContextCalls:
     def _leave(self) -> None:
         if self._capture is not None:
             self._capture.stop()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Warns of what goes wrong while the run is failed: the exception it fails of is the one that goes on."""
+        run: Any = self
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            logger.warning("Run %s could not be recorded as failed: %s", run.id, getattr(error, "message", error))
 
     def _left(self) -> None:
         if self._capture is not None and self._is_stored:

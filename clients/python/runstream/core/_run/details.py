@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
 from runstream.core._run.children import ChildCalls
+from runstream.core._run.files import inside
 from runstream.core._status import status_name
 from runstream.core._surface import dual
 from runstream.exceptions import UserErrorException
@@ -40,12 +41,12 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
         """Downloads all log files into a folder, `assets/<run id>` by default, and returns their local paths.
 
         Raises:
-            UserErrorException: The destination is a file.
+            UserErrorException: The destination is a file, or the name of a log file leads out of a folder.
         """
         folder = Path(destination) if destination else Path("assets") / self.id
         if folder.is_file():
             raise UserErrorException(f"The destination {folder} is a file; logs are written to a folder.")
-        targets = {log.path: folder / log.path for log in await self._list_logs()}
+        targets = {log.path: folder / inside(log.path) for log in await self._list_logs()}
         for path, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             await self._download_log(path, target)

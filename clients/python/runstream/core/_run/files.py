@@ -114,7 +114,7 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
         names = [name for name in await self._file_names() if name.startswith(folder)]
         shown = names if append_prefix else [name.removeprefix(folder) for name in names]
         base = Path(output_directory or ".")
-        targets = [Path(path) for path in output_paths] if output_paths else [base / _inside(path) for path in shown]
+        targets = [Path(path) for path in output_paths] if output_paths else [base / inside(path) for path in shown]
         if len(targets) != len(names):
             raise UserErrorException(f"There are {len(names)} files and {len(targets)} output_paths.")
         for name, target in zip(names, targets, strict=True):
@@ -229,7 +229,7 @@ def _target(name: str, output: str | os.PathLike[str] | None) -> Path:
     return asked / base_name if asked.is_dir() or str(output).endswith(("/", os.sep)) else asked
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
     """A file name as a local path, which cannot lead out of the folder it is appended to."""
     if path.startswith("/") or ".." in path.split("/"):
         raise UserErrorException(f"The file name {path!r} cannot be written below a folder.")

@@ -15,6 +15,12 @@ from runstream.core._threads import in_thread
 from runstream.exceptions import AzureMLException
 
 FLUSH_SECONDS = 300.0
+MAX_ERROR_CHARACTERS = 100_000
+"""Of a message or stack sent; the service stores less."""
+CHANGE_SECONDS = 90.0
+"""How long a change of status waits for services that are away; a restart does not keep a run from ending."""
+FAILING_FLUSH_SECONDS = 10.0
+"""How long a run that fails waits for what was logged; what is left is carried up after it."""
 
 
 class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
@@ -31,8 +37,10 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
             UserErrorException: The status does not allow it, or a runner drives the run.
         """
         connection = self._connection()
-        response = await connection.call(connection.runs.StartRun, api.StartRunRequest(name=self._record.name))
-        self._take(response.run)
+        response = await connection.call(
+            connection.runs.StartRun, api.StartRunRequest(name=self._record.name), timeout=CHANGE_SECONDS
+        )
+        self._take_started(response.run)
 
     @dual
     async def complete(self, _set_status: bool = True) -> None:
@@ -54,7 +62,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         if _set_status:
             connection = self._connection()
             request = api.CompleteRunRequest(name=self._record.name)
-            self._take((await connection.call(connection.runs.CompleteRun, request)).run)
+            self._take((await connection.call(connection.runs.CompleteRun, request, timeout=CHANGE_SECONDS)).run)
 
     @dual
     async def fail(
@@ -90,7 +98,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         """
         connection = self._connection()
         request = api.CancelRunRequest(name=self._record.name, recursive=recursive)
-        self._take((await connection.call(connection.runs.CancelRun, request)).run)
+        self._take((await connection.call(connection.runs.CancelRun, request, timeout=CHANGE_SECONDS)).run)
 
     @dual
     async def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
@@ -121,37 +129,41 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         return {"status": status_name(record.status), "details": reasons[0] if reasons else None}
 
     def _take(self, record: run_pb2.Run) -> None:
-        """Takes over a record that a change returned, and starts or stops heartbeats as it says."""
+        """Takes over a record that a change returned; a run that has ended needs no heartbeats any more."""
         self._record, self._is_partial = record, False
+        if not record.heartbeat_enabled or status_name(record.status) in TERMINAL:
+            HEARTBEATS.stop(record.name)
+
+    def _take_started(self, record: run_pb2.Run) -> None:
+        """Takes over the record of a run that this process started, and sends its heartbeats from now on."""
+        self._take(record)
         if record.heartbeat_enabled and status_name(record.status) not in TERMINAL:
             HEARTBEATS.start(record.name, self._workspace._address)
-        else:
-            HEARTBEATS.stop(record.name)
 
     async def _fail(self, error: run_pb2.RunError) -> None:
         connection = self._connection()
         request = api.FailRunRequest(name=self._record.name, error=error)
-        self._take((await connection.call(connection.runs.FailRun, request)).run)
+        self._take((await connection.call(connection.runs.FailRun, request, timeout=CHANGE_SECONDS)).run)
 
-    async def _store_metrics(self) -> bool:
+    async def _store_metrics(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Stores what this process logged; says whether it is stored without loss, and warns where it is not."""
         try:
-            await in_thread(self._spool().flush, FLUSH_SECONDS)
+            await in_thread(self._spool().flush, timeout_seconds)
         except AzureMLException as error:
             logger.warning("Run %s: %s", self.id, error.message)
             return False
         return True
 
-    async def _finish_logging(self) -> None:
-        self._is_stored = await self._store_metrics()
+    async def _finish_logging(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
+        self._is_stored = await self._store_metrics(timeout_seconds)
         self._spool().finish()
 
     async def _store_what_is_there(self) -> None:
-        await self._finish_logging()
+        await self._finish_logging(FAILING_FLUSH_SECONDS)
         try:
             await self._upload_outputs()
-        except AzureMLException as error:
-            logger.warning("Run %s: the outputs were not uploaded: %s", self.id, error.message)
+        except (AzureMLException, OSError) as error:
+            logger.warning("Run %s: the outputs were not uploaded: %s", self.id, getattr(error, "message", error))
 
 
 def to_error(details: object, code: str | None) -> run_pb2.RunError:
@@ -160,13 +172,27 @@ def to_error(details: object, code: str | None) -> run_pb2.RunError:
     Raises:
         TypeError: `details` is neither None, a text nor an exception.
     """
-    error = run_pb2.RunError(code=code or "UserError")
+    error = run_pb2.RunError(code=storable(code or "UserError"))
     if isinstance(details, BaseException):
         error.exception_type = type(details).__name__
-        error.message = f"User program failed with {error.exception_type}: {details}"
-        error.stack_trace = "".join(traceback.format_exception(details))
+        error.message = storable(f"User program failed with {error.exception_type}: {text_of(details)}")
+        error.stack_trace = storable("".join(traceback.format_exception(details)), keep_end=True)
     elif isinstance(details, str):
-        error.message = details
+        error.message = storable(details)
     elif details is not None:
         raise TypeError(f"error_details must be a string or an exception, not {type(details).__name__}")
     return error
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return "its text cannot be read"
+
+
+def storable(text: str, *, keep_end: bool = False) -> str:
+    """A text as it can be sent: lone surrogates written out, and cut to a length that no call is refused for."""
+    sent = text.encode("utf-8", "backslashreplace").decode()
+    return sent[-MAX_ERROR_CHARACTERS:] if keep_end else sent[:MAX_ERROR_CHARACTERS]

@@ -9,8 +9,10 @@ from runstream.core._filters import all_of
 from runstream.core._forms import E, R, W
 from runstream.core._run.lifecycle import LifecycleCalls
 from runstream.core._run.listing import list_records
-from runstream.core._run.record import run_id
+from runstream.core._run.record import logger, run_id
 from runstream.core._surface import dual
+from runstream.core._threads import in_thread
+from runstream.exceptions import AzureMLException
 
 RUNS_PER_READ = 1000
 READ_SECONDS = 300.0
@@ -62,12 +64,24 @@ class MetricCalls(LifecycleCalls[W, E, R], Generic[W, E, R]):
         What this process has logged to the run is stored first. With `recursive`, runs without metrics are left out and
         `run_type` admits only descendants of that type.
         """
-        await self._store_metrics()
+        await self._store_logged()
         if not recursive:
             return (await self._read_metrics([self._record.name], name)).get(self.id, {})
         below = all_of(filters.equals("ancestor", self.id), filters.of_type(run_type))
         names = [self._record.name, *(record.name for record in await list_records(self._workspace, below))]
         return await self._read_metrics(names, name)
+
+    async def _store_logged(self) -> None:
+        """Stores what this process logged, if anything. What was refused is left for `flush` to raise."""
+        from runstream._spool import RunSpool
+
+        spool = RunSpool.find(self._record.name, self._workspace._address)
+        if spool is None:
+            return
+        try:
+            await in_thread(spool.settle, READ_SECONDS)
+        except AzureMLException as error:
+            logger.warning("Run %s: %s", self.id, error.message)
 
     async def _read_metrics(self, runs: list[str], name: str | None) -> dict[str, Metrics]:
         values: dict[str, dict[str, list[Scalar]]] = {}

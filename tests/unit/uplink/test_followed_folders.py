@@ -1,0 +1,37 @@
+"""Whatever lies in a folder that is followed, the search goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from runstream._uplink.doorbell import Doorbell
+from runstream._uplink.followers import MAX_FILES, _search
+from runstream._uplink.logs import LogSource
+
+
+def test_entries_that_cannot_be_looked_at_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("text")
+    (tmp_path / "endless.txt").symlink_to(tmp_path / "endless.txt")
+    (tmp_path / "long.txt").symlink_to("x" * 300)
+
+    assert _search("logs", tmp_path) == [("logs/good.txt", tmp_path / "good.txt")]
+
+
+def test_a_folder_of_too_many_files_is_cut_so_that_it_shows(tmp_path: Path) -> None:
+    for number in range(MAX_FILES + 5):
+        (tmp_path / f"{number}.txt").touch()
+
+    assert len(_search("logs", tmp_path)) == MAX_FILES + 1
+
+
+def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:
+    assert _search("logs", tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "file/below"])
+async def test_a_file_that_cannot_be_looked_at_is_empty(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("text")
+    doorbell, local = Doorbell(), tmp_path / name
+
+    assert LogSource("run", "log", local, doorbell.bell(local)).size == 0
+    doorbell.close()
