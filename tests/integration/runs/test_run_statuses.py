@@ -2,13 +2,11 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from runstream_server.errors import RunstreamError
 from runstream_server.runs.errors import InvalidStatusChange, RunManaged, RunNotFound
 from runstream_server.runs.limits import STATUS_HISTORY
 from runstream_server.runs.model import RunEdits, RunError, StatusChange
@@ -158,25 +156,25 @@ async def test_a_run_that_a_runner_drives_refuses_its_user_but_not_its_runner(hi
     assert confirmed.status is late.status is S.CANCELED
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "wanted"),
-    [
-        ({"service_managed": True, "target": "cluster"}, S.QUEUED, S.CANCEL_REQUESTED),
-        ({"service_managed": True, "target": "local"}, S.QUEUED, S.CANCELED),
-        ({"service_managed": False, "target": "cluster"}, S.QUEUED, S.CANCELED),
-        ({"service_managed": True, "target": "cluster"}, S.NOT_RESPONDING, S.CANCELED),
-        ({"service_managed": False, "target": ""}, S.CANCEL_REQUESTED, S.CANCELED),
-    ],
-)
-async def test_a_cancel_is_a_request_only_where_a_runner_can_answer(
-    history: Any, digits: str, fields: dict[str, Any], status: RunStatus, wanted: RunStatus
-) -> None:
-    await history.make_runs(history.new_run("r", experiment=digits, **fields))
-    await put(history, "r", status)
-    run, _ = await history.rules.runs.cancel("team", "r", recursive=False, reason="")
+CANCELS: list[tuple[dict[str, Any], RunStatus, RunStatus]] = [
+    ({"service_managed": True, "target": "cluster"}, S.QUEUED, S.CANCEL_REQUESTED),
+    ({"service_managed": True, "target": "local"}, S.QUEUED, S.CANCELED),
+    ({"service_managed": False, "target": "cluster"}, S.QUEUED, S.CANCELED),
+    ({"service_managed": True, "target": "cluster"}, S.NOT_RESPONDING, S.CANCELED),
+    ({"service_managed": False, "target": ""}, S.CANCEL_REQUESTED, S.CANCELED),
+]
 
-    assert run.status is wanted
-    assert run.cancel_request_time == history.clock()
+
+async def test_a_cancel_is_a_request_only_where_a_runner_can_answer(history: Any, digits: str) -> None:
+    found = []
+    for index, (fields, status, _) in enumerate(CANCELS):
+        await history.make_runs(history.new_run(f"r{index}", experiment=digits, **fields))
+        await put(history, f"r{index}", status)
+        run, _ = await history.rules.runs.cancel("team", f"r{index}", recursive=False, reason="")
+        found.append((fields, status, run.status))
+        assert run.cancel_request_time == history.clock()
+
+    assert found == CANCELS
 
 
 async def test_failing_a_managed_run_is_final_and_asks_its_process_to_stop(history: Any, digits: str) -> None:
@@ -336,26 +334,24 @@ async def test_old_requests_are_forgotten_and_young_ones_are_not(history: Any, d
     assert await history.postgres.fetchval("SELECT array_agg(made[1]) FROM runs.request") == ["b"]
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda runs: runs.get("team", "x"),
-        lambda runs: runs.start("team", "x"),
-        lambda runs: runs.complete("team", "x"),
-        lambda runs: runs.cancel("team", "x", recursive=True, reason=""),
-        lambda runs: runs.heartbeat("team", "x"),
-        lambda runs: runs.modify_tags("team", "x", {"a": None}, []),
-        lambda runs: runs.add_properties("team", "x", {"a": "b"}),
-        lambda runs: runs.add_warnings("team", "x", []),
-        lambda runs: runs.update("team", "x", RunEdits(hidden=True), None, ""),
-        lambda runs: runs.set_deleted("team", ["r", "x"], deleted=True),
-        lambda runs: runs.get_many("team", ["r", "x"]),
-    ],
-)
-async def test_a_run_that_does_not_exist_is_named(history: Any, digits: str, call: Callable[[Any], Any]) -> None:
+async def test_a_run_that_does_not_exist_is_named(history: Any, digits: str) -> None:
+    runs = history.rules.runs
     await history.make_runs(history.new_run("r", experiment=digits))
-    with pytest.raises(RunNotFound, match="workspaces/team/runs/x does not exist") as caught:
-        await call(history.rules.runs)
+    calls = [
+        runs.get("team", "x"),
+        runs.start("team", "x"),
+        runs.complete("team", "x"),
+        runs.cancel("team", "x", recursive=True, reason=""),
+        runs.heartbeat("team", "x"),
+        runs.modify_tags("team", "x", {"a": None}, []),
+        runs.add_properties("team", "x", {"a": "b"}),
+        runs.add_warnings("team", "x", []),
+        runs.update("team", "x", RunEdits(hidden=True), None, ""),
+        runs.set_deleted("team", ["r", "x"], deleted=True),
+        runs.get_many("team", ["r", "x"]),
+    ]
+    for call in calls:
+        with pytest.raises(RunNotFound, match="workspaces/team/runs/x does not exist"):
+            await call
 
-    assert isinstance(caught.value, RunstreamError)
-    assert (await history.rules.runs.get("team", "r"))[0].delete_time is None
+    assert (await runs.get("team", "r"))[0].delete_time is None
