@@ -1,5 +1,6 @@
 """The composition root: which services there are, what they stand on, and how a process starts and stops."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -39,6 +40,16 @@ MIGRATIONS: Mapping[str, Path] = {
 async def migrate_all(config: Config) -> int:
     """Brings the database to the schema of this version; returns how many migrations were applied."""
     return await migrate(config.postgres.dsn, MIGRATIONS)
+
+
+def spare_garbage_collection() -> None:
+    """Lets the garbage collector pass over what was loaded, and look less often. For a process that only serves.
+
+    A request with thousands of parts is no garbage, and looking through it again and again costs a tenth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @asynccontextmanager

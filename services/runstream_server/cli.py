@@ -153,6 +153,7 @@ async def _serve_until_told(config: Config, services: Sequence[str], peers: str 
     told = asyncio.Event()
     on_signals(told.set)
     async with app.serve(config, services, peers=peers):
+        app.spare_garbage_collection()
         await told.wait()
 
 

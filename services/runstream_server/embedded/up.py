@@ -95,6 +95,7 @@ class Up:
             note_port(server.port, self._settings.data / "port")
             await make_workspace(server.address)
             stack.enter_context(self._announced(server.address))
+            app.spare_garbage_collection()
             self._is_ready = True
             self._ready(server.address)
             await self.stopping.wait()
