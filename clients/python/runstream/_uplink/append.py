@@ -198,7 +198,8 @@ class AppendStream(Generic[Request]):
             state = self._channel.get_state(try_to_connect=True)
 
     def _raise_if_stopped(self, failure: CallFailure) -> None:
-        self._fences = self._fences + 1 if failure.reason == FENCED else 0
+        if failure.reason:  # a broken connection says nothing about a twin
+            self._fences = self._fences + 1 if failure.reason == FENCED else 0
         stopping = failure.code in STOPPING_CODES and failure.reason and failure.reason not in REWINDING_REASONS
         if stopping or self._fences > MAX_FENCES:
             raise Stopped(failure.reason, failure.message)
