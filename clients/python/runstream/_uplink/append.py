@@ -138,7 +138,7 @@ class AppendStream(Generic[Request]):
         try:
             await self._open(call)
             sender = asyncio.create_task(self._send(call))
-            sender.add_done_callback(lambda task: task.cancelled() or (task.exception() and call.cancel()))
+            sender.add_done_callback(lambda task: _is_defect(task) and call.cancel())
             await self._receive(call)
             if not self._finished:
                 raise Lost(CallFailure("UNAVAILABLE", "the server closed the stream"))
@@ -203,6 +203,11 @@ class AppendStream(Generic[Request]):
         stopping = failure.code in STOPPING_CODES and failure.reason and failure.reason not in REWINDING_REASONS
         if stopping or self._fences > MAX_FENCES:
             raise Stopped(failure.reason, failure.message)
+
+
+def _is_defect(sender: "asyncio.Task[None]") -> bool:
+    """Whether sending ended by an error of ours. A call that has ended has a status of its own, to be received."""
+    return not sender.cancelled() and sender.exception() is not None and not isinstance(sender.exception(), Lost)
 
 
 class Window:
