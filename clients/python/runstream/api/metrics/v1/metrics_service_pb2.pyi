@@ -19,6 +19,42 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _ArtifactKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ArtifactKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ArtifactKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    ARTIFACT_KIND_UNSPECIFIED: _ArtifactKind.ValueType  # 0
+    """Refused by the service."""
+    ARTIFACT_KIND_IMAGE: _ArtifactKind.ValueType  # 1
+    """A picture."""
+    ARTIFACT_KIND_CONFUSION_MATRIX: _ArtifactKind.ValueType  # 2
+    """JSON: a confusion matrix."""
+    ARTIFACT_KIND_ACCURACY_TABLE: _ArtifactKind.ValueType  # 3
+    """JSON: true and false positives and negatives by threshold."""
+    ARTIFACT_KIND_RESIDUALS: _ArtifactKind.ValueType  # 4
+    """JSON: a histogram of residuals."""
+    ARTIFACT_KIND_PREDICTIONS: _ArtifactKind.ValueType  # 5
+    """JSON: predictions against true values."""
+
+class ArtifactKind(_ArtifactKind, metaclass=_ArtifactKindEnumTypeWrapper):
+    """What an artifact that was logged as a metric is."""
+
+ARTIFACT_KIND_UNSPECIFIED: ArtifactKind.ValueType  # 0
+"""Refused by the service."""
+ARTIFACT_KIND_IMAGE: ArtifactKind.ValueType  # 1
+"""A picture."""
+ARTIFACT_KIND_CONFUSION_MATRIX: ArtifactKind.ValueType  # 2
+"""JSON: a confusion matrix."""
+ARTIFACT_KIND_ACCURACY_TABLE: ArtifactKind.ValueType  # 3
+"""JSON: true and false positives and negatives by threshold."""
+ARTIFACT_KIND_RESIDUALS: ArtifactKind.ValueType  # 4
+"""JSON: a histogram of residuals."""
+ARTIFACT_KIND_PREDICTIONS: ArtifactKind.ValueType  # 5
+"""JSON: predictions against true values."""
+global___ArtifactKind = ArtifactKind
+
 class _MetricsNoticeKind:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -46,6 +82,82 @@ METRICS_NOTICE_KIND_DRAINING: MetricsNoticeKind.ValueType  # 2
 METRICS_NOTICE_KIND_THROTTLED: MetricsNoticeKind.ValueType  # 3
 """The server commits slower than the client sends; reading goes on when it has caught up."""
 global___MetricsNoticeKind = MetricsNoticeKind
+
+class _SeriesKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SeriesKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SeriesKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SERIES_KIND_UNSPECIFIED: _SeriesKind.ValueType  # 0
+    """Nothing was stored yet."""
+    SERIES_KIND_VALUES: _SeriesKind.ValueType  # 1
+    """Numbers, truth values, texts and nulls."""
+    SERIES_KIND_TABLE: _SeriesKind.ValueType  # 2
+    """Rows of a table."""
+    SERIES_KIND_ARTIFACTS: _SeriesKind.ValueType  # 3
+    """Artifacts."""
+
+class SeriesKind(_SeriesKind, metaclass=_SeriesKindEnumTypeWrapper):
+    """What a series consists of: set by what is stored first, never changed."""
+
+SERIES_KIND_UNSPECIFIED: SeriesKind.ValueType  # 0
+"""Nothing was stored yet."""
+SERIES_KIND_VALUES: SeriesKind.ValueType  # 1
+"""Numbers, truth values, texts and nulls."""
+SERIES_KIND_TABLE: SeriesKind.ValueType  # 2
+"""Rows of a table."""
+SERIES_KIND_ARTIFACTS: SeriesKind.ValueType  # 3
+"""Artifacts."""
+global___SeriesKind = SeriesKind
+
+class _SeriesAxis:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SeriesAxisEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SeriesAxis.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SERIES_AXIS_UNSPECIFIED: _SeriesAxis.ValueType  # 0
+    """The step."""
+    SERIES_AXIS_STEP: _SeriesAxis.ValueType  # 1
+    """The step."""
+    SERIES_AXIS_TIME: _SeriesAxis.ValueType  # 2
+    """When the value was logged, in microseconds since the Unix epoch, UTC."""
+    SERIES_AXIS_RELATIVE_TIME: _SeriesAxis.ValueType  # 3
+    """The time since the first value of the run in any of its series, in microseconds."""
+
+class SeriesAxis(_SeriesAxis, metaclass=_SeriesAxisEnumTypeWrapper):
+    """What series are aligned by."""
+
+SERIES_AXIS_UNSPECIFIED: SeriesAxis.ValueType  # 0
+"""The step."""
+SERIES_AXIS_STEP: SeriesAxis.ValueType  # 1
+"""The step."""
+SERIES_AXIS_TIME: SeriesAxis.ValueType  # 2
+"""When the value was logged, in microseconds since the Unix epoch, UTC."""
+SERIES_AXIS_RELATIVE_TIME: SeriesAxis.ValueType  # 3
+"""The time since the first value of the run in any of its series, in microseconds."""
+global___SeriesAxis = SeriesAxis
+
+class _TailEnd:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TailEndEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TailEnd.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TAIL_END_UNSPECIFIED: _TailEnd.ValueType  # 0
+    """It goes on."""
+    TAIL_END_RUN_ENDED: _TailEnd.ValueType  # 1
+    """All runs have ended, and everything was sent. Values that came after the end of their run within 5 s are included."""
+
+class TailEnd(_TailEnd, metaclass=_TailEndEnumTypeWrapper):
+    """Why a tail ends."""
+
+TAIL_END_UNSPECIFIED: TailEnd.ValueType  # 0
+"""It goes on."""
+TAIL_END_RUN_ENDED: TailEnd.ValueType  # 1
+"""All runs have ended, and everything was sent. Values that came after the end of their run within 5 s are included."""
+global___TailEnd = TailEnd
 
 @typing.final
 class WriteMetricsRequest(google.protobuf.message.Message):
@@ -158,6 +270,8 @@ class SeriesColumns(google.protobuf.message.Message):
     BOOLS_FIELD_NUMBER: builtins.int
     STRINGS_FIELD_NUMBER: builtins.int
     NULLS_FIELD_NUMBER: builtins.int
+    TABLE_FIELD_NUMBER: builtins.int
+    ARTIFACTS_FIELD_NUMBER: builtins.int
     DESCRIPTION_FIELD_NUMBER: builtins.int
     metric: builtins.str
     """Required. The name of the metric: 1 to 255 characters without NUL."""
@@ -193,6 +307,14 @@ class SeriesColumns(google.protobuf.message.Message):
     def nulls(self) -> global___NullValues:
         """Values that are missing on purpose."""
 
+    @property
+    def table(self) -> global___TableValues:
+        """Rows of a table. A series has either rows, or artifacts, or values of the other kinds."""
+
+    @property
+    def artifacts(self) -> global___ArtifactValues:
+        """Artifacts of the run."""
+
     def __init__(
         self,
         *,
@@ -204,11 +326,13 @@ class SeriesColumns(google.protobuf.message.Message):
         bools: global___BoolValues | None = ...,
         strings: global___StringValues | None = ...,
         nulls: global___NullValues | None = ...,
+        table: global___TableValues | None = ...,
+        artifacts: global___ArtifactValues | None = ...,
         description: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["bools", b"bools", "doubles", b"doubles", "int64s", b"int64s", "nulls", b"nulls", "strings", b"strings", "values", b"values"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bools", b"bools", "description", b"description", "doubles", b"doubles", "int64s", b"int64s", "metric", b"metric", "nulls", b"nulls", "steps", b"steps", "strings", b"strings", "times", b"times", "values", b"values"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["values", b"values"]) -> typing.Literal["doubles", "int64s", "bools", "strings", "nulls"] | None: ...
+    def HasField(self, field_name: typing.Literal["artifacts", b"artifacts", "bools", b"bools", "doubles", b"doubles", "int64s", b"int64s", "nulls", b"nulls", "strings", b"strings", "table", b"table", "values", b"values"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "bools", b"bools", "description", b"description", "doubles", b"doubles", "int64s", b"int64s", "metric", b"metric", "nulls", b"nulls", "steps", b"steps", "strings", b"strings", "table", b"table", "times", b"times", "values", b"values"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["values", b"values"]) -> typing.Literal["doubles", "int64s", "bools", "strings", "nulls", "table", "artifacts"] | None: ...
 
 global___SeriesColumns = SeriesColumns
 
@@ -309,6 +433,106 @@ class NullValues(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["count", b"count"]) -> None: ...
 
 global___NullValues = NullValues
+
+@typing.final
+class TableValues(google.protobuf.message.Message):
+    """Consecutive rows of a table."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_COUNT_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    row_count: builtins.int
+    """How many rows there are."""
+    @property
+    def columns(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TableColumn]:
+        """0 to 250 columns, each with its own name and `row_count` cells. A column that a row of the series does not have is
+        null there. The columns of a series are in the order in which they first appeared.
+        """
+
+    def __init__(
+        self,
+        *,
+        row_count: builtins.int = ...,
+        columns: collections.abc.Iterable[global___TableColumn] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["columns", b"columns", "row_count", b"row_count"]) -> None: ...
+
+global___TableValues = TableValues
+
+@typing.final
+class TableColumn(google.protobuf.message.Message):
+    """The cells of one column."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DOUBLES_FIELD_NUMBER: builtins.int
+    INT64S_FIELD_NUMBER: builtins.int
+    BOOLS_FIELD_NUMBER: builtins.int
+    STRINGS_FIELD_NUMBER: builtins.int
+    NULLS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. 1 to 255 characters without NUL."""
+    @property
+    def doubles(self) -> global___DoubleValues:
+        """Floating-point numbers."""
+
+    @property
+    def int64s(self) -> global___Int64Values:
+        """Integers."""
+
+    @property
+    def bools(self) -> global___BoolValues:
+        """Truth values."""
+
+    @property
+    def strings(self) -> global___StringValues:
+        """Texts."""
+
+    @property
+    def nulls(self) -> global___NullValues:
+        """Missing cells."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        doubles: global___DoubleValues | None = ...,
+        int64s: global___Int64Values | None = ...,
+        bools: global___BoolValues | None = ...,
+        strings: global___StringValues | None = ...,
+        nulls: global___NullValues | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["bools", b"bools", "cells", b"cells", "doubles", b"doubles", "int64s", b"int64s", "nulls", b"nulls", "strings", b"strings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bools", b"bools", "cells", b"cells", "doubles", b"doubles", "int64s", b"int64s", "name", b"name", "nulls", b"nulls", "strings", b"strings"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["cells", b"cells"]) -> typing.Literal["doubles", "int64s", "bools", "strings", "nulls"] | None: ...
+
+global___TableColumn = TableColumn
+
+@typing.final
+class ArtifactValues(google.protobuf.message.Message):
+    """Artifacts of the run that were logged as a metric."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    PATHS_FIELD_NUMBER: builtins.int
+    kind: global___ArtifactKind.ValueType
+    """Required. What all of them are."""
+    @property
+    def paths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Their paths within the run, each 1 to 1,024 characters without NUL."""
+
+    def __init__(
+        self,
+        *,
+        kind: global___ArtifactKind.ValueType = ...,
+        paths: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["kind", b"kind", "paths", b"paths"]) -> None: ...
+
+global___ArtifactValues = ArtifactValues
 
 @typing.final
 class FinishMetrics(google.protobuf.message.Message):
@@ -423,7 +647,8 @@ class SeriesRefusal(google.protobuf.message.Message):
     """The name of the metric, cut to 255 characters."""
     reason: builtins.str
     """A word to branch on: `INVALID_NAME`, `UNEQUAL_COLUMNS`, `NO_VALUES`, `TEXT_TOO_LONG`, `INVALID_TEXT`,
-    `TOO_MANY_SERIES`, `UNSTORABLE`.
+    `TOO_MANY_SERIES` (in one batch), `TOO_MANY_METRICS` (of the run), `TOO_MANY_VALUES` (of the series),
+    `TOO_MANY_COLUMNS`, `MIXED_KINDS`, `UNSTORABLE`.
     """
     message: builtins.str
     """What is wrong and what to do, for people."""
@@ -459,6 +684,59 @@ class MetricsNotice(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["kind", b"kind"]) -> None: ...
 
 global___MetricsNotice = MetricsNotice
+
+@typing.final
+class LogMetricsRequest(google.protobuf.message.Message):
+    """Request message for `MetricsService.LogMetrics`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    WRITER_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. Format: `workspaces/{workspace}/runs/{run}`."""
+    writer: builtins.str
+    """Required. As in `OpenMetrics`."""
+    @property
+    def batch(self) -> global___MetricBatch:
+        """Required."""
+
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        writer: builtins.str = ...,
+        batch: global___MetricBatch | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["batch", b"batch"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch", b"batch", "run", b"run", "writer", b"writer"]) -> None: ...
+
+global___LogMetricsRequest = LogMetricsRequest
+
+@typing.final
+class LogMetricsResponse(google.protobuf.message.Message):
+    """Response message for `MetricsService.LogMetrics`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DURABLE_SEQUENCE_FIELD_NUMBER: builtins.int
+    REFUSALS_FIELD_NUMBER: builtins.int
+    durable_sequence: builtins.int
+    """The last durable sequence of the writer, at least that of the batch."""
+    @property
+    def refusals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SeriesRefusal]:
+        """What was refused of the batch."""
+
+    def __init__(
+        self,
+        *,
+        durable_sequence: builtins.int = ...,
+        refusals: collections.abc.Iterable[global___SeriesRefusal] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["durable_sequence", b"durable_sequence", "refusals", b"refusals"]) -> None: ...
+
+global___LogMetricsResponse = LogMetricsResponse
 
 @typing.final
 class ListSeriesRequest(google.protobuf.message.Message):
@@ -522,6 +800,8 @@ class Series(google.protobuf.message.Message):
     MIN_FIELD_NUMBER: builtins.int
     MAX_FIELD_NUMBER: builtins.int
     DESCRIPTION_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
     metric: builtins.str
     """The name of the metric."""
     count: builtins.int
@@ -534,6 +814,12 @@ class Series(google.protobuf.message.Message):
     """The greatest number stored, NaN apart. Absent: no number but NaN was stored."""
     description: builtins.str
     """What the metric means, for people."""
+    kind: global___SeriesKind.ValueType
+    """What the series consists of."""
+    @property
+    def columns(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The columns of a table in the order in which they first appeared. Empty for other series."""
+
     def __init__(
         self,
         *,
@@ -543,9 +829,11 @@ class Series(google.protobuf.message.Message):
         min: builtins.float | None = ...,
         max: builtins.float | None = ...,
         description: builtins.str = ...,
+        kind: global___SeriesKind.ValueType = ...,
+        columns: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_last", b"_last", "_max", b"_max", "_min", b"_min", "last", b"last", "max", b"max", "min", b"min"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_last", b"_last", "_max", b"_max", "_min", b"_min", "count", b"count", "description", b"description", "last", b"last", "max", b"max", "metric", b"metric", "min", b"min"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_last", b"_last", "_max", b"_max", "_min", b"_min", "columns", b"columns", "count", b"count", "description", b"description", "kind", b"kind", "last", b"last", "max", b"max", "metric", b"metric", "min", b"min"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_last", b"_last"]) -> typing.Literal["last"] | None: ...
     @typing.overload
@@ -565,10 +853,22 @@ class ReadSeriesRequest(google.protobuf.message.Message):
     METRICS_FIELD_NUMBER: builtins.int
     START_INDEX_FIELD_NUMBER: builtins.int
     END_INDEX_FIELD_NUMBER: builtins.int
+    MIN_STEP_FIELD_NUMBER: builtins.int
+    MAX_STEP_FIELD_NUMBER: builtins.int
+    MIN_TIME_FIELD_NUMBER: builtins.int
+    MAX_TIME_FIELD_NUMBER: builtins.int
     start_index: builtins.int
     """The index of the first value to read, counted from 0 within each series. Default: 0."""
     end_index: builtins.int
     """The index before which reading ends. Default, when 0: the end of the series."""
+    min_step: builtins.int
+    """Only values whose step is at least this. Default: all."""
+    max_step: builtins.int
+    """Only values whose step is at most this. Default: all."""
+    min_time: builtins.int
+    """Only values that were logged at or after this, in microseconds since the Unix epoch, UTC. Default: all."""
+    max_time: builtins.int
+    """Only values that were logged at or before this. Default: all."""
     @property
     def runs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Required. 1 to 1,000 runs of one workspace. Format: `workspaces/{workspace}/runs/{run}`."""
@@ -584,8 +884,21 @@ class ReadSeriesRequest(google.protobuf.message.Message):
         metrics: collections.abc.Iterable[builtins.str] | None = ...,
         start_index: builtins.int = ...,
         end_index: builtins.int = ...,
+        min_step: builtins.int | None = ...,
+        max_step: builtins.int | None = ...,
+        min_time: builtins.int | None = ...,
+        max_time: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["end_index", b"end_index", "metrics", b"metrics", "runs", b"runs", "start_index", b"start_index"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max_step", b"_max_step", "_max_time", b"_max_time", "_min_step", b"_min_step", "_min_time", b"_min_time", "max_step", b"max_step", "max_time", b"max_time", "min_step", b"min_step", "min_time", b"min_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_step", b"_max_step", "_max_time", b"_max_time", "_min_step", b"_min_step", "_min_time", b"_min_time", "end_index", b"end_index", "max_step", b"max_step", "max_time", b"max_time", "metrics", b"metrics", "min_step", b"min_step", "min_time", b"min_time", "runs", b"runs", "start_index", b"start_index"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_step", b"_max_step"]) -> typing.Literal["max_step"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_time", b"_max_time"]) -> typing.Literal["max_time"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_min_step", b"_min_step"]) -> typing.Literal["min_step"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_min_time", b"_min_time"]) -> typing.Literal["min_time"] | None: ...
 
 global___ReadSeriesRequest = ReadSeriesRequest
 
@@ -619,3 +932,185 @@ class ReadSeriesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["columns", b"columns", "run", b"run", "start_index", b"start_index"]) -> None: ...
 
 global___ReadSeriesResponse = ReadSeriesResponse
+
+@typing.final
+class CompareSeriesRequest(google.protobuf.message.Message):
+    """Request message for `MetricsService.CompareSeries`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    MAX_POINTS_FIELD_NUMBER: builtins.int
+    AXIS_FIELD_NUMBER: builtins.int
+    MIN_FIELD_NUMBER: builtins.int
+    MAX_FIELD_NUMBER: builtins.int
+    max_points: builtins.int
+    """How many points of a series to return at most: 2 to 10,000. Default, when 0: 1,000."""
+    axis: global___SeriesAxis.ValueType
+    """What the series are aligned by. Default: step."""
+    min: builtins.int
+    """Only values whose place on the axis is at least this. Default: all."""
+    max: builtins.int
+    """Only values whose place on the axis is at most this. Default: all."""
+    @property
+    def runs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. 1 to 100 runs of one workspace. Format: `workspaces/{workspace}/runs/{run}`."""
+
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. 1 to 100 metrics."""
+
+    def __init__(
+        self,
+        *,
+        runs: collections.abc.Iterable[builtins.str] | None = ...,
+        metrics: collections.abc.Iterable[builtins.str] | None = ...,
+        max_points: builtins.int = ...,
+        axis: global___SeriesAxis.ValueType = ...,
+        min: builtins.int | None = ...,
+        max: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max", b"_max", "_min", b"_min", "axis", b"axis", "max", b"max", "max_points", b"max_points", "metrics", b"metrics", "min", b"min", "runs", b"runs"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max", b"_max"]) -> typing.Literal["max"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_min", b"_min"]) -> typing.Literal["min"] | None: ...
+
+global___CompareSeriesRequest = CompareSeriesRequest
+
+@typing.final
+class CompareSeriesResponse(google.protobuf.message.Message):
+    """Response message for `MetricsService.CompareSeries`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
+    PLACES_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    THINNED_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    metric: builtins.str
+    """The name of the metric."""
+    count: builtins.int
+    """How many values there are in the range, before thinning."""
+    thinned: builtins.bool
+    """Whether points were left out."""
+    @property
+    def places(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The place of each point on the axis, ascending; points of one place are in the order they were stored."""
+
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """The value of each point."""
+
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        metric: builtins.str = ...,
+        places: collections.abc.Iterable[builtins.int] | None = ...,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
+        count: builtins.int = ...,
+        thinned: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "metric", b"metric", "places", b"places", "run", b"run", "thinned", b"thinned", "values", b"values"]) -> None: ...
+
+global___CompareSeriesResponse = CompareSeriesResponse
+
+@typing.final
+class TailSeriesRequest(google.protobuf.message.Message):
+    """Request message for `MetricsService.TailSeries`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    FROM_NOW_FIELD_NUMBER: builtins.int
+    from_now: builtins.bool
+    """Begin in series that are not in `cursor` after the values they have now. Not to be set when a client goes on with a
+    cursor it kept: series that were made in between would be missed.
+    """
+    @property
+    def runs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. 1 to 100 runs of one workspace. Format: `workspaces/{workspace}/runs/{run}`."""
+
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The metrics to follow; up to 10,000. Default: all."""
+
+    @property
+    def cursor(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SeriesPosition]:
+        """Where to begin in each series that is listed here, and only there; up to 100,000. Empty and `from_now` not set: from
+        the first value.
+        """
+
+    def __init__(
+        self,
+        *,
+        runs: collections.abc.Iterable[builtins.str] | None = ...,
+        metrics: collections.abc.Iterable[builtins.str] | None = ...,
+        cursor: collections.abc.Iterable[global___SeriesPosition] | None = ...,
+        from_now: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "from_now", b"from_now", "metrics", b"metrics", "runs", b"runs"]) -> None: ...
+
+global___TailSeriesRequest = TailSeriesRequest
+
+@typing.final
+class SeriesPosition(google.protobuf.message.Message):
+    """A place in a series."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
+    NEXT_INDEX_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    metric: builtins.str
+    """The name of the metric."""
+    next_index: builtins.int
+    """The index of the next value, from 0."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        metric: builtins.str = ...,
+        next_index: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["metric", b"metric", "next_index", b"next_index", "run", b"run"]) -> None: ...
+
+global___SeriesPosition = SeriesPosition
+
+@typing.final
+class TailSeriesResponse(google.protobuf.message.Message):
+    """Response message for `MetricsService.TailSeries`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: builtins.int
+    ENDED_FIELD_NUMBER: builtins.int
+    ended: global___TailEnd.ValueType
+    """Why the tail ends with this message. Default: it goes on."""
+    @property
+    def values(self) -> global___ReadSeriesResponse:
+        """Values. One without values says where a series stands: sent for each existing series when `from_now` is set.
+        Absent: nothing happened for a while, or the tail ends.
+        """
+
+    def __init__(
+        self,
+        *,
+        values: global___ReadSeriesResponse | None = ...,
+        ended: global___TailEnd.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["values", b"values"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ended", b"ended", "values", b"values"]) -> None: ...
+
+global___TailSeriesResponse = TailSeriesResponse

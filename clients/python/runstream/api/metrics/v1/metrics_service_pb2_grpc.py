@@ -27,6 +27,11 @@ class MetricsServiceStub(object):
                 request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.WriteMetricsRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.WriteMetricsResponse.FromString,
                 )
+        self.LogMetrics = channel.unary_unary(
+                '/runstream.api.metrics.v1.MetricsService/LogMetrics',
+                request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.LogMetricsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.LogMetricsResponse.FromString,
+                )
         self.ListSeries = channel.unary_unary(
                 '/runstream.api.metrics.v1.MetricsService/ListSeries',
                 request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ListSeriesRequest.SerializeToString,
@@ -36,6 +41,16 @@ class MetricsServiceStub(object):
                 '/runstream.api.metrics.v1.MetricsService/ReadSeries',
                 request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesResponse.FromString,
+                )
+        self.CompareSeries = channel.unary_stream(
+                '/runstream.api.metrics.v1.MetricsService/CompareSeries',
+                request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.CompareSeriesRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.CompareSeriesResponse.FromString,
+                )
+        self.TailSeries = channel.unary_stream(
+                '/runstream.api.metrics.v1.MetricsService/TailSeries',
+                request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.TailSeriesRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.TailSeriesResponse.FromString,
                 )
 
 
@@ -74,6 +89,21 @@ class MetricsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LogMetrics(self, request, context):
+        """Appends one batch of one writer to one run, for clients that log little and keep no stream.
+
+        The same sequences count as for `WriteMetrics`: a batch at or below the durable sequence of the writer is known
+        already, stores nothing and succeeds, so that a call without an answer is repeated as it was. Fences nobody; a writer
+        uses either this method or streams at one time.
+
+        Errors:
+        * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSeries(self, request, context):
         """Lists the series of a run, in ascending order of metric name.
 
@@ -94,6 +124,35 @@ class MetricsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareSeries(self, request, context):
+        """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
+
+        Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
+        axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
+        infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
+        with a narrower range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TailSeries(self, request, context):
+        """Streams values as they become durable: first those after the cursor, then new ones, until all runs have ended.
+
+        Within a series values come in the order they were stored, without gap or repetition. A message without values says
+        where a series stands, or, without a metric, only that the connection is alive (about every 10 seconds when idle).
+        A client that keeps, as its cursor, the index after the last value it has of each series, may break off and go on from
+        there on any server. The stream ends with `ended` when every run has ended and everything was sent.
+
+        Errors:
+        * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has one of these names.
+        * `INVALID_ARGUMENT` / `INVALID_CURSOR`: a position is beyond the end of its series, or names a series twice.
+        * `UNAVAILABLE` / `DRAINING`: the server stops; reconnect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MetricsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -101,6 +160,11 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     servicer.WriteMetrics,
                     request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.WriteMetricsRequest.FromString,
                     response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.WriteMetricsResponse.SerializeToString,
+            ),
+            'LogMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogMetrics,
+                    request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.LogMetricsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.LogMetricsResponse.SerializeToString,
             ),
             'ListSeries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSeries,
@@ -111,6 +175,16 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     servicer.ReadSeries,
                     request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesRequest.FromString,
                     response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesResponse.SerializeToString,
+            ),
+            'CompareSeries': grpc.unary_stream_rpc_method_handler(
+                    servicer.CompareSeries,
+                    request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.CompareSeriesRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.CompareSeriesResponse.SerializeToString,
+            ),
+            'TailSeries': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailSeries,
+                    request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.TailSeriesRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.TailSeriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -148,6 +222,23 @@ class MetricsService(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
+    def LogMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.metrics.v1.MetricsService/LogMetrics',
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.LogMetricsRequest.SerializeToString,
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.LogMetricsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
     def ListSeries(request,
             target,
             options=(),
@@ -178,5 +269,39 @@ class MetricsService(object):
         return grpc.experimental.unary_stream(request, target, '/runstream.api.metrics.v1.MetricsService/ReadSeries',
             runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesRequest.SerializeToString,
             runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CompareSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/runstream.api.metrics.v1.MetricsService/CompareSeries',
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.CompareSeriesRequest.SerializeToString,
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.CompareSeriesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def TailSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/runstream.api.metrics.v1.MetricsService/TailSeries',
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.TailSeriesRequest.SerializeToString,
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.TailSeriesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -53,6 +53,21 @@ class MetricsServiceStub:
     * `UNAVAILABLE` / `DRAINING`: the server stops; reconnect.
     """
 
+    LogMetrics: grpc.UnaryUnaryMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.LogMetricsRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.LogMetricsResponse,
+    ]
+    """Appends one batch of one writer to one run, for clients that log little and keep no stream.
+
+    The same sequences count as for `WriteMetrics`: a batch at or below the durable sequence of the writer is known
+    already, stores nothing and succeeds, so that a call without an answer is repeated as it was. Fences nobody; a writer
+    uses either this method or streams at one time.
+
+    Errors:
+    * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
+    """
+
     ListSeries: grpc.UnaryUnaryMultiCallable[
         runstream.api.metrics.v1.metrics_service_pb2.ListSeriesRequest,
         runstream.api.metrics.v1.metrics_service_pb2.ListSeriesResponse,
@@ -71,6 +86,35 @@ class MetricsServiceStub:
 
     Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
     of one series. A metric that a run does not have is left out.
+    """
+
+    CompareSeries: grpc.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesResponse,
+    ]
+    """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
+
+    Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
+    axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
+    infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
+    with a narrower range.
+    """
+
+    TailSeries: grpc.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.TailSeriesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.TailSeriesResponse,
+    ]
+    """Streams values as they become durable: first those after the cursor, then new ones, until all runs have ended.
+
+    Within a series values come in the order they were stored, without gap or repetition. A message without values says
+    where a series stands, or, without a metric, only that the connection is alive (about every 10 seconds when idle).
+    A client that keeps, as its cursor, the index after the last value it has of each series, may break off and go on from
+    there on any server. The stream ends with `ended` when every run has ended and everything was sent.
+
+    Errors:
+    * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has one of these names.
+    * `INVALID_ARGUMENT` / `INVALID_CURSOR`: a position is beyond the end of its series, or names a series twice.
+    * `UNAVAILABLE` / `DRAINING`: the server stops; reconnect.
     """
 
 class MetricsServiceAsyncStub:
@@ -108,6 +152,21 @@ class MetricsServiceAsyncStub:
     * `UNAVAILABLE` / `DRAINING`: the server stops; reconnect.
     """
 
+    LogMetrics: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.LogMetricsRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.LogMetricsResponse,
+    ]
+    """Appends one batch of one writer to one run, for clients that log little and keep no stream.
+
+    The same sequences count as for `WriteMetrics`: a batch at or below the durable sequence of the writer is known
+    already, stores nothing and succeeds, so that a call without an answer is repeated as it was. Fences nobody; a writer
+    uses either this method or streams at one time.
+
+    Errors:
+    * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
+    """
+
     ListSeries: grpc.aio.UnaryUnaryMultiCallable[
         runstream.api.metrics.v1.metrics_service_pb2.ListSeriesRequest,
         runstream.api.metrics.v1.metrics_service_pb2.ListSeriesResponse,
@@ -126,6 +185,35 @@ class MetricsServiceAsyncStub:
 
     Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
     of one series. A metric that a run does not have is left out.
+    """
+
+    CompareSeries: grpc.aio.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesResponse,
+    ]
+    """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
+
+    Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
+    axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
+    infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
+    with a narrower range.
+    """
+
+    TailSeries: grpc.aio.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.TailSeriesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.TailSeriesResponse,
+    ]
+    """Streams values as they become durable: first those after the cursor, then new ones, until all runs have ended.
+
+    Within a series values come in the order they were stored, without gap or repetition. A message without values says
+    where a series stands, or, without a metric, only that the connection is alive (about every 10 seconds when idle).
+    A client that keeps, as its cursor, the index after the last value it has of each series, may break off and go on from
+    there on any server. The stream ends with `ended` when every run has ended and everything was sent.
+
+    Errors:
+    * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has one of these names.
+    * `INVALID_ARGUMENT` / `INVALID_CURSOR`: a position is beyond the end of its series, or names a series twice.
+    * `UNAVAILABLE` / `DRAINING`: the server stops; reconnect.
     """
 
 class MetricsServiceServicer(metaclass=abc.ABCMeta):
@@ -166,6 +254,23 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
+    def LogMetrics(
+        self,
+        request: runstream.api.metrics.v1.metrics_service_pb2.LogMetricsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.metrics.v1.metrics_service_pb2.LogMetricsResponse, collections.abc.Awaitable[runstream.api.metrics.v1.metrics_service_pb2.LogMetricsResponse]]:
+        """Appends one batch of one writer to one run, for clients that log little and keep no stream.
+
+        The same sequences count as for `WriteMetrics`: a batch at or below the durable sequence of the writer is known
+        already, stores nothing and succeeds, so that a call without an answer is repeated as it was. Fences nobody; a writer
+        uses either this method or streams at one time.
+
+        Errors:
+        * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
+        """
+
+    @abc.abstractmethod
     def ListSeries(
         self,
         request: runstream.api.metrics.v1.metrics_service_pb2.ListSeriesRequest,
@@ -187,6 +292,39 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
 
         Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
         of one series. A metric that a run does not have is left out.
+        """
+
+    @abc.abstractmethod
+    def CompareSeries(
+        self,
+        request: runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesResponse], collections.abc.AsyncIterator[runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesResponse]]:
+        """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
+
+        Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
+        axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
+        infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
+        with a narrower range.
+        """
+
+    @abc.abstractmethod
+    def TailSeries(
+        self,
+        request: runstream.api.metrics.v1.metrics_service_pb2.TailSeriesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[runstream.api.metrics.v1.metrics_service_pb2.TailSeriesResponse], collections.abc.AsyncIterator[runstream.api.metrics.v1.metrics_service_pb2.TailSeriesResponse]]:
+        """Streams values as they become durable: first those after the cursor, then new ones, until all runs have ended.
+
+        Within a series values come in the order they were stored, without gap or repetition. A message without values says
+        where a series stands, or, without a metric, only that the connection is alive (about every 10 seconds when idle).
+        A client that keeps, as its cursor, the index after the last value it has of each series, may break off and go on from
+        there on any server. The stream ends with `ended` when every run has ended and everything was sent.
+
+        Errors:
+        * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has one of these names.
+        * `INVALID_ARGUMENT` / `INVALID_CURSOR`: a position is beyond the end of its series, or names a series twice.
+        * `UNAVAILABLE` / `DRAINING`: the server stops; reconnect.
         """
 
 def add_MetricsServiceServicer_to_server(servicer: MetricsServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
