@@ -43,7 +43,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         metrics = Metrics(MetricStore(platform.postgres), appends)
-        add_MetricsServiceServicer_to_server(MetricsServicer(metrics, hub), server)  # type: ignore[arg-type]
+        add_MetricsServiceServicer_to_server(MetricsServicer(metrics, hub, history), server)  # type: ignore[arg-type]
         delivering = tasks.create_task(outbox.run(), name="metrics-summary-outbox")
         try:
             yield
