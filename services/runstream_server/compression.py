@@ -12,6 +12,9 @@ from runstream_server.envelope import StoredBytesDamaged
 _HEAD = struct.Struct("<BII")
 _RAW, _ZSTD, _SHUFFLED_ZSTD = range(3)
 _WORTH_BYTES = 128
+_ARRAY_WORTH_BYTES = 1_024
+"""To compress gives up the interpreter, and to get it back may take milliseconds: not for what is small."""
+
 _TEXT_LEVEL = 1
 _ARRAY_LEVEL = -1
 """A fifth of the time of level 1, for 2 % more space on noise, which is what most arrays of numbers hold."""
@@ -36,7 +39,9 @@ def pack_bytes(data: bytes) -> bytes:
 
 def pack_array(array: NDArray[np.generic]) -> bytes:
     """Returns a block that holds the elements of a little-endian array, the first bytes of all elements first."""
-    if array.nbytes < _WORTH_BYTES or array.itemsize == 1:
+    if array.nbytes < _ARRAY_WORTH_BYTES:
+        return _raw(array.tobytes())
+    if array.itemsize == 1:
         return _packed(_codecs.array, array.tobytes(), _ZSTD) or _raw(array.tobytes())
     planes = array.view(np.uint8).reshape(-1, array.itemsize).T
     codec = _SHUFFLED_ZSTD | array.itemsize << 4
