@@ -160,12 +160,15 @@ async def test_a_repeated_batch_gives_the_runs_of_the_first_as_they_are_now(hist
         new = [history.new_run(experiment=digits) for _ in range(50)]
         return history.rules.creations.create_batch("team", new, request_id)
 
-    first = await batch()
+    first, is_new = await batch()
     await history.rules.runs.start("team", first[3].run)
     outcomes = await asyncio.gather(*(batch() for _ in range(4)))
 
-    assert [[run.run for run in runs] for runs in outcomes] == [[run.run for run in first]] * 4
-    assert outcomes[0][3].status is RunStatus.RUNNING
+    assert is_new
+    assert [([run.run for run in runs], is_new) for runs, is_new in outcomes] == [
+        ([run.run for run in first], False)
+    ] * 4
+    assert outcomes[0][0][3].status is RunStatus.RUNNING
     assert await count(history, "run") == 50
 
 

@@ -1,7 +1,7 @@
 """From the model to messages."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 from typing import Any
 
 from runstream.api.runs.v1 import experiment_pb2, run_pb2, workspace_pb2
@@ -10,6 +10,7 @@ from runstream_server.runs.convert.times import encode_duration, encode_optional
 from runstream_server.runs.model import (
     Experiment,
     MetricSummary,
+    NewRun,
     Run,
     RunError,
     RunWarning,
@@ -109,34 +110,42 @@ def encode_run(
     )
 
 
-_ALIKE = itemgetter(
-    *(
-        index
-        for index, field in enumerate(Run._fields)
-        if field not in ("run", "root", "number", "display_name", "tags", "properties", "error", "warnings")
-    )
-)
+_SLICE = 100
 
 
-def encode_alike(runs: Iterable[Run], target: Any) -> None:
-    """Adds runs to a field of a message. Made for new ones, most of whose fields are alike: those are copied."""
-    templates: dict[object, run_pb2.Run] = {}
-    for run in runs:
-        alike = _ALIKE(run)
-        template = templates.get(alike)
+async def lay_out(new: Iterable[NewRun], target: Any) -> None:
+    """Adds runs that are being created to a field of a message, with what is known of them already.
+
+    Lets others run in between, above all whoever waits for the store.
+    """
+    templates: dict[int, run_pb2.Run] = {}
+    for place, run in enumerate(new):
+        template = templates.get(id(run.labels))
         if template is None:
-            template = templates[alike] = encode_run(run._replace(tags={}, properties={}))
+            labels = run.labels
+            template = run_pb2.Run(tags=encode_tags(labels.tags), properties=labels.properties)
+            templates[id(labels)] = template
         message = target.add()
         message.CopyFrom(template)
+        message.display_name = run.display_name
+        if place % _SLICE == 0:
+            await asyncio.sleep(0)
+
+
+def complete(runs: Iterable[Run], new: Iterable[NewRun], messages: Iterable[run_pb2.Run]) -> None:
+    """Tells the rest of runs just created, all at one time, in the messages that `lay_out` made of them."""
+    templates: dict[object, run_pb2.Run] = {}
+    for run, of, message in zip(runs, new, messages, strict=True):
+        key = (id(of.kind), run.experiment)
+        template = templates.get(key)
+        if template is None:
+            blank = run._replace(run="", root="", number=0, display_name="", tags={}, properties={})
+            template = templates[key] = encode_run(blank)
+        message.MergeFrom(template)
         names = f"workspaces/{run.workspace}/runs/"
         message.name = names + run.run
         message.root = names + run.root
         message.number = run.number
-        message.display_name = run.display_name
-        for key in sorted(run.tags):
-            message.tags.add(key=key, value=run.tags[key])
-        if run.properties:
-            message.properties.update(run.properties)
 
 
 def encode_run_name(workspace: str, run: str) -> run_pb2.Run:

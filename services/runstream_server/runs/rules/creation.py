@@ -79,8 +79,10 @@ class Creations:
         self._arrived.set()
         return await outcome
 
-    async def create_batch(self, workspace: str, runs: Sequence[NewRun], request_id: uuid.UUID | None) -> Sequence[Run]:
-        """Creates all runs or none. A repeated request gets what the first one made, as it is now.
+    async def create_batch(
+        self, workspace: str, runs: Sequence[NewRun], request_id: uuid.UUID | None
+    ) -> tuple[Sequence[Run], bool]:
+        """Creates all runs or none. A repeated request gets what the first one made, as it is now, and False with it.
 
         Raises:
             As `create`; the message says which run it is about.
@@ -93,10 +95,10 @@ class Creations:
             except Refused:
                 made = await self._explained(workspace, runs, requests)
                 if made is not None:
-                    return made
+                    return made, False
             else:
                 self._hints.publish(TOPIC, [workspace])
-                return created
+                return created, True
         raise Contended
 
     async def _explained(
@@ -211,13 +213,13 @@ def _error(workspace: str, run: NewRun, obstacles: Obstacles) -> RunstreamError 
 def _errors(workspace: str, run: NewRun, obstacles: Obstacles) -> Iterator[RunstreamError]:
     if not obstacles.workspace_exists:
         yield WorkspaceNotFound(workspace)
-    if run.experiment is not None and run.experiment not in obstacles.experiments:
-        yield ExperimentNotFound(workspace, run.experiment)
-    if run.parent is not None:
-        of_parent = obstacles.parents.get(run.parent)
+    if run.kind.experiment is not None and run.kind.experiment not in obstacles.experiments:
+        yield ExperimentNotFound(workspace, run.kind.experiment)
+    if run.kind.parent is not None:
+        of_parent = obstacles.parents.get(run.kind.parent)
         if of_parent is None:
-            yield RunNotFound(workspace, run.parent)
-        elif run.experiment not in (None, of_parent):
-            yield ExperimentMismatch(workspace, str(run.experiment), run.parent, of_parent)
+            yield RunNotFound(workspace, run.kind.parent)
+        elif run.kind.experiment not in (None, of_parent):
+            yield ExperimentMismatch(workspace, str(run.kind.experiment), run.kind.parent, of_parent)
     if run.run in obstacles.taken:
         yield RunExists(workspace, run.run)
