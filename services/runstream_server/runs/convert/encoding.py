@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from runstream.api.runs.v1 import experiment_pb2, run_pb2, workspace_pb2
@@ -9,10 +10,12 @@ from runstream_server.names import ExperimentName, RunName, WorkspaceName
 from runstream_server.runs.convert.times import encode_duration, encode_optional_time, encode_time
 from runstream_server.runs.model import (
     Experiment,
+    Labels,
     MetricSummary,
     NewRun,
     Run,
     RunError,
+    RunKind,
     RunWarning,
     StatusChange,
     Tags,
@@ -127,7 +130,6 @@ async def lay_out(new: Iterable[NewRun], target: Any) -> None:
             templates[id(labels)] = template
         message = target.add()
         message.CopyFrom(template)
-        message.display_name = run.display_name
         if place % _SLICE == 0:
             await asyncio.sleep(0)
 
@@ -142,10 +144,37 @@ def complete(runs: Iterable[Run], new: Iterable[NewRun], messages: Iterable[run_
             blank = run._replace(run="", root="", number=0, display_name="", tags={}, properties={})
             template = templates[key] = encode_run(blank)
         message.MergeFrom(template)
-        names = f"workspaces/{run.workspace}/runs/"
-        message.name = names + run.run
-        message.root = names + run.root
-        message.number = run.number
+        _tell_apart(run, message)
+
+
+class AlikeRuns:
+    """Encodes runs just created. Those of one transaction are mostly alike: the next is copied from the one before."""
+
+    def __init__(self) -> None:
+        self._alike: tuple[Labels, RunKind, datetime, str] | None = None
+        self._template = run_pb2.Run()
+
+    def encode(self, run: Run, new: NewRun, message: run_pb2.Run) -> None:
+        """Writes a run, made of `new`, into an empty message."""
+        alike = self._alike
+        if (
+            alike is None
+            or alike[0] is not new.labels
+            or alike[1] is not new.kind
+            or alike[2:] != (run.create_time, run.experiment)
+        ):
+            self._template = encode_run(run)
+            self._alike = (new.labels, new.kind, run.create_time, run.experiment)
+        message.CopyFrom(self._template)
+        _tell_apart(run, message)
+
+
+def _tell_apart(run: Run, message: run_pb2.Run) -> None:
+    names = f"workspaces/{run.workspace}/runs/"
+    message.name = names + run.run
+    message.root = names + run.root
+    message.number = run.number
+    message.display_name = run.display_name
 
 
 def encode_run_name(workspace: str, run: str) -> run_pb2.Run:

@@ -43,15 +43,15 @@ class _Wanted:
     workspace: str
     run: NewRun
     request: Remembered | None
-    outcome: "asyncio.Future[Run]"
+    outcome: "asyncio.Future[tuple[Run, bool]]"
 
     def fail(self, error: Exception) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
 
-    def succeed(self, run: Run) -> None:
+    def succeed(self, run: Run, *, is_new: bool) -> None:
         if not self.outcome.done():
-            self.outcome.set_result(run)
+            self.outcome.set_result((run, is_new))
 
 
 class Creations:
@@ -65,8 +65,8 @@ class Creations:
         self._waiting: deque[_Wanted] = deque()
         self._arrived = asyncio.Event()
 
-    async def create(self, workspace: str, run: NewRun, request_id: uuid.UUID | None) -> Run:
-        """Creates a run. A repeated request gets what the first one made, as it is now.
+    async def create(self, workspace: str, run: NewRun, request_id: uuid.UUID | None) -> tuple[Run, bool]:
+        """Creates a run. A repeated request gets what the first one made, as it is now, and False with it.
 
         Raises:
             WorkspaceNotFound, ExperimentNotFound, RunNotFound: Something it names does not exist.
@@ -74,7 +74,7 @@ class Creations:
             ExperimentMismatch: The parent belongs to another experiment.
         """
         request = Remembered("run", request_id, [run.run]) if request_id else None
-        outcome: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Wanted(workspace, run, request, outcome))
         self._arrived.set()
         return await outcome
@@ -170,7 +170,7 @@ class Creations:
             else:
                 self._hints.publish(TOPIC, [workspace])
                 for wanted, run in zip(group, created, strict=True):
-                    wanted.succeed(run)
+                    wanted.succeed(run, is_new=True)
                 return
         for wanted in group:
             wanted.fail(Contended())
@@ -195,7 +195,7 @@ class Creations:
         if found is None:
             wanted.fail(RunNotFound(wanted.workspace, made))
         else:
-            wanted.succeed(found[0])
+            wanted.succeed(found[0], is_new=False)
 
 
 def _check_distinct(runs: Sequence[NewRun]) -> None:

@@ -19,7 +19,7 @@ from runstream_server.runs.convert.decoding import (
     decode_warnings,
     decode_workspace_name,
 )
-from runstream_server.runs.convert.encoding import complete, encode_run, encode_status, encode_tags, lay_out
+from runstream_server.runs.convert.encoding import AlikeRuns, complete, encode_run, encode_status, encode_tags, lay_out
 from runstream_server.runs.limits import Checks
 from runstream_server.runs.model import MetricSummary, NewRun, Tags
 from runstream_server.runs.servicer.base import Context, Methods, Rules
@@ -33,6 +33,7 @@ class RunMethods(Methods):
     def __init__(self, rules: Rules) -> None:
         super().__init__(rules)
         self._new_runs = NewRuns(rules.identifiers)
+        self._created = AlikeRuns()
 
     async def CreateRun(self, request: messages.CreateRunRequest, context: Context) -> messages.CreateRunResponse:
         workspace = decode_workspace_name(request.parent, "parent")
@@ -40,8 +41,12 @@ class RunMethods(Methods):
         request_id = checks.request_id("request_id", request.request_id)
         checks.done()
         new = self._new_runs.decode(request, workspace)
-        run = await self._rules.creations.create(workspace, new, request_id)
-        return messages.CreateRunResponse(run=encode_run(run))
+        run, is_new = await self._rules.creations.create(workspace, new, request_id)
+        if not is_new:
+            return messages.CreateRunResponse(run=encode_run(run))
+        response = messages.CreateRunResponse()
+        self._created.encode(run, new, response.run)
+        return response
 
     async def BatchCreateRuns(
         self, request: messages.BatchCreateRunsRequest, context: Context
