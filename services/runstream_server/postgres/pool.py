@@ -4,14 +4,14 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from runstream_server.config import PostgresConfig
-from runstream_server.errors import DatabaseUnavailable
+from runstream_server.errors import DatabaseUnavailable, StatementTimedOut
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +20,13 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 _ACQUIRE_SECONDS = 5.0
 _COMMAND_SECONDS = 15.0
+_ANSWER_SECONDS = 5.0
 _SETTINGS = {
     "application_name": "runstream",
     "timezone": "UTC",
     "statement_timeout": "15s",
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "4s",  # a process that is frozen in a transaction must not hold up others
 }
 
 _UNAVAILABLE = (
@@ -38,6 +39,11 @@ _UNAVAILABLE = (
     asyncpg.LockNotAvailableError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,  # the disk is full, for example
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
+    asyncpg.PostgresSystemError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # among others, when Postgres ends a connection just as it is used again
     OSError,
@@ -51,8 +57,38 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except _UNAVAILABLE as error:
-        logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
-        raise DatabaseUnavailable from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: BaseException) -> DatabaseUnavailable:
+    logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+    if isinstance(error, (asyncpg.QueryCanceledError, TimeoutError)):
+        return StatementTimedOut()
+    return DatabaseUnavailable()
+
+
+class _Lent:
+    """A connection while its context is open, with `database_errors` around it. Cheap: most statements use one."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Connection:
+        try:
+            self._connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        except _UNAVAILABLE as error:
+            raise _unavailable(error) from error
+        return self._connection
+
+    async def __aexit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            await self._pool.release(self._connection)
+        except _UNAVAILABLE as failure:
+            raise _unavailable(failure) from failure
+        if isinstance(error, _UNAVAILABLE):
+            raise _unavailable(error) from error
 
 
 class Postgres:
@@ -61,12 +97,23 @@ class Postgres:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._pool.get_max_size()
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Lends a connection outside of a transaction."""
-        with database_errors():
-            async with self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection:
-                yield connection
+        return _Lent(self._pool)
+
+    async def answers(self) -> bool:
+        """Whether Postgres answers within a few seconds."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self.fetchval("SELECT true")
+        except (DatabaseUnavailable, asyncpg.PostgresError, TimeoutError):
+            return False
+        return True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from runstream_server.errors import FieldViolation, InvalidField
-from runstream_server.runs.model import Tags
+from runstream_server.runs.model import Experiment, Tags, Workspace
 
 DISPLAY_NAME = 256
 DESCRIPTION = 5_000
@@ -60,6 +60,8 @@ LEAST_RUN_DURATION = timedelta(seconds=1)
 MOST_RUN_DURATION = timedelta(days=3_650)
 
 _USUAL_TEXTS = 200  # of KEY characters each, they take less than LABELS_BYTES
+
+_FIXED_BYTES = 1_500
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EXPERIMENT_DISPLAY_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,254}")
@@ -172,13 +174,13 @@ class Checks:
         return duration
 
 
-def are_usual(display_name: str, tags: Tags, properties: Mapping[str, str]) -> bool:
+def are_usual(tags: Tags, properties: Mapping[str, str]) -> bool:
     """Whether all these are plainly within their limits and hold no address: a quick look, which spares a full one."""
-    texts = [display_name, *tags, *filter(None, tags.values()), *properties, *properties.values()]
+    texts = [*tags, *filter(None, tags.values()), *properties, *properties.values()]
     together = "".join(texts)
     return (
         len(texts) <= _USUAL_TEXTS
-        and max(map(len, texts)) <= KEY
+        and max(map(len, texts), default=0) <= KEY
         and together.isprintable()
         and "@" not in together
         and "" not in tags
@@ -189,6 +191,11 @@ def are_usual(display_name: str, tags: Tags, properties: Mapping[str, str]) -> b
 def labels_bytes(labels: Mapping[str, str | None]) -> int:
     """How many bytes tags or properties take as JSON."""
     return len(json.dumps(labels, ensure_ascii=False).encode())
+
+
+def described_bytes(entry: Workspace | Experiment) -> int:
+    """About how many bytes a workspace or an experiment takes in a message."""
+    return _FIXED_BYTES + text_bytes(entry.description) + labels_bytes(entry.tags)
 
 
 def text_bytes(text: str | None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from runstream_server.errors import InvalidField, RunstreamError, Unavailable
+from runstream_server.errors import InvalidField, ResourceExhausted, RunstreamError, Unavailable
 from runstream_server.postgres import Hints
 from runstream_server.runs.errors import (
     ExperimentMismatch,
@@ -25,6 +25,8 @@ from runstream_server.runs.store.runs import RunStore
 _GROUP = 256
 _PACE_SECONDS = 0.004  # between the beginnings of two transactions: under load they carry more runs, and cost less
 _ATTEMPTS = 5
+MOST_WAITING = 4_096
+"""How many single runs may wait for their creation, those of callers that gave up included."""
 
 
 class Contended(Unavailable):
@@ -36,6 +38,15 @@ class Contended(Unavailable):
         super().__init__("what the request names was created or deleted meanwhile; call again")
 
 
+class TooManyCreations(ResourceExhausted):
+    """More runs wait to be created than the server has room for."""
+
+    reason = "TOO_MANY_CALLS"
+
+    def __init__(self) -> None:
+        super().__init__(f"{MOST_WAITING} runs wait to be created already; call again")
+
+
 @dataclass(frozen=True, eq=False)
 class _Wanted:
     """One single run to create, and where its outcome goes."""
@@ -43,15 +54,15 @@ class _Wanted:
     workspace: str
     run: NewRun
     request: Remembered | None
-    outcome: "asyncio.Future[Run]"
+    outcome: "asyncio.Future[tuple[Run, bool]]"
 
     def fail(self, error: Exception) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
 
-    def succeed(self, run: Run) -> None:
+    def succeed(self, run: Run, *, is_new: bool) -> None:
         if not self.outcome.done():
-            self.outcome.set_result(run)
+            self.outcome.set_result((run, is_new))
 
 
 class Creations:
@@ -65,8 +76,8 @@ class Creations:
         self._waiting: deque[_Wanted] = deque()
         self._arrived = asyncio.Event()
 
-    async def create(self, workspace: str, run: NewRun, request_id: uuid.UUID | None) -> Run:
-        """Creates a run. A repeated request gets what the first one made, as it is now.
+    async def create(self, workspace: str, run: NewRun, request_id: uuid.UUID | None) -> tuple[Run, bool]:
+        """Creates a run. A repeated request gets what the first one made, as it is now, and False with it.
 
         Raises:
             WorkspaceNotFound, ExperimentNotFound, RunNotFound: Something it names does not exist.
@@ -74,13 +85,17 @@ class Creations:
             ExperimentMismatch: The parent belongs to another experiment.
         """
         request = Remembered("run", request_id, [run.run]) if request_id else None
-        outcome: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
+        if len(self._waiting) >= MOST_WAITING:
+            raise TooManyCreations
         self._waiting.append(_Wanted(workspace, run, request, outcome))
         self._arrived.set()
         return await outcome
 
-    async def create_batch(self, workspace: str, runs: Sequence[NewRun], request_id: uuid.UUID | None) -> Sequence[Run]:
-        """Creates all runs or none. A repeated request gets what the first one made, as it is now.
+    async def create_batch(
+        self, workspace: str, runs: Sequence[NewRun], request_id: uuid.UUID | None
+    ) -> tuple[Sequence[Run], bool]:
+        """Creates all runs or none. A repeated request gets what the first one made, as it is now, and False with it.
 
         Raises:
             As `create`; the message says which run it is about.
@@ -93,10 +108,10 @@ class Creations:
             except Refused:
                 made = await self._explained(workspace, runs, requests)
                 if made is not None:
-                    return made
+                    return made, False
             else:
                 self._hints.publish(TOPIC, [workspace])
-                return created
+                return created, True
         raise Contended
 
     async def _explained(
@@ -143,6 +158,8 @@ class Creations:
         seen: set[object] = set()
         while self._waiting and len(group) < _GROUP:
             wanted = self._waiting.popleft()
+            if wanted.outcome.done():  # the caller gave up
+                continue
             keys = {wanted.run.run, wanted.request.request_id if wanted.request else wanted}
             if (group and wanted.workspace != group[0].workspace) or not seen.isdisjoint(keys):
                 rest.append(wanted)
@@ -168,7 +185,7 @@ class Creations:
             else:
                 self._hints.publish(TOPIC, [workspace])
                 for wanted, run in zip(group, created, strict=True):
-                    wanted.succeed(run)
+                    wanted.succeed(run, is_new=True)
                 return
         for wanted in group:
             wanted.fail(Contended())
@@ -193,7 +210,7 @@ class Creations:
         if found is None:
             wanted.fail(RunNotFound(wanted.workspace, made))
         else:
-            wanted.succeed(found[0])
+            wanted.succeed(found[0], is_new=False)
 
 
 def _check_distinct(runs: Sequence[NewRun]) -> None:
@@ -211,13 +228,13 @@ def _error(workspace: str, run: NewRun, obstacles: Obstacles) -> RunstreamError 
 def _errors(workspace: str, run: NewRun, obstacles: Obstacles) -> Iterator[RunstreamError]:
     if not obstacles.workspace_exists:
         yield WorkspaceNotFound(workspace)
-    if run.experiment is not None and run.experiment not in obstacles.experiments:
-        yield ExperimentNotFound(workspace, run.experiment)
-    if run.parent is not None:
-        of_parent = obstacles.parents.get(run.parent)
+    if run.kind.experiment is not None and run.kind.experiment not in obstacles.experiments:
+        yield ExperimentNotFound(workspace, run.kind.experiment)
+    if run.kind.parent is not None:
+        of_parent = obstacles.parents.get(run.kind.parent)
         if of_parent is None:
-            yield RunNotFound(workspace, run.parent)
-        elif run.experiment not in (None, of_parent):
-            yield ExperimentMismatch(workspace, str(run.experiment), run.parent, of_parent)
+            yield RunNotFound(workspace, run.kind.parent)
+        elif run.kind.experiment not in (None, of_parent):
+            yield ExperimentMismatch(workspace, str(run.kind.experiment), run.kind.parent, of_parent)
     if run.run in obstacles.taken:
         yield RunExists(workspace, run.run)
