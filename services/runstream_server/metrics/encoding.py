@@ -50,14 +50,15 @@ def joined(pieces: Iterable[Points]) -> Iterator[Points]:
         count = 0
         for points in group:
             if waiting and count + points.count > _CHUNK_POINTS:
-                yield _join(waiting)
+                yield join_points(waiting)
                 waiting, count = [], 0
             waiting.append(points)
             count += points.count
-        yield _join(waiting)
+        yield join_points(waiting)
 
 
-def _join(pieces: Sequence[Points]) -> Points:
+def join_points(pieces: Sequence[Points]) -> Points:
+    """Joins pieces that all have steps, or all have none."""
     if len(pieces) == 1:
         return pieces[0]
     steps = [piece.steps for piece in pieces if piece.steps is not None]

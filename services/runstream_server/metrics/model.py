@@ -186,6 +186,9 @@ class StoredChunk:
     count: int
     data: bytes
 
+    wanted_index: int
+    """The index before which values are not wanted; larger than `start_index` if reading begins within the chunk."""
+
     @property
     def end_index(self) -> int:
         """The index after the last value."""

@@ -6,6 +6,10 @@ from contextlib import asynccontextmanager
 
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
+from runstream_server.metrics.maintenance.compaction import Compaction
+from runstream_server.metrics.maintenance.compaction_store import CompactionStore
+from runstream_server.metrics.maintenance.fragments import Fragments
+from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
@@ -20,9 +24,12 @@ from runstream_server.runhistory import RunHistory, run_watch
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
-    store = MetricStore(platform.postgres)
+    fragments = Fragments()
+    store = MetricStore(platform.postgres, fragments.note)
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
+    pace = Pace(platform.config.maintenance.share)
+    compaction = Compaction(CompactionStore(platform.postgres), fragments, pace)
 
     async def commit(appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         outcomes = await store.commit(appends)
@@ -42,8 +49,12 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         add_MetricsServiceServicer_to_server(MetricsServicer(Metrics(store), hub), server)  # type: ignore[arg-type]
-        delivering = tasks.create_task(outbox.run(), name="metrics-summary-outbox")
+        background = [
+            tasks.create_task(outbox.run(), name="metrics-summary-outbox"),
+            tasks.create_task(compaction.run(), name="metrics-compaction"),
+        ]
         try:
             yield
         finally:
-            delivering.cancel()
+            for task in background:
+                task.cancel()

@@ -57,16 +57,16 @@ class Metrics:
         after = ("", "")
         while page := await self._store.list_series(workspace, ids, metrics, after, _SERIES_AT_ONCE):
             for spans in grouped_spans(page, start_index, end_index):
-                async for each in self._read(spans, start_index, end_index or _LAST_INDEX):
+                async for each in self._read(spans, end_index or _LAST_INDEX):
                     yield each
             after = (page[-1].run.run, page[-1].metric)
 
-    async def _read(self, spans: Sequence[Span], start_index: int, end_index: int) -> AsyncIterator[Slice]:
+    async def _read(self, spans: Sequence[Span], end_index: int) -> AsyncIterator[Slice]:
         if not spans[0].series.count:
             yield Slice(spans[0].series, 0, NO_POINTS)
             return
         while spans:
             chunks = await (self._store.read_long(spans[0]) if len(spans) == 1 else self._store.read_short(spans))
             spans = remaining_spans(spans, chunks)
-            for each in await asyncio.to_thread(slices, chunks, start_index, end_index):
+            for each in await asyncio.to_thread(slices, chunks, end_index):
                 yield each

@@ -12,23 +12,23 @@ from runstream_server.metrics.model import Int64s, Kind, Points, Segment, Slice,
 _SLICE_BYTES = 256 * 1024
 
 
-def slices(chunks: Iterable[StoredChunk], start_index: int, end_index: int) -> Sequence[Slice]:
-    """Decodes chunks and returns their values from `start_index` to before `end_index`, in the same order.
+def slices(chunks: Iterable[StoredChunk], end_index: int) -> Sequence[Slice]:
+    """Decodes chunks and returns what is wanted of them to before `end_index`, in the same order.
 
     Raises:
         StoredBytesDamaged: A chunk is not what was stored.
     """
-    cuts = (each for chunk in chunks for each in _of_chunk(chunk, start_index, end_index))
+    cuts = (each for chunk in chunks for each in _of_chunk(chunk, end_index))
     return [part for joined in _joined(cuts) for part in _split(joined)]
 
 
-def _of_chunk(chunk: StoredChunk, start_index: int, end_index: int) -> Iterator[Slice]:
+def _of_chunk(chunk: StoredChunk, end_index: int) -> Iterator[Slice]:
     """One slice for each segment of a chunk that has values in range."""
     points = decode_points(chunk.data)
     steps = np.arange(chunk.start_index, chunk.end_index) if points.steps is None else points.steps
     begin = 0
     for segment in points.segments:
-        start = max(begin, start_index - chunk.start_index)
+        start = max(begin, chunk.wanted_index - chunk.start_index)
         end = min(begin + segment.count, end_index - chunk.start_index)
         if start < end:
             cut = Points(steps[start:end], points.times[start:end], [segment.cut(start - begin, end - begin)])

@@ -1,7 +1,7 @@
 """Reads and writes the schema `metrics`. Rows do not leave this module."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import asyncpg
 from asyncpg import Record
@@ -27,8 +27,10 @@ _REFUSED_BY_DATABASE = (
 class MetricStore:
     """Series, their chunks and the positions of their writers."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, stored: Callable[[Sequence[SeriesGrowth]], None]) -> None:
+        """`stored` is told what was committed."""
         self._postgres = postgres
+        self._stored = stored
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening | None:
         """Counts up the epoch of a writer, made if it is new, unless what the client believes contradicts its row."""
@@ -66,8 +68,11 @@ class MetricStore:
         async with self._postgres.transaction() as connection:
             positions = await _lock_writers(connection, appends)
             outcomes, new = judge(appends, positions, SequenceGap)
-            await _grow(connection, growths if len(new) == len(appends) else group_by_series(new))
+            if len(new) != len(appends):
+                growths = group_by_series(new)
+            await _grow(connection, growths)
             await _move_writers(connection, new)
+        self._stored(growths)
         return outcomes
 
     async def _grouped(self, appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
@@ -145,7 +150,7 @@ class MetricStore:
             _PAGE_CHUNKS,
             _PAGE_BYTES,
         )
-        return [StoredChunk(series, row["start_index"], row["point_count"], row["columns"]) for row in rows]
+        return [_stored_chunk(span, row) for row in rows]
 
     async def read_short(self, spans: Sequence[Span]) -> Sequence[StoredChunk]:
         """Returns the first chunks of spans that have few points each, in order, some MiB of them."""
@@ -171,10 +176,11 @@ class MetricStore:
             _PAGE_CHUNKS,
             _PAGE_BYTES,
         )
-        return [
-            StoredChunk(spans[row["place"] - 1].series, row["start_index"], row["point_count"], row["columns"])
-            for row in rows
-        ]
+        return [_stored_chunk(spans[row["place"] - 1], row) for row in rows]
+
+
+def _stored_chunk(span: Span, row: Record) -> StoredChunk:
+    return StoredChunk(span.series, row["start_index"], row["point_count"], row["columns"], span.start_index)
 
 
 async def _lock_writers(connection: Connection, appends: Sequence[MetricAppend]) -> Mapping[AppendKey, Position]:

@@ -19,13 +19,13 @@ def series(metric: str, count: int) -> Series:
     return Series(RunName("space", "run"), metric, 1, count, None, None, None, "", 1)
 
 
-def chunk(of: Series, start_index: int, values: list[float | str]) -> StoredChunk:
+def chunk(of: Series, start_index: int, values: list[float | str], wanted_index: int = 0) -> StoredChunk:
     parts = []
     for value in values:
         kind = Kind.STRING if isinstance(value, str) else Kind.DOUBLE
         parts.append(Segment(kind, 1, [value] if isinstance(value, str) else np.array([value])))
     times = np.arange(start_index, start_index + len(values))
-    return StoredChunk(of, start_index, len(values), encode_points(Points(None, times, parts)))
+    return StoredChunk(of, start_index, len(values), encode_points(Points(None, times, parts)), wanted_index)
 
 
 def flat(parts: list[Slice]) -> list[tuple[int, int, float | str]]:
@@ -47,9 +47,9 @@ def test_each_value_in_range_comes_once_and_in_order(lengths: list[int], start: 
     values: list[float | str] = [str(n) if texts and n % 3 == 0 else float(n) for n in range(total)]
     of = series("m", total)
     ends = np.cumsum(lengths).tolist()
-    chunks = [chunk(of, begin, values[begin:stop]) for begin, stop in zip([0, *ends], ends, strict=False)]
+    chunks = [chunk(of, begin, values[begin:stop], start) for begin, stop in zip([0, *ends], ends, strict=False)]
 
-    read = flat(list(slices(chunks, start, end)))
+    read = flat(list(slices(chunks, end)))
 
     assert read == [(n, n, values[n]) for n in range(total)][start:end]
 
@@ -57,7 +57,7 @@ def test_each_value_in_range_comes_once_and_in_order(lengths: list[int], start: 
 def test_neighbours_of_one_type_share_a_message() -> None:
     of = series("m", 100)
 
-    assert len(slices([chunk(of, n, [float(n)]) for n in range(100)], 0, END)) == 1
+    assert len(slices([chunk(of, n, [float(n)]) for n in range(100)], END)) == 1
 
 
 def test_a_large_chunk_becomes_several_messages() -> None:
@@ -65,7 +65,7 @@ def test_a_large_chunk_becomes_several_messages() -> None:
     of = series("m", count)
     points = Points(None, np.arange(count), [Segment(Kind.DOUBLE, count, np.arange(count, dtype=np.float64))])
 
-    parts = slices([StoredChunk(of, 0, count, encode_points(points))], 0, END)
+    parts = slices([StoredChunk(of, 0, count, encode_points(points), 0)], END)
 
     assert max(part.segment.size_bytes for part in parts) <= 256 * 1024
     assert [value for part in parts for value in part.segment.array] == list(range(count))
@@ -74,7 +74,7 @@ def test_a_large_chunk_becomes_several_messages() -> None:
 def test_long_texts_share_messages_without_making_them_large() -> None:
     of = series("m", 100)
 
-    parts = slices([chunk(of, 0, ["x" * 10_000] * 100)], 0, END)
+    parts = slices([chunk(of, 0, ["x" * 10_000] * 100)], END)
 
     assert max(part.segment.size_bytes for part in parts) <= 256 * 1024
     assert sum(part.segment.count for part in parts) == 100
