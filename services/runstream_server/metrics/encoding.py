@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import encode_points
 from runstream_server.metrics.model import Chunk, Kind, Points, Segment, Summary
+from runstream_server.metrics.overview_format import chunk_overview
 
 _CHUNK_POINTS = 16_384
 
@@ -18,7 +19,8 @@ NOTHING = Summary(0, None, None, None, 0)
 def encode_chunk(points: Points) -> Chunk:
     """Encodes 1 or more points."""
     summary = summarize(points)
-    return Chunk(sum(segment.size_bytes for segment in points.segments), encode_points(points), summary)
+    size_bytes = sum(segment.size_bytes for segment in points.segments)
+    return Chunk(size_bytes, encode_points(points), summary, chunk_overview(points))
 
 
 def summarize(points: Points) -> Summary:

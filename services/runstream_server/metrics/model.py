@@ -117,6 +117,9 @@ class Chunk:
     data: bytes
     summary: Summary
 
+    overview: bytes | None
+    """What is known of many points without decoding them."""
+
 
 @dataclass(slots=True)
 class SeriesPiece:

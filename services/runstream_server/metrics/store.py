@@ -211,7 +211,7 @@ async def _grow(connection: Connection, growths: Sequence[SeriesGrowth]) -> None
     await connection.copy_records_to_table(
         "chunk",
         schema_name="metrics",
-        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns"),
+        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns", "overview"),
         records=_chunk_rows(growths, counts),
     )
     await connection.execute(
@@ -260,13 +260,14 @@ async def _grow_series(connection: Connection, growths: Sequence[SeriesGrowth]) 
 
 def _chunk_rows(
     growths: Sequence[SeriesGrowth], counts: Mapping[object, tuple[int, int]]
-) -> Iterator[tuple[str, str, int, int, int, int, bytes]]:
+) -> Iterator[tuple[str, str, int, int, int, int, bytes, bytes | None]]:
     for growth in growths:
         number, count = counts[growth.workspace, growth.run, growth.metric]
         index = count - growth.summary.count
         for chunk in growth.chunks:
-            yield growth.workspace, growth.run, number, index, chunk.summary.count, chunk.size_bytes, chunk.data
-            index += chunk.summary.count
+            count = chunk.summary.count
+            yield growth.workspace, growth.run, number, index, count, chunk.size_bytes, chunk.data, chunk.overview
+            index += count
 
 
 async def _move_writers(connection: Connection, appends: Sequence[MetricAppend]) -> None:

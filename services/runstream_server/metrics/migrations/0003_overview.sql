@@ -1,0 +1,4 @@
+-- What is known of a long chunk without decoding its columns, encoded by metrics/overview_format.py. Null: a short chunk, or one
+-- from before there were overviews.
+ALTER TABLE metrics.chunk ADD COLUMN overview bytea;
+ALTER TABLE metrics.chunk ALTER COLUMN overview SET STORAGE EXTERNAL; -- compressed already
