@@ -63,6 +63,13 @@ class Subscription:
         return hinted
 
 
+# The setting holds for this transaction alone: nobody waits for the disk to keep a hint.
+_NOTIFY = """
+WITH hasty AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+SELECT pg_notify($1, payload) FROM hasty, unnest($2::text[]) payload
+"""
+
+
 class Hints:
     """Carries hints by topic and key between the services of all processes on one database."""
 
@@ -138,11 +145,7 @@ class Hints:
             self._has_pending.clear()
             payloads = list(self._payloads())
             with suppress(Exception):  # a lost hint is made good by the readers' own looking
-                async with postgres.transaction() as connection:
-                    await connection.execute("SET LOCAL synchronous_commit = off")
-                    await connection.execute(
-                        "SELECT pg_notify($1, payload) FROM unnest($2::text[]) payload", _CHANNEL, payloads
-                    )
+                await postgres.execute(_NOTIFY, _CHANNEL, payloads)
             await asyncio.sleep(_NOTIFY_SECONDS)
 
     async def listen_forever(self, dsn: str) -> None:
