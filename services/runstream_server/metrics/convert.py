@@ -1,6 +1,6 @@
 """Between messages and the words of metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 from google.protobuf.message import Message
@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Notice, Refusal
 from runstream_server.errors import InvalidField
-from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
+from runstream_server.metrics.errors import InvalidCursor
+from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice, TailMessage, TailRequest
 from runstream_server.metrics.refusals import MAX_SERIES
 from runstream_server.names import RunName
 
 _MAX_RUNS = 1_000
+_MAX_TAILED_RUNS = 100
+_MAX_POSITIONS = 100_000
 _LENGTH_DELIMITED = 2
 _NOTICES = {
     Notice.CANCEL_REQUESTED: messages.METRICS_NOTICE_KIND_CANCEL_REQUESTED,
@@ -31,18 +34,57 @@ _KINDS = {
 
 def decode_runs(request: messages.ReadSeriesRequest) -> Sequence[RunName]:
     """The runs to read; raises InvalidField if the request breaks its limits."""
-    if not 1 <= len(request.runs) <= _MAX_RUNS:
-        raise InvalidField("runs", f"expected 1 to {_MAX_RUNS} runs; got {len(request.runs)}")
-    if len(request.metrics) > MAX_SERIES:
-        raise InvalidField("metrics", f"expected up to {MAX_SERIES} metrics; got {len(request.metrics)}")
-    if any("\0" in metric for metric in request.metrics):
-        raise InvalidField("metrics", "no metric has NUL in its name")
+    runs = _decode_runs(request.runs, _MAX_RUNS)
+    _check_metrics(request.metrics)
     if request.start_index < 0 or request.end_index < 0:
         raise InvalidField("start_index" if request.start_index < 0 else "end_index", "expected 0 or more")
-    runs = [RunName.parse(run, f"runs[{place}]") for place, run in enumerate(request.runs)]
+    return runs
+
+
+def _decode_runs(names: Sequence[str], limit: int) -> Sequence[RunName]:
+    """Runs of one workspace, each once, in the same order."""
+    if not 1 <= len(names) <= limit:
+        raise InvalidField("runs", f"expected 1 to {limit} runs; got {len(names)}")
+    runs = [RunName.parse(run, f"runs[{place}]") for place, run in enumerate(names)]
     if len({run.workspace for run in runs}) > 1:
         raise InvalidField("runs", "all runs have to be of one workspace")
-    return runs
+    return list(dict.fromkeys(runs))
+
+
+def _check_metrics(metrics: Sequence[str]) -> None:
+    if len(metrics) > MAX_SERIES:
+        raise InvalidField("metrics", f"expected up to {MAX_SERIES} metrics; got {len(metrics)}")
+    if any("\0" in metric for metric in metrics):
+        raise InvalidField("metrics", "no metric has NUL in its name")
+
+
+def decode_tail(request: messages.TailSeriesRequest) -> TailRequest:
+    """The series to follow.
+
+    Raises:
+        InvalidField: The request breaks its limits.
+        InvalidCursor: A position is negative, or a series has two.
+    """
+    runs = _decode_runs(request.runs, _MAX_TAILED_RUNS)
+    _check_metrics(request.metrics)
+    if len(request.cursor) > _MAX_POSITIONS:
+        raise InvalidField("cursor", f"expected up to {_MAX_POSITIONS} positions; got {len(request.cursor)}")
+    return TailRequest(runs, list(request.metrics), _decode_positions(request, set(runs)), request.from_now)
+
+
+def _decode_positions(request: messages.TailSeriesRequest, runs: Set[RunName]) -> Mapping[tuple[str, str], int]:
+    metrics = set(request.metrics)
+    positions: dict[tuple[str, str], int] = {}
+    for place, position in enumerate(request.cursor):
+        run = RunName.parse(position.run, f"cursor[{place}].run")
+        if run not in runs:
+            raise InvalidField(f"cursor[{place}].run", "expected one of `runs`")
+        if metrics and position.metric not in metrics:
+            raise InvalidField(f"cursor[{place}].metric", "expected one of `metrics`")
+        if "\0" in position.metric or position.next_index < 0 or (run.run, position.metric) in positions:
+            raise InvalidCursor(run, position.metric)
+        positions[run.run, position.metric] = position.next_index
+    return positions
 
 
 def decode_columns(series: Sequence[messages.SeriesColumns]) -> Sequence[tuple[str, str, Points]]:
@@ -75,6 +117,14 @@ def encode_slice(part: Slice) -> messages.ReadSeriesResponse:
     message.columns.metric = part.series.metric
     encode_points(message.columns, part.points, part.start_index)
     return message
+
+
+def encode_tail(message: TailMessage) -> messages.TailSeriesResponse:
+    """Makes the message of a tail."""
+    return messages.TailSeriesResponse(
+        values=encode_slice(message.slice) if message.slice else None,
+        ended=messages.TAIL_END_RUN_ENDED if message.ended else messages.TAIL_END_UNSPECIFIED,
+    )
 
 
 def encode_points(message: messages.SeriesColumns, points: Points, start_index: int) -> None:

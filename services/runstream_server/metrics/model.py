@@ -1,6 +1,6 @@
 """The words of metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias, cast
@@ -184,10 +184,15 @@ class StoredChunk:
     series: Series
     start_index: int
     count: int
-    data: bytes
+
+    data: bytes | Points
+    """Encoded, or the values themselves."""
 
     wanted_index: int
     """The index before which values are not wanted; larger than `start_index` if reading begins within the chunk."""
+
+    wanted_end: int
+    """The index from which on values are not wanted; less than `end_index` if reading ends within the chunk."""
 
     @property
     def end_index(self) -> int:
@@ -204,6 +209,11 @@ class Slice:
     points: Points
 
     @property
+    def end_index(self) -> int:
+        """The index after the last value."""
+        return self.start_index + self.points.count
+
+    @property
     def segment(self) -> Segment:
         """The values."""
         return self.points.segments[0]
@@ -212,6 +222,36 @@ class Slice:
     def steps(self) -> Int64s:
         """The steps."""
         return cast("Int64s", self.points.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class TailRequest:
+    """Which series are followed, and from where on."""
+
+    runs: Sequence[RunName]
+    """Without repetition, all of one workspace."""
+
+    metrics: Sequence[str]
+    """None: all."""
+
+    positions: Mapping[tuple[str, str], int]
+    """The index of the next value, by run id and metric."""
+
+    from_now: bool
+    """Whether other series begin after the values they have now."""
+
+    @property
+    def workspace(self) -> str:
+        """The workspace of the runs."""
+        return self.runs[0].workspace
+
+
+@dataclass(frozen=True, slots=True)
+class TailMessage:
+    """What a tail says at once."""
+
+    slice: Slice | None
+    ended: bool = False
 
 
 NO_POINTS = Points(None, np.empty(0, np.int64), (Segment(Kind.NULL, 0, None),))

@@ -15,7 +15,10 @@ from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.servicer import MetricsServicer
+from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
+from runstream_server.metrics.tail_store import TailStore
+from runstream_server.metrics.tails import HINT_TOPIC, Tails, hint_key
 from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
 from runstream_server.runhistory import RunHistory, run_watch
@@ -26,6 +29,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
     fragments = Fragments()
     store = MetricStore(platform.postgres, fragments.note)
+    source = ChunkSource(store)
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     pace = Pace(platform.config.maintenance.share)
@@ -33,8 +37,17 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
 
     async def commit(appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         outcomes = await store.commit(appends)
-        outbox.wake()
+        committed(appends)
         return outcomes
+
+    async def rescue(append: MetricAppend) -> Outcome:
+        outcome = await store.commit_one_by_one(append)
+        committed([append])
+        return outcome
+
+    def committed(appends: Sequence[MetricAppend]) -> None:
+        outbox.wake()
+        platform.hints.publish(HINT_TOPIC, {hint_key(append.key.run_name) for append in appends})
 
     async with (
         asyncio.TaskGroup() as tasks,
@@ -42,16 +55,19 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         append_hub(
             "metrics",
             commit,
-            rescue=store.commit_one_by_one,
+            rescue=rescue,
             limits=AppendLimits(),
             watch=watch,
             draining=platform.draining,
         ) as hub,
     ):
-        add_MetricsServiceServicer_to_server(MetricsServicer(Metrics(store), hub), server)  # type: ignore[arg-type]
+        tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
+        servicer = MetricsServicer(Metrics(store, source), tails, hub)
+        add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),
             tasks.create_task(compaction.run(), name="metrics-compaction"),
+            tasks.create_task(tails.drain_when_told(), name="metrics-drain-tails"),
         ]
         try:
             yield

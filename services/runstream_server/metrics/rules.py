@@ -6,21 +6,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from runstream_server.appendstreams import AppendKey, Opening, Refusal, WriterDiverged
 from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.model import NO_POINTS, MetricBatch, Points, Series, Slice, Span
-from runstream_server.metrics.slices import slices
-from runstream_server.metrics.spans import grouped_spans, remaining_spans
+from runstream_server.metrics.slices import decoded_slices
+from runstream_server.metrics.sources import ChunkSource
+from runstream_server.metrics.spans import grouped_spans, spans_in_range
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
 
 _CHECKED_ON_THE_LOOP_BYTES = 16 * 1024
 _SERIES_AT_ONCE = 1_000
-_LAST_INDEX = 2**63 - 1
 
 
 class Metrics:
     """The rules of metrics."""
 
-    def __init__(self, store: MetricStore) -> None:
+    def __init__(self, store: MetricStore, source: ChunkSource) -> None:
         self._store = store
+        self._source = source
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening:
         """Opens a stream of a writer and fences its older ones.
@@ -56,17 +57,15 @@ class Metrics:
         workspace, ids = runs[0].workspace, sorted({run.run for run in runs})
         after = ("", "")
         while page := await self._store.list_series(workspace, ids, metrics, after, _SERIES_AT_ONCE):
-            for spans in grouped_spans(page, start_index, end_index):
-                async for each in self._read(spans, end_index or _LAST_INDEX):
+            for spans in grouped_spans(spans_in_range(page, start_index, end_index)):
+                async for each in self._read(spans):
                     yield each
             after = (page[-1].run.run, page[-1].metric)
 
-    async def _read(self, spans: Sequence[Span], end_index: int) -> AsyncIterator[Slice]:
+    async def _read(self, spans: Sequence[Span]) -> AsyncIterator[Slice]:
         if not spans[0].series.count:
             yield Slice(spans[0].series, 0, NO_POINTS)
             return
-        while spans:
-            chunks = await (self._store.read_long(spans[0]) if len(spans) == 1 else self._store.read_short(spans))
-            spans = remaining_spans(spans, chunks)
-            for each in await asyncio.to_thread(slices, chunks, end_index):
+        async for chunks in self._source.read(spans):
+            for each in await decoded_slices(chunks):
                 yield each

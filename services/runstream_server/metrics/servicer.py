@@ -1,6 +1,7 @@
 """`MetricsService` on the wire: decode, delegate, encode."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
@@ -21,15 +22,18 @@ from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
 from runstream_server.metrics.convert import (
     decode_columns,
     decode_runs,
+    decode_tail,
     encode_acknowledged,
     encode_notice,
     encode_opened,
     encode_series,
     encode_slice,
+    encode_tail,
 )
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import MetricBatch
 from runstream_server.metrics.rules import Metrics
+from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
 
@@ -39,8 +43,9 @@ _MAX_DIGEST = 32
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, hub: AppendHub[MetricBatch]) -> None:
+    def __init__(self, metrics: Metrics, tails: Tails, hub: AppendHub[MetricBatch]) -> None:
         self._metrics = metrics
+        self._tails = tails
         self._hub = hub
 
     async def WriteMetrics(self, _: object, context: Any) -> None:  # type: ignore[override]
@@ -64,6 +69,13 @@ class MetricsServicer(MetricsServiceServicer):
         slices = self._metrics.read_series(runs, list(request.metrics), request.start_index, request.end_index)
         async for each in slices:
             yield encode_slice(each)
+
+    async def TailSeries(
+        self, request: messages.TailSeriesRequest, _: object
+    ) -> AsyncIterator[messages.TailSeriesResponse]:
+        async with aclosing(self._tails.tail(decode_tail(request))) as tail:
+            async for message in tail:
+                yield encode_tail(message)
 
 
 class MetricsDialect:

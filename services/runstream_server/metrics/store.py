@@ -180,7 +180,9 @@ class MetricStore:
 
 
 def _stored_chunk(span: Span, row: Record) -> StoredChunk:
-    return StoredChunk(span.series, row["start_index"], row["point_count"], row["columns"], span.start_index)
+    return StoredChunk(
+        span.series, row["start_index"], row["point_count"], row["columns"], span.start_index, span.end_index
+    )
 
 
 async def _lock_writers(connection: Connection, appends: Sequence[MetricAppend]) -> Mapping[AppendKey, Position]:
