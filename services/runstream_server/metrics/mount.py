@@ -14,6 +14,9 @@ from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
 from runstream_server.metrics.rules import Metrics
+from runstream_server.metrics.sealing.object_store import SealedObjectStore
+from runstream_server.metrics.sealing.reading import SealedReader
+from runstream_server.metrics.sealing.service import sealing_of
 from runstream_server.metrics.servicer import MetricsServicer
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
@@ -29,11 +32,13 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
     fragments = Fragments()
     store = MetricStore(platform.postgres, fragments.note)
-    source = ChunkSource(store)
+    sealed = SealedObjectStore(platform.postgres)
+    source = ChunkSource(store, SealedReader(sealed, platform.bucket))
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     pace = Pace(platform.config.maintenance.share)
     compaction = Compaction(CompactionStore(platform.postgres), fragments, pace)
+    sealing = sealing_of(platform, history, store, source, pace)
 
     async def commit(appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         outcomes = await store.commit(appends)
@@ -67,6 +72,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),
             tasks.create_task(compaction.run(), name="metrics-compaction"),
+            tasks.create_task(sealing.run(), name="metrics-sealing"),
             tasks.create_task(tails.drain_when_told(), name="metrics-drain-tails"),
         ]
         try:

@@ -12,9 +12,12 @@ from runstream_server.metrics.maintenance.fragments import Fragments
 from runstream_server.metrics.maintenance.merging import merge_chunks, plan_merges
 from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.rules import Metrics
+from runstream_server.metrics.sealing.object_store import SealedObjectStore
+from runstream_server.metrics.sealing.reading import SealedReader
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
+from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.append_clients import doubles, metrics_stream
@@ -58,13 +61,13 @@ async def test_small_chunks_of_a_series_are_merged_without_being_asked(
 
 @pytest.mark.parametrize("start", [7, 8_007])
 async def test_a_reader_between_two_pages_does_not_notice(
-    backend: Backend, postgres: Postgres, run: str, start: int
+    backend: Backend, postgres: Postgres, bucket: Bucket, run: str, start: int
 ) -> None:
     count = 60
     large = [doubles("m", range(n * 8_000, (n + 1) * 8_000)) for n in range(count)]  # more than one page holds
     await write(backend, run, *([columns] for columns in large))
     store = MetricStore(postgres, lambda _: None)
-    metrics = Metrics(store, ChunkSource(store))
+    metrics = Metrics(store, ChunkSource(store, SealedReader(SealedObjectStore(postgres), bucket)))
     reading = metrics.read_series([RunName.parse(run)], ["m"], start, 0)
     parts = [await anext(reading)]
     await compaction(postgres).merge(RunName.parse(run), ["m"])

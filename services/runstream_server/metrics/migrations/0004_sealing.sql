@@ -7,7 +7,7 @@ ALTER TABLE metrics.chunk SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum
 
 -- Which runs were looked at last, of those with hot writers. One row; who moves `due_time` on looks at the next ones.
 CREATE TABLE metrics.seal_scan (
-    only            boolean     PRIMARY KEY DEFAULT true CHECK (only),
+    one             boolean     PRIMARY KEY DEFAULT true CHECK (one),
     due_time        timestamptz NOT NULL DEFAULT '-infinity',
     after_workspace text        COLLATE "C" NOT NULL DEFAULT '',
     after_run       text        COLLATE "C" NOT NULL DEFAULT ''

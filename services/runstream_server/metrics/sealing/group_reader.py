@@ -73,12 +73,12 @@ def group_range(metadata: parquet.FileMetaData, number: int) -> tuple[int, int]:
     columns = [group.column(place) for place in range(group.num_columns)]
     starts = [_start(column) for column in columns]
     ends = [start + column.total_compressed_size for start, column in zip(starts, columns, strict=True)]
-    return min(starts), max(ends)
+    return int(min(starts)), int(max(ends))
 
 
 def _start(column: parquet.ColumnChunkMetaData) -> int:
     if column.has_dictionary_page:
-        return min(column.dictionary_page_offset, column.data_page_offset)
+        return int(min(column.dictionary_page_offset, column.data_page_offset))
     return int(column.data_page_offset)
 
 

@@ -15,7 +15,6 @@ from runstream_server.postgres import Postgres
 _DELETED_CHUNKS = 1_000
 _PAGE_CHUNKS = 1_000
 _PAGE_BYTES = 8 * 1024 * 1024
-_OBJECT = "workspace, run, generation, size_bytes, footer_bytes, footer_crc, group_starts, group_bytes, group_crcs"
 
 
 class _LostError(Exception):
@@ -129,20 +128,17 @@ class SealedObjectStore:
 
     async def current(self, run: RunName) -> SealedObject | None:
         """The object that is read; None if the run was never sealed."""
-        row = await self._postgres.fetchrow(
-            f"SELECT {_OBJECT} FROM metrics.sealed_object WHERE workspace = $1 AND run = $2 AND state = 'current'",
-            run.workspace,
-            run.run,
-        )
-        return _object(row) if row else None
+        return await self.object(run, None)
 
-    async def object(self, run: RunName, generation: int) -> SealedObject | None:
-        """An object that is read, or was until a moment ago; None if it is gone."""
+    async def object(self, run: RunName, generation: int | None) -> SealedObject | None:
+        """An object that is read, or was until a moment ago; None if it is gone. No generation: the current one."""
         row = await self._postgres.fetchrow(
-            f"""
-            SELECT {_OBJECT}
+            """
+            SELECT workspace, run, generation, size_bytes, footer_bytes, footer_crc, group_starts, group_bytes,
+                   group_crcs
               FROM metrics.sealed_object
-             WHERE workspace = $1 AND run = $2 AND generation = $3 AND state IN ('current', 'replaced')
+             WHERE workspace = $1 AND run = $2
+               AND (state = 'current' AND $3::bigint IS NULL OR generation = $3 AND state IN ('current', 'replaced'))
             """,
             run.workspace,
             run.run,
@@ -202,7 +198,7 @@ class SealedObjectStore:
             """
             SELECT place, generation, series, start_index, point_count, size_bytes, row_group, first_row
               FROM (SELECT *, sum(size_bytes) OVER (ORDER BY place, start_index) - size_bytes AS before
-                      FROM (SELECT place, generation, series, start_index, point_count, size_bytes, row_group,
+                      FROM (SELECT place, generation, series, start_index, point_count, chunk.size_bytes, row_group,
                                    first_row
                               FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
                                    WITH ORDINALITY AS wanted (run, series, first, beyond, place)

@@ -4,13 +4,11 @@ Imported together with pyarrow.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import cast
 from zlib import crc32
 
-import numpy as np
 from pyarrow import parquet
 
 from runstream_server.envelope import StoredBytesDamaged

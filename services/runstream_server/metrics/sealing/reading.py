@@ -4,12 +4,13 @@ import asyncio
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runstream_server.metrics.model import Points, Span, StoredChunk
 from runstream_server.metrics.sealing.lru import ByteLru
 from runstream_server.metrics.sealing.model import ByteRange, SealedChunk, SealedObject, object_key
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
+from runstream_server.metrics.spans import leading_chunks
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket, ObjectMissing
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 _FOOTER_CACHE_BYTES = 32 * 1024 * 1024
 _GROUP_CACHE_BYTES = 32 * 1024 * 1024
 _TRIES = 3
+
+_Place: TypeAlias = tuple[int, int, SealedChunk]
+"""The place of a span, the generation of an object, and a chunk of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class SealedReader:
         self._groups: ByteLru[tuple[RunName, int, int], bytes] = ByteLru(_GROUP_CACHE_BYTES)
 
     async def first_chunks(self, spans: Sequence[Span]) -> Sequence[StoredChunk]:
-        """The first chunks of spans, in order, some MiB of them; none if the beginning is not sealed.
+        """The first chunks of spans, in order and without gap, some MiB of them; none if the first value is not sealed.
 
         Raises:
             StoredBytesDamaged: The object is not what was stored.
@@ -52,7 +56,7 @@ class SealedReader:
         return await self._first_chunks(spans)
 
     async def _first_chunks(self, spans: Sequence[Span]) -> Sequence[StoredChunk]:
-        places = await self._store.read_chunks(spans)
+        places = _leading(spans, await self._store.read_chunks(spans))
         if not places:
             return ()
         wanted = {(spans[place].series.run, generation, chunk.row_group) for place, generation, chunk in places}
@@ -86,6 +90,15 @@ class SealedReader:
             return b"".join([piece async for piece in pieces])
 
 
+def _leading(spans: Sequence[Span], places: Sequence[_Place]) -> Sequence[_Place]:
+    """Those before the first value that none of them has."""
+    return places[: len(leading_chunks(spans, [_stored(spans[each[0]], each[2], b"") for each in places]))]
+
+
+def _stored(span: Span, chunk: SealedChunk, data: bytes | Points) -> StoredChunk:
+    return StoredChunk(span.series, chunk.start_index, chunk.count, data, span.start_index, span.end_index)
+
+
 def _arrow() -> Any:
     return importlib.import_module("runstream_server.metrics.sealing.group_reader")
 
@@ -97,7 +110,7 @@ def _read_footer(stored: SealedObject, data: bytes) -> "parquet.FileMetaData":
 
 def _decode(
     spans: Sequence[Span],
-    places: Sequence[tuple[int, int, SealedChunk]],
+    places: Sequence[_Place],
     opened: dict[tuple[RunName, int], _Opened],
     fetched: dict[tuple[RunName, int, int], bytes],
 ) -> Sequence[StoredChunk]:
@@ -112,7 +125,5 @@ def _decode(
             checked = reader.checked(fetched[key], of.stored.groups[chunk.row_group], f"a row group of {of.stored.key}")
             groups[key] = reader.read_group(of.metadata, chunk.row_group, checked)
         points: Points = reader.read_points(groups[key], chunk.first_row, chunk.count)
-        chunks.append(
-            StoredChunk(span.series, chunk.start_index, chunk.count, points, span.start_index, span.end_index)
-        )
+        chunks.append(_stored(span, chunk, points))
     return chunks

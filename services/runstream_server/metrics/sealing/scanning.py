@@ -39,7 +39,7 @@ class SealScan:
 
     async def _ended(self, runs: list[RunName]) -> list[RunName]:
         """Those that have ended, or are no longer known: nobody writes to them either."""
-        ended = []
+        ended: list[RunName] = []
         for workspace in sorted({run.workspace for run in runs}):
             of_workspace = [run for run in runs if run.workspace == workspace]
             try:

@@ -5,6 +5,7 @@ import logging
 from time import monotonic
 
 from runstream_server.errors import BucketUnavailable, RunstreamError
+from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.sealing.lease import ClaimLostError
 from runstream_server.metrics.sealing.model import SealTask, object_key
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
@@ -12,11 +13,44 @@ from runstream_server.metrics.sealing.scanning import SealScan
 from runstream_server.metrics.sealing.sealer import Sealer
 from runstream_server.metrics.sealing.task_store import SealTaskStore
 from runstream_server.metrics.sealing.telemetry import FAILED_SEALS, REMOVED_OBJECTS, WAITING_RUNS
+from runstream_server.metrics.sources import ChunkSource
+from runstream_server.metrics.store import MetricStore
 from runstream_server.objectstore import Bucket
+from runstream_server.platform import Platform
+from runstream_server.runhistory import RunHistory
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF_SECONDS = 60.0
+_SHORTEST_LOOK_SECONDS = 0.05
+_LONGEST_LOOK_SECONDS = 5.0
+_LONGEST_ROUND_SECONDS = 30.0
+
+
+def sealing_of(
+    platform: Platform, history: RunHistory, store: MetricStore, source: ChunkSource, pace: Pace
+) -> "Sealing":
+    """Puts together what seals runs in a process."""
+    config = platform.config.maintenance
+    tasks, objects = SealTaskStore(platform.postgres), SealedObjectStore(platform.postgres)
+    round_seconds = min(max(config.seal_quiet_seconds / 2, _SHORTEST_LOOK_SECONDS), _LONGEST_ROUND_SECONDS)
+    return Sealing(
+        SealScan(tasks, history, round_seconds),
+        tasks,
+        objects,
+        Sealer(
+            tasks,
+            objects,
+            store,
+            source,
+            platform.bucket,
+            pace,
+            quiet_seconds=config.seal_quiet_seconds,
+            grace_seconds=config.seal_grace_seconds,
+        ),
+        platform.bucket,
+        look_seconds=min(round_seconds, _LONGEST_LOOK_SECONDS),
+    )
 
 
 class Sealing:
@@ -69,7 +103,7 @@ class Sealing:
             self._backoff_seconds = 0.0
         except ClaimLostError:
             logger.info("somebody else seals the run", extra={"run": str(task.run)})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run is tried again later
             await self._failed(task, error)
         return True
 
