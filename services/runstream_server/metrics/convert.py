@@ -1,6 +1,7 @@
 """Between messages and the words of metrics."""
 
 from collections.abc import Mapping, Sequence, Set
+from typing import Any, cast
 
 import numpy as np
 from google.protobuf.message import Message
@@ -10,8 +11,9 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Notice, Refusal
 from runstream_server.errors import InvalidField
 from runstream_server.metrics.errors import InvalidCursor
+from runstream_server.metrics.limits import MAX_BATCH_SERIES
 from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice, TailMessage, TailRequest
-from runstream_server.metrics.refusals import MAX_SERIES
+from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 from runstream_server.names import RunName
 
 _MAX_RUNS = 1_000
@@ -29,6 +31,8 @@ _KINDS = {
     "bools": Kind.BOOL,
     "strings": Kind.STRING,
     "nulls": Kind.NULL,
+    "table": Kind.TABLE,
+    "artifacts": Kind.ARTIFACTS,
 }
 
 
@@ -52,8 +56,8 @@ def _decode_runs(names: Sequence[str], limit: int) -> Sequence[RunName]:
 
 
 def _check_metrics(metrics: Sequence[str]) -> None:
-    if len(metrics) > MAX_SERIES:
-        raise InvalidField("metrics", f"expected up to {MAX_SERIES} metrics; got {len(metrics)}")
+    if len(metrics) > MAX_BATCH_SERIES:
+        raise InvalidField("metrics", f"expected up to {MAX_BATCH_SERIES} metrics; got {len(metrics)}")
     if any("\0" in metric for metric in metrics):
         raise InvalidField("metrics", "no metric has NUL in its name")
 
@@ -102,13 +106,33 @@ def _decode_segments(columns: messages.SeriesColumns) -> Sequence[Segment]:
     field = columns.WhichOneof("values")
     if field is None:
         return ()
-    kind = _KINDS[field]
+    match _KINDS[field]:
+        case Kind.TABLE:
+            return (Segment(Kind.TABLE, columns.table.row_count, _decode_table(columns.table)),)
+        case Kind.ARTIFACTS:
+            paths = list(columns.artifacts.paths)
+            return (Segment(Kind.ARTIFACTS, len(paths), Artifacts(columns.artifacts.kind, paths)),)
+        case kind:
+            return (_decode_values(kind, getattr(columns, field)),)
+
+
+def _decode_values(kind: Kind, message: Any) -> Segment:
     if kind is Kind.NULL:
-        return (Segment(kind, columns.nulls.count, None),)
+        return Segment(kind, message.count, None)
     if kind is Kind.STRING:
-        return (Segment(kind, len(columns.strings.values), list(columns.strings.values)),)
-    values = np.asarray(getattr(columns, field).values)
-    return (Segment(kind, len(values), values),)
+        return Segment(kind, len(message.values), list(message.values))
+    return Segment(kind, len(message.values), np.asarray(message.values))
+
+
+def _decode_table(message: messages.TableValues) -> Table:
+    return Table(message.row_count, [TableColumn(each.name, _decode_cells(each)) for each in message.columns])
+
+
+def _decode_cells(column: messages.TableColumn) -> Segment:
+    field = column.WhichOneof("cells")
+    if field is None:
+        return Segment(Kind.NULL, 0, None)
+    return _decode_values(_KINDS[field], getattr(column, field))
 
 
 def encode_slice(part: Slice) -> messages.ReadSeriesResponse:
@@ -139,6 +163,19 @@ def encode_points(message: messages.SeriesColumns, points: Points, start_index: 
 
 
 def _encode_segment(message: messages.SeriesColumns, segment: Segment) -> None:
+    match segment.kind:
+        case Kind.TABLE:
+            message.table.row_count = segment.count
+            for column in segment.table.columns:
+                _encode_values(message.table.columns.add(name=column.name), column.cells)
+        case Kind.ARTIFACTS:
+            message.artifacts.kind = cast("messages.ArtifactKind.ValueType", segment.artifacts.artifact_kind)
+            message.artifacts.paths.extend(segment.artifacts.paths)
+        case _:
+            _encode_values(message, segment)
+
+
+def _encode_values(message: messages.SeriesColumns | messages.TableColumn, segment: Segment) -> None:
     match segment.kind:
         case Kind.NULL:
             message.nulls.count = segment.count
@@ -180,6 +217,8 @@ def encode_series(series: Series) -> messages.Series:
         min=series.min,
         max=series.max,
         description=series.description,
+        kind=cast("messages.SeriesKind.ValueType", int(series.kind)),
+        columns=series.columns,
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
+from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
@@ -13,6 +14,7 @@ from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
+from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
@@ -31,28 +33,28 @@ from runstream_server.runhistory import RunHistory, run_watch
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
     fragments = Fragments()
-    store = MetricStore(platform.postgres, fragments.note)
-    sealed = SealedObjectStore(platform.postgres)
-    source = ChunkSource(store, SealedReader(sealed, platform.bucket))
+    appends = AppendStore(platform.postgres, fragments.note)
+    store = MetricStore(platform.postgres)
+    source = ChunkSource(store, SealedReader(SealedObjectStore(platform.postgres), platform.bucket))
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     pace = Pace(platform.config.maintenance.share)
     compaction = Compaction(CompactionStore(platform.postgres), fragments, pace)
     sealing = sealing_of(platform, history, store, source, pace)
 
-    async def commit(appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
-        outcomes = await store.commit(appends)
-        committed(appends)
+    async def commit(group: Sequence[MetricAppend]) -> Sequence[Outcome]:
+        outcomes = await appends.commit(group)
+        committed(group)
         return outcomes
 
     async def rescue(append: MetricAppend) -> Outcome:
-        outcome = await store.commit_one_by_one(append)
+        outcome = await appends.commit_one_by_one(append)
         committed([append])
         return outcome
 
-    def committed(appends: Sequence[MetricAppend]) -> None:
+    def committed(group: Sequence[MetricAppend]) -> None:
         outbox.wake()
-        platform.hints.publish(HINT_TOPIC, {hint_key(append.key.run_name) for append in appends})
+        platform.hints.publish(HINT_TOPIC, {hint_key(append.key.run_name) for append in group})
 
     async with (
         asyncio.TaskGroup() as tasks,
@@ -67,7 +69,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
-        servicer = MetricsServicer(Metrics(store, source), tails, hub)
+        servicer = MetricsServicer(Metrics(store, appends), SeriesReader(store, source), tails, hub)
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),

@@ -32,6 +32,7 @@ from runstream_server.metrics.convert import (
 )
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import MetricBatch
+from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
@@ -43,8 +44,9 @@ _MAX_DIGEST = 32
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, tails: Tails, hub: AppendHub[MetricBatch]) -> None:
+    def __init__(self, metrics: Metrics, reader: SeriesReader, tails: Tails, hub: AppendHub[MetricBatch]) -> None:
         self._metrics = metrics
+        self._reader = reader
         self._tails = tails
         self._hub = hub
 
@@ -66,9 +68,10 @@ class MetricsServicer(MetricsServiceServicer):
         self, request: messages.ReadSeriesRequest, _: object
     ) -> AsyncIterator[messages.ReadSeriesResponse]:
         runs = decode_runs(request)
-        slices = self._metrics.read_series(runs, list(request.metrics), request.start_index, request.end_index)
-        async for each in slices:
-            yield encode_slice(each)
+        reading = self._reader.read(runs, list(request.metrics), request.start_index, request.end_index)
+        async with aclosing(reading) as slices:
+            async for each in slices:
+                yield encode_slice(each)
 
     async def TailSeries(
         self, request: messages.TailSeriesRequest, _: object

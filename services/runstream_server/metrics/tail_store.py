@@ -50,7 +50,7 @@ class TailStore:
         """
         rows = await self._postgres.fetch(
             """
-            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision
+            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind, columns
               FROM metrics.series
               LEFT JOIN unnest($6::bigint[], $7::bigint[]) AS seen (series, seen_count) USING (series)
              WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)

@@ -8,7 +8,7 @@ from itertools import chain
 
 from runstream_server.errors import Draining
 from runstream_server.metrics.errors import InvalidCursor
-from runstream_server.metrics.model import NO_POINTS, Series, Slice, Span, TailMessage, TailRequest
+from runstream_server.metrics.model import Series, Slice, Span, TailMessage, TailRequest, no_points
 from runstream_server.metrics.slices import decoded_slices
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.tail_store import TailStore
@@ -125,7 +125,7 @@ class Tails:
             spans = [Span(series, places.place(series), series.count) for series in page]
             for span in spans:
                 if places.are_told(span.series):
-                    yield Slice(span.series, span.start_index, NO_POINTS)
+                    yield Slice(span.series, span.start_index, no_points(span.series))
             async with aclosing(self._values([span for span in spans if span.count])) as slices:
                 async for each in slices:
                     yield each

@@ -11,7 +11,7 @@ from runstream_server.metrics.maintenance.compaction_store import CompactionStor
 from runstream_server.metrics.maintenance.fragments import Fragments
 from runstream_server.metrics.maintenance.merging import merge_chunks, plan_merges
 from runstream_server.metrics.maintenance.pace import Pace
-from runstream_server.metrics.rules import Metrics
+from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
 from runstream_server.metrics.sources import ChunkSource
@@ -66,9 +66,9 @@ async def test_a_reader_between_two_pages_does_not_notice(
     count = 60
     large = [doubles("m", range(n * 8_000, (n + 1) * 8_000)) for n in range(count)]  # more than one page holds
     await write(backend, run, *([columns] for columns in large))
-    store = MetricStore(postgres, lambda _: None)
-    metrics = Metrics(store, ChunkSource(store, SealedReader(SealedObjectStore(postgres), bucket)))
-    reading = metrics.read_series([RunName.parse(run)], ["m"], start, 0)
+    store = MetricStore(postgres)
+    source = ChunkSource(store, SealedReader(SealedObjectStore(postgres), bucket))
+    reading = SeriesReader(store, source).read([RunName.parse(run)], ["m"], start, 0)
     parts = [await anext(reading)]
     await compaction(postgres).merge(RunName.parse(run), ["m"])
 

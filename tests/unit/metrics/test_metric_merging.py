@@ -1,7 +1,8 @@
 """Which chunks are merged, and that nothing changes by it."""
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import given
@@ -86,7 +87,9 @@ def values_of(points: Points, start: int) -> list[object]:
     values = [
         value
         for segment in points.segments
-        for value in ([None] * segment.count if segment.values is None else list(segment.values))
+        for value in (
+            [None] * segment.count if segment.values is None else list(cast("Sequence[object]", segment.values))
+        )
     ]
     return list(zip(steps.tolist(), points.times.tolist(), values, strict=True))
 
@@ -118,7 +121,7 @@ def test_damaged_chunks_are_left_as_they_are() -> None:
 
 def growth(metric: str, count: int) -> SeriesGrowth:
     chunk = encode_chunk(points_of(Kind.DOUBLE, 0, count, False))
-    return SeriesGrowth("space", "run", metric, "", Summary(count, None, None, None, 0), [chunk])
+    return SeriesGrowth("space", "run", metric, summary=Summary(count, None, None, None, 0), chunks=[chunk])
 
 
 async def test_a_series_is_due_after_64_small_chunks_and_never_for_large_ones() -> None:

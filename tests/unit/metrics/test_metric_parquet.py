@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from runstream_server.envelope import StoredBytesDamaged
-from runstream_server.metrics.model import Kind, Points, Segment, Series
+from runstream_server.metrics.model import Kind, Points, Segment, Series, SeriesKind
 from runstream_server.metrics.sealing.fingerprint import Fingerprint
 from runstream_server.metrics.sealing.group_reader import (
     footer_length,
@@ -44,7 +44,7 @@ class Written:
 
 
 def series(metric: str, number: int, count: int) -> Series:
-    return Series(RUN, metric, number, count, None, None, None, "", 1)
+    return Series(RUN, metric, number, count, None, None, None, "", 1, SeriesKind.VALUES, ())
 
 
 def written(contents: dict[str, list[Points]]) -> Written:

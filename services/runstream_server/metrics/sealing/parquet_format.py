@@ -19,9 +19,14 @@ KINDS = {
     Kind.BOOL: "bool",
     Kind.STRING: "string",
     Kind.NULL: "null",
+    Kind.TABLE: "row",
 }
-KIND_NAMES = list(KINDS.values())
 KIND_OF_NAME = {name: kind for kind, name in KINDS.items()}
+
+ARTIFACT_KINDS = {1: "image", 2: "confusion_matrix", 3: "accuracy_table", 4: "residuals", 5: "predictions"}
+"""By number of the contract."""
+
+ARTIFACT_KIND_OF_NAME = {name: number for number, name in ARTIFACT_KINDS.items()}
 
 VALUE_COLUMNS = {
     Kind.DOUBLE: "double_value",
@@ -31,6 +36,18 @@ VALUE_COLUMNS = {
 }
 
 NAMES = pa.dictionary(pa.int32(), pa.string())
+
+CELL = pa.struct(
+    [
+        pa.field("column", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("double_value", pa.float64()),
+        pa.field("int64_value", pa.int64()),
+        pa.field("bool_value", pa.bool_()),
+        pa.field("string_value", pa.string()),
+    ]
+)
+CELLS = pa.list_(pa.field("element", CELL, nullable=False))
 
 SCHEMA = pa.schema(
     [
@@ -43,10 +60,20 @@ SCHEMA = pa.schema(
         pa.field("int64_value", pa.int64()),
         pa.field("bool_value", pa.bool_()),
         pa.field("string_value", pa.string()),
+        pa.field("artifact", pa.string()),
+        pa.field("cells", CELLS),
     ],
     metadata={_VERSION_KEY: VERSION},
 )
 
+_DICTIONARIES = [
+    "metric",
+    "kind",
+    "string_value",
+    "cells.list.element.column",
+    "cells.list.element.kind",
+    "cells.list.element.string_value",
+]
 _ENCODINGS = {
     "index": "DELTA_BINARY_PACKED",
     "step": "DELTA_BINARY_PACKED",
@@ -63,7 +90,7 @@ def open_writer(sink: Any) -> "parquet.ParquetWriter":
         SCHEMA,
         compression="zstd",
         compression_level=3,
-        use_dictionary=["metric", "kind", "string_value"],
+        use_dictionary=_DICTIONARIES,
         column_encoding=_ENCODINGS,
         write_statistics=True,
         write_page_checksum=True,
