@@ -110,7 +110,9 @@ class Sealing:
     async def _failed(self, task: SealTask, error: Exception) -> None:
         reason = error.reason if isinstance(error, RunstreamError) else type(error).__name__
         FAILED_SEALS.labels(reason).inc()
-        logger.error("run not sealed", extra={"run": str(task.run), "reason": reason}, exc_info=error)
+        unexpected = None if isinstance(error, RunstreamError) else error
+        extra = {"run": str(task.run), "reason": reason, "error": str(error)}
+        logger.error("run not sealed", extra=extra, exc_info=unexpected)
         if isinstance(error, BucketUnavailable):
             self._leave_the_bucket_alone()
         await self._tasks.fail(task)
