@@ -12,13 +12,15 @@ from runstream_server.appendstreams import AppendLimits, Notice, Refusal
 from runstream_server.errors import InvalidField
 from runstream_server.metrics.errors import InvalidCursor
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
-from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice, TailMessage, TailRequest
+from runstream_server.metrics.model import Kind, Points, ReadRequest, Segment, Series, Slice, TailMessage, TailRequest
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
+from runstream_server.metrics.windows import Window
 from runstream_server.names import RunName
 
 _MAX_RUNS = 1_000
 _MAX_TAILED_RUNS = 100
 _MAX_POSITIONS = 100_000
+_BOUNDS = ("min_step", "max_step", "min_time", "max_time")
 _LENGTH_DELIMITED = 2
 _NOTICES = {
     Notice.CANCEL_REQUESTED: messages.METRICS_NOTICE_KIND_CANCEL_REQUESTED,
@@ -36,13 +38,14 @@ _KINDS = {
 }
 
 
-def decode_runs(request: messages.ReadSeriesRequest) -> Sequence[RunName]:
-    """The runs to read; raises InvalidField if the request breaks its limits."""
+def decode_read(request: messages.ReadSeriesRequest) -> tuple[ReadRequest, Window]:
+    """What to read; raises InvalidField if the request breaks its limits."""
     runs = _decode_runs(request.runs, _MAX_RUNS)
     _check_metrics(request.metrics)
     if request.start_index < 0 or request.end_index < 0:
         raise InvalidField("start_index" if request.start_index < 0 else "end_index", "expected 0 or more")
-    return runs
+    bounds = {name: getattr(request, name) for name in _BOUNDS if request.HasField(name)}  # type: ignore[arg-type]
+    return ReadRequest(runs, list(request.metrics), request.start_index, request.end_index), Window(**bounds)
 
 
 def _decode_runs(names: Sequence[str], limit: int) -> Sequence[RunName]:

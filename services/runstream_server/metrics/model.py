@@ -153,6 +153,9 @@ class Summary:
     kinds: int
     """The bit `1 << kind` is set for each kind among the values."""
 
+    first_time: int | None = None
+    """When the earliest value was logged, in microseconds since the Unix epoch. None: there are no values."""
+
     def then(self, later: "Summary") -> "Summary":
         """The summary of these values and of later ones."""
         return Summary(
@@ -161,6 +164,7 @@ class Summary:
             later.min if self.min is None else self.min if later.min is None else min(self.min, later.min),
             later.max if self.max is None else self.max if later.max is None else max(self.max, later.max),
             self.kinds | later.kinds,
+            min((each for each in (self.first_time, later.first_time) if each is not None), default=None),
         )
 
 
@@ -285,6 +289,22 @@ class Slice:
     def steps(self) -> Int64s:
         """The steps."""
         return cast("Int64s", self.points.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """Which series are read, and which range of each."""
+
+    runs: Sequence[RunName]
+    """All of one workspace."""
+
+    metrics: Sequence[str]
+    """None: all."""
+
+    start_index: int = 0
+
+    end_index: int = 0
+    """The index before which reading ends; 0: the end of each series."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
+from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.servicer import MetricsServicer
@@ -32,7 +33,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     fragments = Fragments()
     appends = AppendStore(platform.postgres, fragments.note)
     store = MetricStore(platform.postgres)
-    source = ChunkSource(store)
+    source = ChunkSource(store, OverviewStore(platform.postgres))
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     pace = Pace(platform.config.maintenance.share)

@@ -21,7 +21,7 @@ from runstream_server.appendstreams import (
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
 from runstream_server.metrics.convert import (
     decode_columns,
-    decode_runs,
+    decode_read,
     decode_tail,
     encode_acknowledged,
     encode_notice,
@@ -67,9 +67,7 @@ class MetricsServicer(MetricsServiceServicer):
     async def ReadSeries(
         self, request: messages.ReadSeriesRequest, _: object
     ) -> AsyncIterator[messages.ReadSeriesResponse]:
-        runs = decode_runs(request)
-        reading = self._reader.read(runs, list(request.metrics), request.start_index, request.end_index)
-        async with aclosing(reading) as slices:
+        async with aclosing(self._reader.read(*decode_read(request))) as slices:
             async for each in slices:
                 yield encode_slice(each)
 

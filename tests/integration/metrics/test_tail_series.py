@@ -15,6 +15,7 @@ from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server import app
 from runstream_server.config import Config
 from runstream_server.metrics.model import TailMessage, TailRequest
+from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.tail_store import TailStore
@@ -273,7 +274,7 @@ async def hints() -> Hints:
 @pytest.fixture
 async def tails(backend: Backend, postgres: Postgres, hints: Hints, clock: Clock) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`, without its hints."""
-    source = ChunkSource(MetricStore(postgres))
+    source = ChunkSource(MetricStore(postgres), OverviewStore(postgres))
     async with run_watch(RunHistory(backend.channel)) as watch:
         yield Tails(TailStore(postgres), source, watch, hints, asyncio.Event(), clock)
 
