@@ -1,6 +1,6 @@
 """The words of metrics."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias, cast
@@ -289,52 +289,6 @@ class Slice:
     def steps(self) -> Int64s:
         """The steps."""
         return cast("Int64s", self.points.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequest:
-    """Which series are read, and which range of each."""
-
-    runs: Sequence[RunName]
-    """All of one workspace."""
-
-    metrics: Sequence[str]
-    """None: all."""
-
-    start_index: int = 0
-
-    end_index: int = 0
-    """The index before which reading ends; 0: the end of each series."""
-
-
-@dataclass(frozen=True, slots=True)
-class TailRequest:
-    """Which series are followed, and from where on."""
-
-    runs: Sequence[RunName]
-    """Without repetition, all of one workspace."""
-
-    metrics: Sequence[str]
-    """None: all."""
-
-    positions: Mapping[tuple[str, str], int]
-    """The index of the next value, by run id and metric."""
-
-    from_now: bool
-    """Whether other series begin after the values they have now."""
-
-    @property
-    def workspace(self) -> str:
-        """The workspace of the runs."""
-        return self.runs[0].workspace
-
-
-@dataclass(frozen=True, slots=True)
-class TailMessage:
-    """What a tail says at once."""
-
-    slice: Slice | None
-    ended: bool = False
 
 
 def no_points(series: Series) -> Points:

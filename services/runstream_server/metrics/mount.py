@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.metrics.append_store import AppendStore
+from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
@@ -66,7 +67,9 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
-        servicer = MetricsServicer(Metrics(store, appends), SeriesReader(store, source), tails, hub)
+        servicer = MetricsServicer(
+            Metrics(store, appends), SeriesReader(store, source), Comparison(store, source), tails, hub
+        )
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),

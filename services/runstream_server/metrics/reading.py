@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from itertools import chain
 
-from runstream_server.metrics.model import ReadRequest, Slice, Span, no_points
+from runstream_server.metrics.model import Slice, Span, no_points
+from runstream_server.metrics.queries import ReadRequest
 from runstream_server.metrics.slices import decoded_slices
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.spans import grouped_spans, spans_in_range

@@ -63,8 +63,11 @@ class KnownSpan:
     unknown: Sequence[Interval]
     """Values of the span that no bucket has."""
 
-    def parts(self, chosen: Bools | None) -> Sequence[Span]:
-        """The parts of the span that chosen buckets have, and what is unknown. Parts close together become one."""
+    def parts(self, chosen: Bools | None, read_on: int = _READ_ON_POINTS) -> Sequence[Span]:
+        """The parts of the span that chosen buckets have, and what is unknown.
+
+        Parts with up to `read_on` values between them become one: to read these costs less than to leave them out.
+        """
         intervals = list(self.unknown)
         if self.overview is not None and chosen is not None:
             starts, ends = self.overview.starts, self.overview.ends
@@ -72,16 +75,16 @@ class KnownSpan:
         first, beyond = self.span.start_index, self.span.end_index
         parts = (
             replace(self.span, start_index=max(start, first), end_index=min(end, beyond))
-            for start, end in _joined(sorted(intervals))
+            for start, end in _joined(sorted(intervals), read_on)
         )
         return [part for part in parts if part.count > 0]
 
 
-def _joined(intervals: Sequence[Interval]) -> Iterator[Interval]:
-    """Joins sorted intervals where reading what is between them costs little."""
+def _joined(intervals: Sequence[Interval], read_on: int) -> Iterator[Interval]:
+    """Joins sorted intervals with little between them."""
     waiting: Interval | None = None
     for start, end in intervals:
-        if waiting is not None and start - waiting[1] > _READ_ON_POINTS:
+        if waiting is not None and start - waiting[1] > read_on:
             yield waiting
             waiting = None
         waiting = (start, end) if waiting is None else (waiting[0], max(end, waiting[1]))

@@ -11,8 +11,8 @@ from runstream_server.metrics.maintenance.compaction_store import CompactionStor
 from runstream_server.metrics.maintenance.fragments import Fragments
 from runstream_server.metrics.maintenance.merging import merge_chunks, plan_merges
 from runstream_server.metrics.maintenance.pace import Pace
-from runstream_server.metrics.model import ReadRequest
 from runstream_server.metrics.overview_store import OverviewStore
+from runstream_server.metrics.queries import ReadRequest
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore

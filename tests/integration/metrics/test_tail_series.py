@@ -14,8 +14,8 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server import app
 from runstream_server.config import Config
-from runstream_server.metrics.model import TailMessage, TailRequest
 from runstream_server.metrics.overview_store import OverviewStore
+from runstream_server.metrics.queries import TailMessage, TailRequest
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.tail_store import TailStore
