@@ -1,6 +1,6 @@
 """Between messages and the words of metrics."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -9,16 +9,9 @@ from numpy.typing import NDArray
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Notice, Refusal
-from runstream_server.errors import InvalidField
-from runstream_server.metrics.errors import InvalidCursor
-from runstream_server.metrics.limits import MAX_BATCH_SERIES
-from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice, TailMessage, TailRequest
+from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
-from runstream_server.names import RunName
 
-_MAX_RUNS = 1_000
-_MAX_TAILED_RUNS = 100
-_MAX_POSITIONS = 100_000
 _LENGTH_DELIMITED = 2
 _NOTICES = {
     Notice.CANCEL_REQUESTED: messages.METRICS_NOTICE_KIND_CANCEL_REQUESTED,
@@ -34,61 +27,6 @@ _KINDS = {
     "table": Kind.TABLE,
     "artifacts": Kind.ARTIFACTS,
 }
-
-
-def decode_runs(request: messages.ReadSeriesRequest) -> Sequence[RunName]:
-    """The runs to read; raises InvalidField if the request breaks its limits."""
-    runs = _decode_runs(request.runs, _MAX_RUNS)
-    _check_metrics(request.metrics)
-    if request.start_index < 0 or request.end_index < 0:
-        raise InvalidField("start_index" if request.start_index < 0 else "end_index", "expected 0 or more")
-    return runs
-
-
-def _decode_runs(names: Sequence[str], limit: int) -> Sequence[RunName]:
-    """Runs of one workspace, each once, in the same order."""
-    if not 1 <= len(names) <= limit:
-        raise InvalidField("runs", f"expected 1 to {limit} runs; got {len(names)}")
-    runs = [RunName.parse(run, f"runs[{place}]") for place, run in enumerate(names)]
-    if len({run.workspace for run in runs}) > 1:
-        raise InvalidField("runs", "all runs have to be of one workspace")
-    return list(dict.fromkeys(runs))
-
-
-def _check_metrics(metrics: Sequence[str]) -> None:
-    if len(metrics) > MAX_BATCH_SERIES:
-        raise InvalidField("metrics", f"expected up to {MAX_BATCH_SERIES} metrics; got {len(metrics)}")
-    if any("\0" in metric for metric in metrics):
-        raise InvalidField("metrics", "no metric has NUL in its name")
-
-
-def decode_tail(request: messages.TailSeriesRequest) -> TailRequest:
-    """The series to follow.
-
-    Raises:
-        InvalidField: The request breaks its limits.
-        InvalidCursor: A position is negative, or a series has two.
-    """
-    runs = _decode_runs(request.runs, _MAX_TAILED_RUNS)
-    _check_metrics(request.metrics)
-    if len(request.cursor) > _MAX_POSITIONS:
-        raise InvalidField("cursor", f"expected up to {_MAX_POSITIONS} positions; got {len(request.cursor)}")
-    return TailRequest(runs, list(request.metrics), _decode_positions(request, set(runs)), request.from_now)
-
-
-def _decode_positions(request: messages.TailSeriesRequest, runs: Set[RunName]) -> Mapping[tuple[str, str], int]:
-    metrics = set(request.metrics)
-    positions: dict[tuple[str, str], int] = {}
-    for place, position in enumerate(request.cursor):
-        run = RunName.parse(position.run, f"cursor[{place}].run")
-        if run not in runs:
-            raise InvalidField(f"cursor[{place}].run", "expected one of `runs`")
-        if metrics and position.metric not in metrics:
-            raise InvalidField(f"cursor[{place}].metric", "expected one of `metrics`")
-        if "\0" in position.metric or position.next_index < 0 or (run.run, position.metric) in positions:
-            raise InvalidCursor(run, position.metric)
-        positions[run.run, position.metric] = position.next_index
-    return positions
 
 
 def decode_columns(series: Sequence[messages.SeriesColumns]) -> Sequence[tuple[str, str, Points]]:
@@ -143,21 +81,13 @@ def encode_slice(part: Slice) -> messages.ReadSeriesResponse:
     return message
 
 
-def encode_tail(message: TailMessage) -> messages.TailSeriesResponse:
-    """Makes the message of a tail."""
-    return messages.TailSeriesResponse(
-        values=encode_slice(message.slice) if message.slice else None,
-        ended=messages.TAIL_END_RUN_ENDED if message.ended else messages.TAIL_END_UNSPECIFIED,
-    )
-
-
 def encode_points(message: messages.SeriesColumns, points: Points, start_index: int) -> None:
     """Fills `message` with points of one segment at most, with a step for each."""
     steps = points.steps
     if steps is None:
         steps = np.arange(start_index, start_index + points.count)
-    _fill(message, message.STEPS_FIELD_NUMBER, steps)
-    _fill(message, message.TIMES_FIELD_NUMBER, points.times)
+    fill(message, message.STEPS_FIELD_NUMBER, steps)
+    fill(message, message.TIMES_FIELD_NUMBER, points.times)
     for segment in points.segments:
         _encode_segment(message, segment)
 
@@ -182,14 +112,14 @@ def _encode_values(message: messages.SeriesColumns | messages.TableColumn, segme
         case Kind.STRING:
             message.strings.values.extend(segment.strings)
         case Kind.DOUBLE:
-            _fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.array)
         case Kind.INT64:
-            _fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.array)
         case Kind.BOOL:
-            _fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.array)
 
 
-def _fill(message: Message, field_number: int, values: NDArray[np.generic]) -> None:
+def fill(message: Message, field_number: int, values: NDArray[np.generic]) -> None:
     """Appends to a packed field of fixed-width elements, or of truth values: several times as fast as `extend`.
 
     Such a field stands on the wire as its number, its length, and what numpy has in memory anyway.

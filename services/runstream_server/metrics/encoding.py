@@ -26,9 +26,10 @@ def encode_chunk(points: Points) -> Chunk:
 
 def summarize(points: Points) -> Summary:
     """The summary of some values; only double and int64 count as numbers."""
-    summary = NOTHING
+    summary = Summary(0, None, None, None, 0)
     for segment in points.segments:
         summary = summary.then(_summarize(segment))
+    summary.first_time = int(points.times.min()) if points.count else None
     return summary
 
 

@@ -1,6 +1,6 @@
 """The words of metrics."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias, cast
@@ -165,6 +165,9 @@ class Summary:
     kinds: int
     """The bit `1 << kind` is set for each kind among the values."""
 
+    first_time: int | None = None
+    """When the earliest value was logged, in microseconds since the Unix epoch. None: there are no values."""
+
     def then(self, later: "Summary") -> "Summary":
         """The summary of these values and of later ones."""
         return Summary(
@@ -173,6 +176,7 @@ class Summary:
             later.min if self.min is None else self.min if later.min is None else min(self.min, later.min),
             later.max if self.max is None else self.max if later.max is None else max(self.max, later.max),
             self.kinds | later.kinds,
+            min((each for each in (self.first_time, later.first_time) if each is not None), default=None),
         )
 
 
@@ -297,36 +301,6 @@ class Slice:
     def steps(self) -> Int64s:
         """The steps."""
         return cast("Int64s", self.points.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class TailRequest:
-    """Which series are followed, and from where on."""
-
-    runs: Sequence[RunName]
-    """Without repetition, all of one workspace."""
-
-    metrics: Sequence[str]
-    """None: all."""
-
-    positions: Mapping[tuple[str, str], int]
-    """The index of the next value, by run id and metric."""
-
-    from_now: bool
-    """Whether other series begin after the values they have now."""
-
-    @property
-    def workspace(self) -> str:
-        """The workspace of the runs."""
-        return self.runs[0].workspace
-
-
-@dataclass(frozen=True, slots=True)
-class TailMessage:
-    """What a tail says at once."""
-
-    slice: Slice | None
-    ended: bool = False
 
 
 def no_points(series: Series) -> Points:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.metrics.append_store import AppendStore
+from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
@@ -14,6 +15,7 @@ from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
+from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
@@ -35,7 +37,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     fragments = Fragments()
     appends = AppendStore(platform.postgres, fragments.note)
     store = MetricStore(platform.postgres)
-    source = ChunkSource(store, SealedReader(SealedObjectStore(platform.postgres), platform.bucket))
+    overviews, sealed = OverviewStore(platform.postgres), SealedObjectStore(platform.postgres)
+    source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     pace = Pace(platform.config.maintenance.share)
@@ -69,7 +72,9 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
-        servicer = MetricsServicer(Metrics(store, appends), SeriesReader(store, source), tails, hub)
+        servicer = MetricsServicer(
+            Metrics(store, appends), SeriesReader(store, source), Comparison(store, source), tails, hub
+        )
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),

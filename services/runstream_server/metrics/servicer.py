@@ -19,16 +19,21 @@ from runstream_server.appendstreams import (
     decode_writer,
 )
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
+from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.convert import (
     decode_columns,
-    decode_runs,
-    decode_tail,
     encode_acknowledged,
     encode_notice,
     encode_opened,
     encode_series,
     encode_slice,
+)
+from runstream_server.metrics.convert_queries import (
+    decode_comparison,
+    decode_read,
+    decode_tail,
     encode_tail,
+    encode_thinned,
 )
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import MetricBatch
@@ -44,9 +49,12 @@ _MAX_DIGEST = 32
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, reader: SeriesReader, tails: Tails, hub: AppendHub[MetricBatch]) -> None:
+    def __init__(
+        self, metrics: Metrics, reader: SeriesReader, comparison: Comparison, tails: Tails, hub: AppendHub[MetricBatch]
+    ) -> None:
         self._metrics = metrics
         self._reader = reader
+        self._comparison = comparison
         self._tails = tails
         self._hub = hub
 
@@ -67,11 +75,16 @@ class MetricsServicer(MetricsServiceServicer):
     async def ReadSeries(
         self, request: messages.ReadSeriesRequest, _: object
     ) -> AsyncIterator[messages.ReadSeriesResponse]:
-        runs = decode_runs(request)
-        reading = self._reader.read(runs, list(request.metrics), request.start_index, request.end_index)
-        async with aclosing(reading) as slices:
+        async with aclosing(self._reader.read(*decode_read(request))) as slices:
             async for each in slices:
                 yield encode_slice(each)
+
+    async def CompareSeries(
+        self, request: messages.CompareSeriesRequest, _: object
+    ) -> AsyncIterator[messages.CompareSeriesResponse]:
+        async with aclosing(self._comparison.compare(decode_comparison(request))) as series:
+            async for each in series:
+                yield encode_thinned(each)
 
     async def TailSeries(
         self, request: messages.TailSeriesRequest, _: object

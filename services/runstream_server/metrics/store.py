@@ -1,6 +1,6 @@
 """Reads series and their chunks. Rows do not leave this module."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asyncpg import Record
 
@@ -41,6 +41,23 @@ class MetricStore:
             count,
         )
         return [series_of(row) for row in rows]
+
+    async def first_times(self, workspace: str, runs: Sequence[str]) -> Mapping[str, int]:
+        """When the earliest value of each run was logged, in microseconds since the Unix epoch, UTC.
+
+        Series whose first values are from before this was kept do not count.
+        """
+        rows = await self._postgres.fetch(
+            """
+            SELECT run, min(first_time) AS first_time
+              FROM metrics.series
+             WHERE workspace = $1 AND run = ANY($2::text[]) AND first_time IS NOT NULL
+             GROUP BY run
+            """,
+            workspace,
+            runs,
+        )
+        return {row["run"]: row["first_time"] for row in rows}
 
     async def read_long(self, span: Span) -> Sequence[StoredChunk]:
         """Returns the first chunks of a span, in order, some MiB of them."""

@@ -8,7 +8,8 @@ from itertools import chain
 
 from runstream_server.errors import Draining
 from runstream_server.metrics.errors import InvalidCursor
-from runstream_server.metrics.model import Series, Slice, Span, TailMessage, TailRequest, no_points
+from runstream_server.metrics.model import Series, Slice, Span, no_points
+from runstream_server.metrics.queries import TailMessage, TailRequest
 from runstream_server.metrics.slices import decoded_slices
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.tail_store import TailStore

@@ -11,11 +11,14 @@ from runstream_server.metrics.maintenance.compaction_store import CompactionStor
 from runstream_server.metrics.maintenance.fragments import Fragments
 from runstream_server.metrics.maintenance.merging import merge_chunks, plan_merges
 from runstream_server.metrics.maintenance.pace import Pace
+from runstream_server.metrics.overview_store import OverviewStore
+from runstream_server.metrics.queries import ReadRequest
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
+from runstream_server.metrics.windows import EVERYTHING
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
@@ -67,8 +70,8 @@ async def test_a_reader_between_two_pages_does_not_notice(
     large = [doubles("m", range(n * 8_000, (n + 1) * 8_000)) for n in range(count)]  # more than one page holds
     await write(backend, run, *([columns] for columns in large))
     store = MetricStore(postgres)
-    source = ChunkSource(store, SealedReader(SealedObjectStore(postgres), bucket))
-    reading = SeriesReader(store, source).read([RunName.parse(run)], ["m"], start, 0)
+    source = ChunkSource(store, OverviewStore(postgres), SealedReader(SealedObjectStore(postgres), bucket))
+    reading = SeriesReader(store, source).read(ReadRequest([RunName.parse(run)], ["m"], start), EVERYTHING)
     parts = [await anext(reading)]
     await compaction(postgres).merge(RunName.parse(run), ["m"])
 

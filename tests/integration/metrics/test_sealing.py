@@ -173,6 +173,54 @@ async def test_a_replaced_object_goes_after_the_grace_period(
         assert [point[5] for point in await points_of(backend, run)] == ["1.0", "2.0"]
 
 
+async def compared(backend: Backend, run: str, **options: int) -> list[messages.CompareSeriesResponse]:
+    request = messages.CompareSeriesRequest(runs=[run], metrics=["long", "short"], **options)  # type: ignore[arg-type]
+    return [response async for response in stubs.metrics(backend.channel).CompareSeries(request)]
+
+
+async def test_charts_are_the_same_after_sealing_and_need_no_bucket_when_they_are_thinned(
+    backend: Backend, config: Config, postgres: Postgres, run: str
+) -> None:
+    rng = random.Random(1)
+    walk = [rng.gauss(0, 1) for _ in range(100_000)]
+    long = [
+        [doubles("long", walk[start : start + 20_000], range(start, start + 20_000))]
+        for start in range(0, 100_000, 20_000)
+    ]
+    await write(backend, run, [doubles("short", range(50))], *long)
+    zoom = {"min": 40_000, "max": 40_500, "max_points": 1_000}
+    before = [await compared(backend, run, max_points=100), await compared(backend, run, **zoom)]
+    await end(backend, run)
+    await sealed(postgres)
+
+    after = [await compared(backend, run, max_points=100), await compared(backend, run, **zoom)]
+    assert after[1] == before[1]
+    assert [(each.metric, each.count) for each in after[0]] == [(each.metric, each.count) for each in before[0]]
+    assert max(after[0][0].values) == max(walk)
+    assert min(after[0][0].values) == min(walk)
+    async with serve(replace(config, bucket=replace(config.bucket, secret_key="wrong"))) as bucketless:
+        request = messages.CompareSeriesRequest(runs=[run], metrics=["long"], max_points=100)
+        responses = [each async for each in stubs.metrics(bucketless.channel).CompareSeries(request)]
+        assert responses == after[0][:1]
+
+
+async def test_a_tail_goes_on_while_its_run_is_sealed(backend: Backend, postgres: Postgres, run: str) -> None:
+    await write(backend, run, [doubles("m", range(100))])
+    await end(backend, run)
+    await sealed(postgres)
+    request = messages.TailSeriesRequest(
+        runs=[run], cursor=[messages.SeriesPosition(run=run, metric="m", next_index=40)]
+    )
+    values: list[float] = []
+    async with asyncio.timeout(30):
+        async for response in stubs.metrics(backend.channel).TailSeries(request):
+            values.extend(response.values.columns.doubles.values)
+            if len(values) >= 60:
+                break
+
+    assert values == list(range(40, 100))
+
+
 async def test_two_servers_that_seal_at_once_seal_each_run_once(
     backend: Backend, replica: Backend, postgres: Postgres, bucket: Bucket
 ) -> None:

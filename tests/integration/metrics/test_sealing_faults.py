@@ -13,6 +13,8 @@ from runstream_server.config import BucketConfig, Config
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import BucketUnavailable
 from runstream_server.metrics.maintenance.pace import Pace
+from runstream_server.metrics.overview_store import OverviewStore
+from runstream_server.metrics.queries import ReadRequest
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.sealing.lease import ClaimLostError
 from runstream_server.metrics.sealing.model import SealedObject, SealTask, object_key
@@ -24,6 +26,7 @@ from runstream_server.metrics.sealing.service import Sealing
 from runstream_server.metrics.sealing.task_store import SealTaskStore
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
+from runstream_server.metrics.windows import EVERYTHING
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
@@ -82,7 +85,7 @@ def process(backend: Backend, postgres: Postgres, bucket: Bucket) -> Process:
 
 def process_of(backend: Backend, postgres: Postgres, bucket: Bucket, objects: SealedObjectStore) -> Process:
     tasks, store = SealTaskStore(postgres), MetricStore(postgres)
-    source = ChunkSource(store, SealedReader(objects, bucket))
+    source = ChunkSource(store, OverviewStore(postgres), SealedReader(objects, bucket))
     sealer = Sealer(tasks, objects, store, source, bucket, Pace(1.0), quiet_seconds=0.0, grace_seconds=3_600.0)
     scan = SealScan(tasks, RunHistory(backend.channel), 30.0)
     return Process(sealer, Sealing(scan, tasks, objects, sealer, bucket, look_seconds=1.0), tasks, objects, source)
@@ -248,7 +251,8 @@ async def test_a_reader_between_two_pages_does_not_notice_sealing(
             await stream.send(sequence, doubles("long", VALUES[:10_000]))
         await stream.acknowledged(60)
     before = [value for metric, _, value in await values_of(backend, written) if metric == "long"]
-    reading = SeriesReader(MetricStore(postgres), process.source).read([written], ["long"], 5, 0)
+    reader = SeriesReader(MetricStore(postgres), process.source)
+    reading = reader.read(ReadRequest([written], ["long"], 5), EVERYTHING)
     values = [await anext(reading)]
     await process.sealer.work(await claim(process, written))
 

@@ -14,7 +14,8 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server import app
 from runstream_server.config import Config
-from runstream_server.metrics.model import TailMessage, TailRequest
+from runstream_server.metrics.overview_store import OverviewStore
+from runstream_server.metrics.queries import TailMessage, TailRequest
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
 from runstream_server.metrics.sources import ChunkSource
@@ -278,7 +279,8 @@ async def tails(
     backend: Backend, postgres: Postgres, bucket: Bucket, hints: Hints, clock: Clock
 ) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`, without its hints."""
-    source = ChunkSource(MetricStore(postgres), SealedReader(SealedObjectStore(postgres), bucket))
+    sealed = SealedReader(SealedObjectStore(postgres), bucket)
+    source = ChunkSource(MetricStore(postgres), OverviewStore(postgres), sealed)
     async with run_watch(RunHistory(backend.channel)) as watch:
         yield Tails(TailStore(postgres), source, watch, hints, asyncio.Event(), clock)
 
