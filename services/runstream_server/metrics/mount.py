@@ -18,7 +18,7 @@ from runstream_server.metrics.outbox_store import OutboxStore
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
-from runstream_server.metrics.servicer import MetricsServicer
+from runstream_server.metrics.servicer import MetricsServicer, Readers
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.tail_store import TailStore
@@ -67,9 +67,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
-        servicer = MetricsServicer(
-            Metrics(store, appends), SeriesReader(store, source), Comparison(store, source), tails, hub
-        )
+        readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
+        servicer = MetricsServicer(Metrics(store, appends), readers, hub, history)
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),
