@@ -51,15 +51,24 @@ class AppendStore:
         )
         return Opening(key, row["epoch"], row["position"]) if row else None
 
-    async def position(self, key: AppendKey) -> int:
-        """The sequence of the last durable batch of a writer; 0 if there is none."""
-        position = await self._postgres.fetchval(
+    async def position(self, key: AppendKey) -> int | None:
+        """The sequence of the last durable batch of a writer; None if the writer is not known."""
+        position: int | None = await self._postgres.fetchval(
             "SELECT position FROM metrics.writer WHERE workspace = $1 AND run = $2 AND writer = $3",
             key.workspace,
             key.run,
             key.name,
         )
-        return position or 0
+        return position
+
+    async def make_writer(self, key: AppendKey) -> None:
+        """Makes a writer unless it is there; fences nobody."""
+        await self._postgres.execute(
+            "INSERT INTO metrics.writer (workspace, run, writer) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            key.workspace,
+            key.run,
+            key.name,
+        )
 
     async def commit(self, appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         """Stores what is new of a group and moves its writers, in one transaction; says what became of each append."""

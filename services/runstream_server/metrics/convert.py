@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
-from runstream_server.appendstreams import AppendLimits, Notice, Refusal
+from runstream_server.appendstreams import AppendLimits, Committed, Notice, Refusal
 from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
@@ -166,19 +166,24 @@ def encode_opened(durable: int, limits: AppendLimits) -> messages.WriteMetricsRe
 def encode_acknowledged(durable: int, refusals: Sequence[Refusal]) -> messages.WriteMetricsResponse:
     """Makes the message that acknowledges."""
     return messages.WriteMetricsResponse(
-        acknowledged=messages.MetricsAcknowledged(
-            durable_sequence=durable,
-            refusals=[
-                messages.SeriesRefusal(
-                    sequence=refusal.sequence,
-                    metric=refusal.metric,
-                    reason=refusal.reason,
-                    message=refusal.message,
-                    count=refusal.count,
-                )
-                for refusal in refusals
-            ],
-        )
+        acknowledged=messages.MetricsAcknowledged(durable_sequence=durable, refusals=map(_encode_refusal, refusals))
+    )
+
+
+def encode_logged(outcome: Committed) -> messages.LogMetricsResponse:
+    """Makes the answer to a batch that came without a stream."""
+    return messages.LogMetricsResponse(
+        durable_sequence=outcome.durable, refusals=map(_encode_refusal, outcome.refusals)
+    )
+
+
+def _encode_refusal(refusal: Refusal) -> messages.SeriesRefusal:
+    return messages.SeriesRefusal(
+        sequence=refusal.sequence,
+        metric=refusal.metric,
+        reason=refusal.reason,
+        message=refusal.message,
+        count=refusal.count,
     )
 
 

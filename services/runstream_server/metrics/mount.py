@@ -21,7 +21,7 @@ from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
 from runstream_server.metrics.sealing.service import sealing_of
-from runstream_server.metrics.servicer import MetricsServicer
+from runstream_server.metrics.servicer import MetricsServicer, Readers
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.tail_store import TailStore
@@ -72,9 +72,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
-        servicer = MetricsServicer(
-            Metrics(store, appends), SeriesReader(store, source), Comparison(store, source), tails, hub
-        )
+        readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
+        servicer = MetricsServicer(Metrics(store, appends), readers, hub, history)
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from runstream_server.appendstreams import AppendKey, Opening, Refusal, WriterDiverged
+from runstream_server.appendstreams import AppendKey, Opening, Prepared, WriterDiverged
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.batches import check_batch
+from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import MetricBatch, Points, Series
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
@@ -28,12 +29,24 @@ class Metrics:
         """
         opening = await self._appends.open_writer(key, believed, digest)
         if opening is None or opening.durable < believed:
-            raise WriterDiverged(believed, await self._appends.position(key))
+            raise WriterDiverged(believed, await self._appends.position(key) or 0)
         return opening
+
+    async def expect(self, key: AppendKey, sequence: int) -> None:
+        """Makes the writer of a batch that comes without a stream, if it is new.
+
+        Raises:
+            SequenceGap: Batches before this one are missing, or it can be none.
+        """
+        durable = await self._appends.position(key)
+        if not 1 <= sequence <= (durable or 0) + 1:
+            raise SequenceGap(durable or 0)
+        if durable is None:
+            await self._appends.make_writer(key)
 
     async def prepare(
         self, sequence: int, digest: bytes, size_bytes: int, decode: Callable[[], Sequence[tuple[str, str, Points]]]
-    ) -> tuple[MetricBatch, Sequence[Refusal]]:
+    ) -> Prepared[MetricBatch]:
         """Decodes and checks a batch, a large one in a thread."""
         if size_bytes <= _CHECKED_ON_THE_LOOP_BYTES:
             return check_batch(sequence, digest, decode())
