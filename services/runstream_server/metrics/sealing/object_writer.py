@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from zlib import crc32
 
+import pyarrow as pa
 from pyarrow import parquet
 
 from runstream_server.envelope import StoredBytesDamaged
@@ -104,6 +105,7 @@ class ObjectWriter:
             raise StoredBytesDamaged(f"{self._key} does not end with what was written to it")
         metadata = await asyncio.to_thread(read_footer, footer)
         groups = [group async for group in self._verified_groups(metadata)]
+        await asyncio.to_thread(pa.default_memory_pool().release_unused)
         return SealedObject(self._run, self._lease.generation, size_bytes, place, groups)
 
     async def _verified_groups(self, metadata: parquet.FileMetaData) -> AsyncIterator[ByteRange]:
