@@ -41,9 +41,9 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
-    pace = Pace(platform.config.maintenance.share)
-    compaction = Compaction(CompactionStore(platform.postgres), fragments, pace)
-    sealing = sealing_of(platform, history, store, source, pace)
+    share = platform.config.maintenance.share
+    compaction = Compaction(CompactionStore(platform.postgres), fragments, Pace(share))
+    sealing = sealing_of(platform, history, store, source)
 
     async def commit(group: Sequence[MetricAppend]) -> Sequence[Outcome]:
         outcomes = await appends.commit(group)

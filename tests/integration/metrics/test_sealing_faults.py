@@ -83,12 +83,17 @@ def process(backend: Backend, postgres: Postgres, bucket: Bucket) -> Process:
     return process_of(backend, postgres, bucket, SealedObjectStore(postgres))
 
 
-def process_of(backend: Backend, postgres: Postgres, bucket: Bucket, objects: SealedObjectStore) -> Process:
+def process_of(
+    backend: Backend, postgres: Postgres, bucket: Bucket, objects: SealedObjectStore, quiet_seconds: float = 0.0
+) -> Process:
     tasks, store = SealTaskStore(postgres), MetricStore(postgres)
     source = ChunkSource(store, OverviewStore(postgres), SealedReader(objects, bucket))
-    sealer = Sealer(tasks, objects, store, source, bucket, Pace(1.0), quiet_seconds=0.0, grace_seconds=3_600.0)
+    pace, quiet = Pace(1.0), quiet_seconds
+    sealer = Sealer(tasks, objects, store, source, bucket, pace, quiet_seconds=quiet, grace_seconds=3_600.0)
     scan = SealScan(tasks, RunHistory(backend.channel), 30.0)
-    return Process(sealer, Sealing(scan, tasks, objects, sealer, bucket, look_seconds=1.0), tasks, objects, source)
+    return Process(
+        sealer, Sealing(scan, tasks, objects, sealer, bucket, pace, look_seconds=1.0), tasks, objects, source
+    )
 
 
 @pytest.fixture
@@ -316,3 +321,39 @@ async def test_sealed_values_are_unavailable_while_the_bucket_is_away_and_others
     request = messages.ReadSeriesRequest(runs=[str(written)], metrics=["late"])
     responses = [each async for each in stubs.metrics(bucketless.channel).ReadSeries(request)]
     assert [list(each.columns.doubles.values) for each in responses] == [[1.0, 2.0]]
+
+
+async def test_a_run_is_sealed_when_its_writers_were_quiet_for_long_enough(
+    backend: Backend, postgres: Postgres, bucket: Bucket, written: RunName
+) -> None:
+    process = process_of(backend, postgres, bucket, SealedObjectStore(postgres), quiet_seconds=60.0)
+    await process.tasks.add_tasks([written])
+
+    async def work_after(quiet_seconds: int) -> int:
+        """How many chunks are left when the task is worked on after some seconds."""
+        moved = "UPDATE metrics.seal_task SET due_time = now(), seen_time = seen_time - $1 * interval '1 second'"
+        await postgres.execute(moved, quiet_seconds)
+        assert await process.sealing.seal_one()
+        return await chunk_count(postgres)
+
+    assert await work_after(0) > 0
+    assert await work_after(59) > 0
+    async with metrics_stream(backend.channel, str(written), "late") as stream:
+        await stream.send(1, doubles("late", [1.0]))
+        await stream.acknowledged(1)
+    assert await work_after(60) > 0
+    assert not await process.sealing.seal_one()
+    assert await work_after(60) == 0
+    assert await postgres.fetchval("SELECT count(*) FROM metrics.seal_task") == 0
+
+
+async def test_runs_that_are_no_longer_known_are_sealed_too(
+    backend: Backend, postgres: Postgres, process: Process, written: RunName
+) -> None:
+    for table in ("writer", "series", "chunk"):
+        await postgres.execute(f"UPDATE metrics.{table} SET run = 'purged'")
+    await postgres.execute("UPDATE metrics.seal_scan SET due_time = now()")
+
+    await SealScan(process.tasks, RunHistory(backend.channel), 30.0).look()
+
+    assert await postgres.fetchval("SELECT run FROM metrics.seal_task") == "purged"

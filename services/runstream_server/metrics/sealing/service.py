@@ -27,11 +27,10 @@ _LONGEST_LOOK_SECONDS = 5.0
 _LONGEST_ROUND_SECONDS = 30.0
 
 
-def sealing_of(
-    platform: Platform, history: RunHistory, store: MetricStore, source: ChunkSource, pace: Pace
-) -> "Sealing":
+def sealing_of(platform: Platform, history: RunHistory, store: MetricStore, source: ChunkSource) -> "Sealing":
     """Puts together what seals runs in a process."""
     config = platform.config.maintenance
+    pace = Pace(config.share)
     tasks, objects = SealTaskStore(platform.postgres), SealedObjectStore(platform.postgres)
     round_seconds = min(max(config.seal_quiet_seconds / 2, _SHORTEST_LOOK_SECONDS), _LONGEST_ROUND_SECONDS)
     return Sealing(
@@ -49,6 +48,7 @@ def sealing_of(
             grace_seconds=config.seal_grace_seconds,
         ),
         platform.bucket,
+        pace,
         look_seconds=min(round_seconds, _LONGEST_LOOK_SECONDS),
     )
 
@@ -63,10 +63,12 @@ class Sealing:
         objects: SealedObjectStore,
         sealer: Sealer,
         bucket: Bucket,
+        pace: Pace,
         *,
         look_seconds: float,
     ) -> None:
         self._scan = scan
+        self._pace = pace
         self._tasks = tasks
         self._objects = objects
         self._sealer = sealer
@@ -99,7 +101,8 @@ class Sealing:
         if task is None:
             return False
         try:
-            await self._sealer.work(task)
+            async with self._pace.work():
+                await self._sealer.work(task)
             self._backoff_seconds = 0.0
         except ClaimLostError:
             logger.info("somebody else seals the run", extra={"run": str(task.run)})
