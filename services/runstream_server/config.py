@@ -98,8 +98,8 @@ class MaintenanceConfig:
     """How what is stored is kept in order in the background."""
 
     share: float = 0.2
-    """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process that merging chunks of metrics takes at most, and
-    sealing runs once more; above 0, up to 1."""
+    """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process that merging chunks of metrics takes at most,
+    and sealing runs once more; above 0, up to 1."""
 
     seal_quiet_seconds: float = 60.0
     """`RUNSTREAM_SEAL_QUIET_SECONDS`. For how long nothing must have come for a run that has ended, before its metrics
