@@ -20,8 +20,8 @@ from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
 from runstream_server.metrics.model import Int64s, Points
 from runstream_server.metrics.overview import Extremes, Overview, bucket_places, numbers_of
 
-WORTH_POINTS = 8_192
-"""A smaller chunk has no overview: it would cost ingestion a fifth of the encoding, and is merged soon anyway."""
+WORTH_POINTS = 2_048
+"""A smaller chunk has no overview: it would cost ingestion half as much as the chunk itself, and is merged soon."""
 
 _FORMAT = 1
 _HEAD = struct.Struct("<IB")

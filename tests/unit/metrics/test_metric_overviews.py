@@ -20,6 +20,7 @@ from runstream_server.metrics.overview import (
 )
 from runstream_server.metrics.overview_format import WORTH_POINTS, chunk_overview, decode_overviews, encode_overview
 
+CHUNK_COUNTS = st.integers(WORTH_POINTS, WORTH_POINTS + 400)
 ODD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, 1.7e308]
 
 
