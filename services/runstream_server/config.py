@@ -97,6 +97,23 @@ class TelemetryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaintenanceConfig:
+    """How what is stored is kept in order in the background."""
+
+    share: float = 0.2
+    """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process that merging chunks of metrics takes at most,
+    and sealing runs once more; above 0, up to 1."""
+
+    seal_quiet_seconds: float = 60.0
+    """`RUNSTREAM_SEAL_QUIET_SECONDS`. For how long nothing must have come for a run that has ended, before its metrics
+    are sealed into an object in the bucket. Writers that said that they are done are not waited for."""
+
+    seal_grace_seconds: float = 3_600.0
+    """`RUNSTREAM_SEAL_GRACE_SECONDS`. For how long an object stays in the bucket after a newer one took its place;
+    longer than any reader takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a process."""
 
@@ -104,6 +121,7 @@ class Config:
     bucket: BucketConfig
     server: ServerConfig = ServerConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    maintenance: MaintenanceConfig = MaintenanceConfig()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -129,6 +147,7 @@ class Config:
             ),
             server=_server(read),
             telemetry=_telemetry(read),
+            maintenance=_maintenance(read),
         )
 
 
@@ -171,6 +190,14 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _maintenance(read: "_Reader") -> MaintenanceConfig:
+    return MaintenanceConfig(
+        share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share),
+        seal_quiet_seconds=read.seconds("RUNSTREAM_SEAL_QUIET_SECONDS", MaintenanceConfig.seal_quiet_seconds),
+        seal_grace_seconds=read.seconds("RUNSTREAM_SEAL_GRACE_SECONDS", MaintenanceConfig.seal_grace_seconds),
+    )
+
+
 @dataclass(frozen=True)
 class _Reader:
     environment: Mapping[str, str]
@@ -200,6 +227,12 @@ class _Reader:
             value = -1.0
         if not 0 <= value < float("inf"):
             raise ConfigurationError(variable, f"expected seconds, 0 or more; got {text!r}")
+        return value
+
+    def share(self, variable: str, default: float) -> float:
+        value = self.seconds(variable, default)
+        if not 0 < value <= 1:
+            raise ConfigurationError(variable, f"expected a part of the time, above 0 and up to 1; got {value!r}")
         return value
 
     def choice(self, variable: str, default: str, choices: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
 """Stores what writers append, and where they stand. Rows do not leave this module."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import asyncpg
@@ -26,8 +26,10 @@ _REFUSED_BY_DATABASE = (
 class AppendStore:
     """The positions of writers, and what they append to series."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, stored: Callable[[Sequence[SeriesGrowth]], None]) -> None:
+        """`stored` is told what was committed."""
         self._postgres = postgres
+        self._stored = stored
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening | None:
         """Counts up the epoch of a writer, made if it is new, unless what the client believes contradicts its row."""
@@ -74,8 +76,11 @@ class AppendStore:
         async with self._postgres.transaction() as connection:
             positions, names = await _lock_writers(connection, appends)
             outcomes, new = judge(appends, positions, SequenceGap)
-            refused = await grow(connection, growths if len(new) == len(appends) else group_by_series(new), names)
+            if len(new) != len(appends):
+                growths = group_by_series(new)
+            refused = await grow(connection, growths, names)
             await _move_writers(connection, new)
+        self._stored(growths)
         return _with_refusals(appends, outcomes, refused)
 
     async def commit_one_by_one(self, append: MetricAppend) -> Outcome:
@@ -163,7 +168,8 @@ async def _move_writers(connection: Connection, appends: Sequence[MetricAppend])
         UPDATE metrics.writer AS known
            SET position = moved.position,
                digest   = coalesce(moved.digest, known.digest),
-               finished = known.finished OR moved.finished
+               finished = known.finished OR moved.finished,
+               hot      = known.hot OR moved.position <> known.position
           FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::boolean[])
                AS moved (workspace, run, writer, position, digest, finished)
          WHERE (known.workspace, known.run, known.writer) = (moved.workspace, moved.run, moved.writer)

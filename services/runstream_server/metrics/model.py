@@ -121,6 +121,18 @@ class Points:
         """How many values there are."""
         return len(self.times)
 
+    def cut(self, start: int, end: int) -> "Points":
+        """The points from `start` to before `end`, 0 <= start < end <= count; those without steps are not cut."""
+        if (start, end) == (0, self.count):
+            return self
+        segments, begin = [], 0
+        for segment in self.segments:
+            first, beyond = max(start - begin, 0), min(end - begin, segment.count)
+            if first < beyond:
+                segments.append(segment.cut(first, beyond))
+            begin += segment.count
+        return Points(cast("Int64s", self.steps)[start:end], self.times[start:end], segments)
+
     @property
     def claimed_count(self) -> int:
         """How many values there are if the columns are not of one length; what rows and nulls claim counts nothing."""
@@ -153,6 +165,9 @@ class Summary:
     kinds: int
     """The bit `1 << kind` is set for each kind among the values."""
 
+    first_time: int | None = None
+    """When the earliest value was logged, in microseconds since the Unix epoch. None: there are no values."""
+
     def then(self, later: "Summary") -> "Summary":
         """The summary of these values and of later ones."""
         return Summary(
@@ -161,6 +176,7 @@ class Summary:
             later.min if self.min is None else self.min if later.min is None else min(self.min, later.min),
             later.max if self.max is None else self.max if later.max is None else max(self.max, later.max),
             self.kinds | later.kinds,
+            min((each for each in (self.first_time, later.first_time) if each is not None), default=None),
         )
 
 
@@ -173,6 +189,9 @@ class Chunk:
 
     data: bytes
     summary: Summary
+
+    overview: bytes | None
+    """What is known of many points without decoding them."""
 
 
 @dataclass(slots=True)
@@ -244,7 +263,15 @@ class StoredChunk:
     series: Series
     start_index: int
     count: int
-    data: bytes
+
+    data: bytes | Points
+    """Encoded, or the values themselves."""
+
+    wanted_index: int
+    """The index before which values are not wanted; larger than `start_index` if reading begins within the chunk."""
+
+    wanted_end: int
+    """The index from which on values are not wanted; less than `end_index` if reading ends within the chunk."""
 
     @property
     def end_index(self) -> int:
@@ -259,6 +286,11 @@ class Slice:
     series: Series
     start_index: int
     points: Points
+
+    @property
+    def end_index(self) -> int:
+        """The index after the last value."""
+        return self.start_index + self.points.count
 
     @property
     def segment(self) -> Segment:

@@ -1,7 +1,7 @@
 """Plans in which order, and how much at once, series are read."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from runstream_server.envelope import StoredBytesDamaged
@@ -10,27 +10,40 @@ from runstream_server.metrics.model import Series, Span, StoredChunk
 _SHORT_POINTS = 5_000
 
 
-def grouped_spans(page: Sequence[Series], start_index: int, end_index: int) -> Iterator[Sequence[Span]]:
-    """Yields spans of series that are to be read together: many short ones, a long or an empty one alone.
+def spans_in_range(page: Sequence[Series], start_index: int, end_index: int) -> Sequence[Span]:
+    """What is to be read of series from `start_index` to before `end_index`; 0: to the end of each series.
 
-    A series that has values, but none in range, is left out. `end_index` 0: to the end of each series.
+    A series that has values, but none in range, is left out; one without values has a span without values.
     """
+    spans = [Span(series, start_index, min(end_index or series.count, series.count)) for series in page]
+    return [span for span in spans if span.count > 0 or not span.series.count]
+
+
+def grouped_spans(spans: Iterable[Span]) -> Iterator[Sequence[Span]]:
+    """Yields spans that are to be read together: many short ones; a long one, or one of an empty series, alone."""
     group: list[Span] = []
     points = 0
-    for series in page:
-        span = Span(series, start_index, min(end_index or series.count, series.count))
-        if series.count and span.count <= 0:
-            continue
-        if group and (not series.count or points + span.count > _SHORT_POINTS):
+    for span in spans:
+        if group and (not span.series.count or points + span.count > _SHORT_POINTS):
             yield group
             group, points = [], 0
         group.append(span)
         points += span.count
-        if not series.count:
+        if not span.series.count:
             yield group
             group, points = [], 0
     if group:
         yield group
+
+
+def leading_chunks(spans: Sequence[Span], chunks: Sequence[StoredChunk]) -> Sequence[StoredChunk]:
+    """Those of the chunks, in order, before the first value of the spans that none of them has."""
+    waiting = deque(spans)
+    for place, chunk in enumerate(chunks):
+        if not _continues(waiting[0], chunk):
+            return chunks[:place]
+        _consume(waiting, chunk)
+    return chunks
 
 
 def remaining_spans(spans: Sequence[Span], chunks: Sequence[StoredChunk]) -> Sequence[Span]:
@@ -41,15 +54,22 @@ def remaining_spans(spans: Sequence[Span], chunks: Sequence[StoredChunk]) -> Seq
     """
     waiting = deque(spans)
     for chunk in chunks:
-        span = waiting[0]
-        if chunk.series is not span.series or not chunk.start_index <= span.start_index < chunk.end_index:
-            raise _missing(span)
-        waiting[0] = replace(span, start_index=chunk.end_index)
-        if waiting[0].count <= 0:
-            waiting.popleft()
+        if not _continues(waiting[0], chunk):
+            raise _missing(waiting[0])
+        _consume(waiting, chunk)
     if not chunks:
         raise _missing(spans[0])
     return waiting
+
+
+def _continues(span: Span, chunk: StoredChunk) -> bool:
+    return chunk.series is span.series and chunk.start_index <= span.start_index < chunk.end_index
+
+
+def _consume(waiting: deque[Span], chunk: StoredChunk) -> None:
+    waiting[0] = replace(waiting[0], start_index=chunk.end_index)
+    if waiting[0].count <= 0:
+        waiting.popleft()
 
 
 def _missing(span: Span) -> StoredBytesDamaged:
