@@ -39,7 +39,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     store = MetricStore(platform.postgres)
     overviews, sealed = OverviewStore(platform.postgres), SealedObjectStore(platform.postgres)
     source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
-    history = RunHistory(platform.channel)
+    history = RunHistory(platform.channel, platform.stream_channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     share = platform.config.maintenance.share
     compaction = Compaction(CompactionStore(platform.postgres), fragments, Pace(share))
