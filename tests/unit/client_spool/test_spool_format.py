@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runstream._spool.artifacts import Artifact, artifact_record, decode_artifact
 from runstream._spool.events import Refusal
 from runstream._spool.format import (
     BOOL,
@@ -182,6 +183,20 @@ def test_a_later_version_is_told_from_damage() -> None:
 
     with pytest.raises(UnknownVersion):
         decode_header(bytes(data))
+
+
+def test_spools_of_the_first_version_are_readable(spool: Path) -> None:
+    data = bytearray(write(spool, numbered(3)))
+    data[8] = 1
+    spool.write_bytes(data)
+
+    assert decode_header(bytes(data)) == HEADER
+    assert places(read(spool)) == [0, 1, 2]
+
+
+@given(artifact=st.builds(Artifact, ids, texts, st.integers(1, 5), texts, times, texts))
+def test_an_artifact_is_read_as_written(artifact: Artifact) -> None:
+    assert decode_artifact(only(artifact_record(artifact)).body) == artifact
 
 
 @pytest.mark.parametrize("length", [0, 7, 8, 100, HEADER_BYTES - 1])

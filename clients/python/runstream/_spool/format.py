@@ -16,14 +16,22 @@ and count, of length and body. Times are microseconds since the Unix epoch. Text
     FOLLOW_FOLDER   JSON [log prefix, local folder]
     MARK            number u64                         where a flush stands
     FINISH                                             the writer will never write again
+    ARTIFACT        JSON [number, metric, kind, path, time, description]       a file of the writer is one of the run
+    DEFINE_TABLE    id u32, metric text                as DEFINE, for a metric that consists of rows
     VALUE | kind    id u32, time i64, value
     STEPPED | kind  id u32, time i64, step i64, value
     LIST | kind     id u32, time i64, count u32, values             one after the other, all logged at once
+    TABLE           id u32, time i64, rows u32, columns u16, columns
+    column          kind u8, name length u16, cells length u32, name text, cells as the values of a LIST
 
 A value is an f64, i64, u8, text or nothing, as its kind says; in a LIST a text has its length as u32 before it.
 
+The bytes of an artifact are in a file of their own, `runstream._spool.places` says where; it is there before the record
+is. Numbers of artifacts count from 1 without gaps.
+
 A record is written by one call of the system, so a writer that is killed leaves at most its last record unfinished, and
-for that one `log()` had not returned. A file of another version has another version byte.
+for that one `log()` had not returned. A file of another version has another version byte; version 1 is the same but for
+ARTIFACT, DEFINE_TABLE and TABLE.
 """
 
 import json
@@ -32,7 +40,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
 HEADER_BYTES: Final = 1024
 DROPS_OFFSET: Final = 1008
 DROPS_BYTES: Final = 16
@@ -46,9 +55,12 @@ FOLLOW_FILE: Final = 0x04
 FOLLOW_FOLDER: Final = 0x05
 MARK: Final = 0x06
 FINISH: Final = 0x07
+ARTIFACT: Final = 0x08
+DEFINE_TABLE: Final = 0x09
 VALUE: Final = 0x10
 STEPPED: Final = 0x20
 LIST: Final = 0x30
+TABLE: Final = 0x40
 
 DOUBLE: Final = 1
 INT64: Final = 2
@@ -59,9 +71,11 @@ NULL: Final = 5
 KIND_MASK: Final = 0x0F
 SHAPE_MASK: Final = 0xF0
 KINDS: Final = (DOUBLE, INT64, BOOL, TEXT, NULL)
-TYPES: Final = frozenset(range(DEFINE, FINISH + 1)) | {
-    shape | kind for shape in (VALUE, STEPPED, LIST) for kind in KINDS
-}
+TYPES: Final = (
+    frozenset(range(DEFINE, DEFINE_TABLE + 1))
+    | {shape | kind for shape in (VALUE, STEPPED, LIST) for kind in KINDS}
+    | {TABLE}
+)
 
 _MAGIC = b"RUNSPOOL"
 _HEADER = struct.Struct("<8sB3xII")
@@ -124,7 +138,7 @@ def decode_header(data: bytes) -> Header:
         raise SpoolDamaged("the header is cut off")
     magic, version, crc, length = _HEADER.unpack_from(data)
     text = data[_HEADER.size : _HEADER.size + length]
-    if magic == _MAGIC and version != VERSION:
+    if magic == _MAGIC and version not in READABLE_VERSIONS:
         raise UnknownVersion(f"version {version} of the spool format is not known here")
     if magic != _MAGIC or crc != zlib.crc32(_LENGTH.pack(length) + text):
         raise SpoolDamaged("the header is damaged")

@@ -4,7 +4,7 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from runstream._spool.events import Refusal
 from runstream._spool.flush import Consignment, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
+from runstream._spool.kinds import OtherKinds, check_name, text_of
 from runstream._spool.launch import ensure_uplink, is_uplink_alive, trust_uplink
 from runstream._spool.places import LOG_NAME, group_folder
 from runstream._spool.records import Scalar
@@ -29,7 +30,7 @@ LOOK_SECONDS = 0.05
 """The same for what is only tried now and then."""
 
 
-class RunSpool:
+class RunSpool(OtherKinds):
     """The queue of one run in this process: what is logged is safe when the method returns, and carried up later.
 
     Thread-safe, and usable in a signal handler. A forked process writes a spool of its own from its first value on. But
@@ -100,12 +101,12 @@ class RunSpool:
             UserErrorException: The name is no text.
         """
         time = time_ns() // 1000
-        _check_name(name)
+        check_name(name)
         stretches, notes = convert_list(values)
         for note in notes:
-            self._reports.add_note(name, note)
+            self._note(name, note)
         for stretch in stretches or [Stretch(NULL, 0)]:
-            self._append_list(name, stretch, time, description)
+            self._append(name, stretch.length, time, _list_adder(name, stretch, time), description)
 
     def follow_file(self, path: str, local_path: str | os.PathLike[str]) -> None:
         """Makes a local text file the log file `path` of the run, now and as it grows, until this process finishes."""
@@ -163,11 +164,18 @@ class RunSpool:
             self._tend_safely()
 
     def _convert(self, name: str, value: object, step: object) -> tuple[int, Scalar, int | None]:
-        _check_name(name)
+        kind, stored = self._convert_value(name, value)
+        return kind, stored, self._convert_step(name, step)
+
+    def _convert_value(self, name: str, value: object) -> tuple[int, Scalar]:
+        check_name(name)
         kind, stored, note = convert(value)
         if note:
-            self._reports.add_note(name, note)
-        return kind, stored, self._convert_step(name, step)
+            self._note(name, note)
+        return kind, stored
+
+    def _note(self, name: str, note: str) -> None:
+        self._reports.add_note(name, note)
 
     def _convert_step(self, name: str, step: object) -> int | None:
         try:
@@ -176,28 +184,29 @@ class RunSpool:
             self._reports.add_note(name, NO_STEP)
             return None
 
-    def _append_list(self, name: str, stretch: Stretch, time: int, description: str) -> None:
+    def _append(
+        self, name: str, count: int, time: int, add: Callable[[SpoolWriter], None], description: object = ""
+    ) -> None:
         try:
             with self._lock:
                 writer = self._writer or self._begin(time)
-                writer.add_list(name, *stretch, time)
+                add(writer)
                 if not isinstance(description, str) or description:
                     self._describe(writer, name, description)
                 if time >= self._tend_time:
                     self._tend(time)
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
-            self._lose(name, stretch.length, error)
+            self._lose(name, count, error)
 
     def _describe(self, writer: SpoolWriter, name: str, description: object) -> None:
         try:
-            text = "" if description is None else str(description)
-            if text:
+            if text := text_of(description):
                 writer.describe(name, text)
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
             self._reports.add_trouble(f"a description of metric {name!r} is not stored", error)
 
     def _follow(self, type_: int, path: str, local: Path) -> None:
-        _check_name(path)
+        check_name(path)
         try:
             with self._lock:
                 writer = self._writer or self._begin(time_ns() // 1000)
@@ -312,9 +321,8 @@ class RunSpool:
         RunSpool.__init__(self, self._run, self._address)
 
 
-def _check_name(name: object) -> None:
-    if not isinstance(name, str):
-        raise UserErrorException(f"A name is a text, not {name!r}.")
+def _list_adder(name: str, stretch: Stretch, time: int) -> Callable[[SpoolWriter], None]:
+    return lambda writer: writer.add_list(name, *stretch, time)
 
 
 def _finish_all() -> None:

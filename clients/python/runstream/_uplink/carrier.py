@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
+from runstream._spool.artifacts import decode_artifact
 from runstream._spool.events import Refusal, Stop, append_event
-from runstream._spool.format import FOLLOW_FILE, FOLLOW_FOLDER, MARK, REFUSED, Header
+from runstream._spool.format import ARTIFACT, FOLLOW_FILE, FOLLOW_FOLDER, MARK, REFUSED, Header
 from runstream._spool.lock import is_locked
-from runstream._spool.places import events_of, progress_of
+from runstream._spool.places import events_of, files_of, progress_of
 from runstream._spool.progress import ProgressFile
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import Record, decode_follow, decode_mark, decode_refused
 from runstream._uplink.append import AppendStream, Stopped
+from runstream._uplink.artifacts import Artifacts
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import SEARCH_SECONDS, Client, Followers
 from runstream._uplink.metrics import LOOK_SECONDS, MetricSource
@@ -49,6 +51,7 @@ class Carrier:
         self._bell = doorbell.bell(spool)
         self._followers = followers
         self._client = _client(self._reader.header, self._events)
+        self._artifacts = Artifacts(self._client, files_of(spool), self)
         self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
         self._mark = 0
         self._marked = asyncio.Event()
@@ -57,13 +60,22 @@ class Carrier:
     def is_idle(self) -> bool:
         """Whether there was nothing to do for so long that nothing more is expected for now."""
         silent_seconds = time.monotonic() - self._source.active_time
-        return silent_seconds > IDLE_SECONDS and self._source.is_settled and not self._followers.serves(self._client)
+        is_settled = self._source.is_settled and self._artifacts.is_settled
+        return silent_seconds > IDLE_SECONDS and is_settled and not self._followers.serves(self._client)
 
     async def run(self) -> bool:
         """Returns when the writer is finished or dead; whether everything arrived."""
         try:
-            async with _beside(self._tend()), _beside(self._answer_flushes()), _beside(self._client.warnings.send()):
+            async with contextlib.AsyncExitStack() as beside:
+                for work in (
+                    self._tend(),
+                    self._answer_flushes(),
+                    self._client.warnings.send(),
+                    self._artifacts.send(),
+                ):
+                    await beside.enter_async_context(_beside(work))
                 arrived = await self._carry()
+                await self._artifacts.reach()
                 await self._followers.release(self._client)
             self._warn_of_drops()
             self._client.warnings.sum_up()
@@ -80,6 +92,8 @@ class Carrier:
             self._marked.set()
         elif record.type == REFUSED:
             self._client.warnings.refused(decode_refused(record.body))
+        elif record.type == ARTIFACT:
+            self._artifacts.add(decode_artifact(record.body))
         elif record.type == FOLLOW_FILE:
             log, local = decode_follow(record.body)
             self._followers.follow_file(self._client, log, Path(local))
@@ -137,6 +151,7 @@ class Carrier:
             await self._marked.wait()
             self._marked.clear()
             mark = self._mark
+            await self._artifacts.reach()
             await self._followers.reach(self._client)
             now = self._progress.progress
             self._progress.save(now._replace(mark=max(mark, now.mark)))

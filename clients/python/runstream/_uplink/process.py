@@ -5,6 +5,7 @@ import contextlib
 import logging
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -15,10 +16,13 @@ from runstream._spool.format import SpoolDamaged
 from runstream._spool.lock import is_locked, lock_file
 from runstream._spool.places import (
     EVENTS_SUFFIX,
+    FILES_SUFFIX,
     LOCK_NAME,
     PROGRESS_SUFFIX,
     SPOOL_SUFFIX,
+    STAGED_SUFFIX,
     events_of,
+    files_of,
     progress_of,
     spools_in,
 )
@@ -39,7 +43,7 @@ LEAVE_SECONDS: Final = 600.0
 """How long. The next uplink tries at once."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
 """How long a file may lie beside no spool."""
-REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, ".new", ".unfinished")
+REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, FILES_SUFFIX, STAGED_SUFFIX, ".new", ".unfinished")
 
 _logger = logging.getLogger(__name__)
 
@@ -144,6 +148,7 @@ def remove_spool(spool: Path) -> None:
     events = events_of(spool)
     news = [event for event in EventReader(events).read() if not isinstance(event, Warned)]
     spool.unlink(missing_ok=True)
+    shutil.rmtree(files_of(spool), ignore_errors=True)
     progress_of(spool).unlink(missing_ok=True)
     if not news:
         events.unlink(missing_ok=True)
@@ -156,7 +161,14 @@ def remove_orphans(group: Path) -> None:
         is_candidate = path.suffix in REMOVED_SUFFIXES and not path.with_suffix(SPOOL_SUFFIX).exists()
         with contextlib.suppress(FileNotFoundError):
             if is_candidate and path.stat().st_mtime < limit:
-                path.unlink()
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _sign(lock: int) -> None:
