@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from runstream._spool.format import DEFINE, DESCRIBE, FINISH, REFUSED, VALUE, Drops
+from runstream._spool.leaving import EXIT_VARIABLE
 from runstream._spool.lock import lock_file
 from runstream._spool.places import LOCK_NAME, LOG_NAME, SPOOL_VARIABLE, group_folder, spools_in
 from runstream._spool.reader import Damage, SpoolReader
@@ -80,6 +81,7 @@ def read(path: Path) -> Spool:
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(EXIT_VARIABLE, "0")
     group = group_folder(ADDRESS)
     group.mkdir()
     lock = lock_file(group / LOCK_NAME)
@@ -129,6 +131,14 @@ def test_what_a_script_logs_is_in_order_and_finished_at_exit(scene: Scene) -> No
     (spool,) = scene.spools()
     assert spool.values == {"loss": [i / 7 for i in range(1000)], "all": list(range(20000))}
     assert spool.is_finished
+
+
+def test_a_script_that_exits_does_not_wait_for_ever_and_says_what_stays(scene: Scene) -> None:
+    done = scene.run(f"os.environ[{EXIT_VARIABLE!r}] = '1.5'\nspool.log('loss', 1.0)")
+
+    assert "waiting until" in done.stderr
+    assert f"kept in {scene.group}" in done.stderr
+    assert "runstream sync" in done.stderr
 
 
 def test_sys_exit_and_exceptions_finish_the_spool_too(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runstream._spool.events import EventReader, Refusal, Stop
 from runstream._spool.places import events_of, progress_of
-from runstream._spool.progress import read_progress
+from runstream._spool.progress import Progress, read_progress
 from runstream.exceptions import AzureMLException
 
 FIRST_PAUSE_SECONDS = 0.001
@@ -27,6 +27,21 @@ class Consignment:
     def want(self, offset: int | None, mark: int = 0) -> None:
         """Sets what there is to wait for: everything before `offset`, and the flush `mark`. None: all, to the end."""
         self._offset, self._mark = offset, mark
+
+    @property
+    def folder(self) -> Path:
+        """Where the spool is."""
+        return self._spool.parent
+
+    @property
+    def pending_bytes(self) -> int:
+        """How much of it is not carried up, at least 1 until it is removed; nothing once the uplink gave it up."""
+        try:
+            size = self._spool.stat().st_size
+        except OSError:
+            return 0
+        progress = read_progress(progress_of(self._spool)) or Progress()
+        return 0 if progress.stopped else max(size - progress.offset, 1)
 
     @property
     def is_stopped(self) -> bool:

@@ -14,6 +14,7 @@ from runstream._spool.flush import Consignment, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
 from runstream._spool.kinds import OtherKinds, check_name, text_of
 from runstream._spool.launch import ensure_uplink, is_uplink_alive, trust_uplink
+from runstream._spool.leaving import await_departed
 from runstream._spool.places import LOG_NAME, group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
@@ -325,9 +326,20 @@ def _list_adder(name: str, stretch: Stretch, time: int) -> Callable[[SpoolWriter
     return lambda writer: writer.add_list(name, *stretch, time)
 
 
-def _finish_all() -> None:
-    for spool in list(_registry.values()):
+def _leave() -> None:
+    """At the exit of the process: ends all spools, and waits until they are carried up or do not move any more."""
+    spools = list(_registry.values())
+    for spool in spools:
         spool.finish()
+
+    def tend() -> None:
+        for spool in spools:
+            spool._tend_safely()
+
+    left = [consignment for spool in spools for consignment in spool._consignments()]
+    if left:
+        await_departed(left, tend)
+        tend()
 
 
 def _leave_parent() -> None:
@@ -339,6 +351,6 @@ def _leave_parent() -> None:
 
 _registry: dict[tuple[str, str], RunSpool] = {}
 _registry_lock = threading.RLock()
-atexit.register(_finish_all)
+atexit.register(_leave)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_parent)

@@ -1,11 +1,11 @@
 """Uploads files into a run."""
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Final, TypeVar
 
 from runstream._channel import Connection
+from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import each, persist
 from runstream._transfer.contents import Content, Source, changed, look_at, name_of
 from runstream._transfer.http import HttpClient, TransferFailed
@@ -42,7 +42,7 @@ async def upload(connection: Connection, run: str, files: Sequence[tuple[str, So
         ServiceException: The services or the bucket failed; no such run.
     """
     with closing(HttpClient()) as http:
-        contents = await each(lambda file: asyncio.to_thread(look_at, file[1]), files)
+        contents = await each(lambda file: in_thread(look_at, file[1]), files)
         await _Uploader(connection, run.partition("/runs/")[0], http).store(contents)
     bindings = [ArtifactBinding(path=path, digest=it.digest) for (path, _), it in zip(files, contents, strict=True)]
     for some in _parts(bindings, MAX_BINDINGS):
@@ -79,7 +79,7 @@ class _Uploader:
         request = BeginUploadRequest(parent=self._workspace, digest=content.digest, size_bytes=content.size)
         begun = await self._connection.call(self._artifacts.BeginUpload, request)
         if not begun.exists:
-            await asyncio.to_thread(_put, self._http, begun.url, dict(begun.headers), content)
+            await in_thread(_put, self._http, begun.url, dict(begun.headers), content)
         return begun.upload_id
 
     async def _complete(self, content: Content, upload_id: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic
 
+from runstream._channel.threads import in_thread
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics_api
 from runstream.core import _filters as filters
 from runstream.core._artifact_metric import ArtifactMetric
@@ -17,7 +18,6 @@ from runstream.core._run.listing import list_records
 from runstream.core._run.record import logger, run_id
 from runstream.core._series import ARTIFACTS, TABLE, Gathered, Scalar
 from runstream.core._surface import dual
-from runstream.core._threads import in_thread
 from runstream.exceptions import AzureMLException
 
 RUNS_PER_READ = 1000
