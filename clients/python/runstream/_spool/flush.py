@@ -29,9 +29,14 @@ class Consignment:
         self._offset, self._mark = offset, mark
 
     @property
-    def folder(self) -> Path:
-        """Where the spool is."""
-        return self._spool.parent
+    def spool(self) -> Path:
+        """The file."""
+        return self._spool
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is still anything to carry up."""
+        return self._spool.exists()
 
     @property
     def pending_bytes(self) -> int:

@@ -1,8 +1,9 @@
 """The spool file: what the training process writes and the uplink reads.
 
     file    = header (1,024 bytes), records to the end
-    header  = magic "RUNSPOOL", version u8, 3 zero bytes, crc u32, length u32, JSON [run, writer, address], zeros;
-              at 1,008: drops = crc u32, errno u32, count u64, overwritten in place
+    header  = magic "RUNSPOOL", version u8, 3 zero bytes, crc u32, length u32,
+              JSON [run, writer, address, after, first], zeros;
+              at 1,008: drops = crc u32, errno u16, metrics u16, values u64, overwritten in place
     record  = crc u32, length u32, body
     body    = type u8, payload                         (length bytes, 1 MiB at most)
 
@@ -15,7 +16,8 @@ and count, of length and body. Times are microseconds since the Unix epoch. Text
     FOLLOW_FILE     JSON [log path, local path]
     FOLLOW_FOLDER   JSON [log prefix, local folder]
     MARK            number u64                         where a flush stands
-    FINISH                                             the writer will never write again
+    FINISH          nothing, or 1 u8                   the writer will never write again; 1: its process goes on in the
+                                                       spool that names this one in `after`
     ARTIFACT        JSON [number, metric, kind, path, time, description]       a file of the writer is one of the run
     DEFINE_TABLE    id u32, metric text                as DEFINE, for a metric that consists of rows
     VALUE | kind    id u32, time i64, value
@@ -31,7 +33,10 @@ is. Numbers of artifacts count from 1 without gaps.
 
 A record is written by one call of the system, so a writer that is killed leaves at most its last record unfinished, and
 for that one `log()` had not returned. A file of another version has another version byte; version 1 is the same but for
-ARTIFACT, DEFINE_TABLE and TABLE.
+ARTIFACT, DEFINE_TABLE, TABLE, the 1 of FINISH, and what its header lacks: `after`, `first`, how many metrics.
+
+A process that logs much writes one spool after the other, each a writer of its own. `after` is the one before, which is
+carried up and removed before this one is begun, and `first` the one that the process began with.
 """
 
 import json
@@ -45,6 +50,7 @@ READABLE_VERSIONS: Final = (1, 2)
 HEADER_BYTES: Final = 1024
 DROPS_OFFSET: Final = 1008
 DROPS_BYTES: Final = 16
+MAX_DROPPED_METRICS: Final = 2**16 - 1
 RECORD_HEAD_BYTES: Final = 8
 MAX_BODY_BYTES: Final = 1024 * 1024
 
@@ -80,7 +86,7 @@ TYPES: Final = (
 _MAGIC = b"RUNSPOOL"
 _HEADER = struct.Struct("<8sB3xII")
 _LENGTH = struct.Struct("<I")
-_DROPS = struct.Struct("<IIQ")
+_DROPS = struct.Struct("<IHHQ")
 
 
 class SpoolDamaged(Exception):
@@ -104,6 +110,12 @@ class Header:
     address: str
     """`host:port` of the services that know the run."""
 
+    after: str = ""
+    """The writer whose spool the same process wrote before this one; empty: there was none."""
+
+    first: str = ""
+    """The writer of the first spool of the process; empty: this one."""
+
 
 class Drops(NamedTuple):
     """Values that never reached the spool."""
@@ -111,6 +123,8 @@ class Drops(NamedTuple):
     value_count: int
     errno: int
     """Why the last of them could not be written; 0: not by an error of the system."""
+    metric_count: int = 0
+    """Of how many metrics, `MAX_DROPPED_METRICS` for as many or more; 0: not known."""
 
 
 def encode_header(header: Header) -> bytes:
@@ -119,7 +133,7 @@ def encode_header(header: Header) -> bytes:
     Raises:
         ValueError: The names are too long for it.
     """
-    text = json.dumps([header.run, header.writer, header.address]).encode()
+    text = json.dumps([header.run, header.writer, header.address, header.after, header.first]).encode()
     crc = zlib.crc32(_LENGTH.pack(len(text)) + text)
     packed = _HEADER.pack(_MAGIC, VERSION, crc, len(text)) + text
     if len(packed) > DROPS_OFFSET:
@@ -147,7 +161,7 @@ def decode_header(data: bytes) -> Header:
 
 def encode_drops(drops: Drops) -> bytes:
     """The `DROPS_BYTES` bytes that stand at `DROPS_OFFSET`."""
-    checked = _DROPS.pack(0, drops.errno, drops.value_count)[_LENGTH.size :]
+    checked = _DROPS.pack(0, drops.errno, drops.metric_count, drops.value_count)[_LENGTH.size :]
     return _LENGTH.pack(zlib.crc32(checked)) + checked
 
 
@@ -155,5 +169,5 @@ def decode_drops(data: bytes) -> Drops | None:
     """What the bytes at `DROPS_OFFSET` say; None when they are damaged or just being overwritten."""
     if len(data) != DROPS_BYTES:
         return None
-    crc, errno, count = _DROPS.unpack(data)
-    return Drops(count, errno) if crc == zlib.crc32(data[_LENGTH.size :]) else None
+    crc, errno, metric_count, count = _DROPS.unpack(data)
+    return Drops(count, errno, metric_count) if crc == zlib.crc32(data[_LENGTH.size :]) else None

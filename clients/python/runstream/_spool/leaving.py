@@ -60,7 +60,7 @@ def _wait(consignments: list[Consignment], limit: float, tend: Callable[[], None
 
 def _rest(consignments: list[Consignment]) -> str:
     left = sum(each.pending_bytes for each in consignments)
-    folder = consignments[0].folder
+    folder = consignments[0].spool.parent
     return (
         f"{left} bytes of what was logged are not stored yet. They are kept in {folder} and sent in the background as "
         "long as this machine runs, or by `runstream sync`"

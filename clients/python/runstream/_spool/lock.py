@@ -1,7 +1,9 @@
-"""Locks on files, given back by the system when their owner dies."""
+"""Locks: on files, given back by the system when their owner dies, and of threads."""
 
 import fcntl
 import os
+import re
+import threading
 from pathlib import Path
 
 
@@ -37,6 +39,11 @@ def is_locked(file: int) -> bool:
         return True
     fcntl.flock(file, fcntl.LOCK_UN)
     return False
+
+
+def is_held_once(lock: "threading.RLock") -> bool:
+    """Whether this thread, which has the lock, took it once only: then it interrupts nothing that holds it."""
+    return re.search(r"\bcount=1\b", repr(lock)) is not None
 
 
 def _is_at(file: int, path: Path) -> bool:

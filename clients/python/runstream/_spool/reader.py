@@ -36,6 +36,17 @@ class Damage(NamedTuple):
     """Where the next record begins, or the file ends."""
 
 
+def read_header(path: Path) -> Header:
+    """Whose records a spool holds.
+
+    Raises:
+        OSError: It cannot be opened.
+        SpoolDamaged: Its header cannot be read.
+    """
+    with path.open("rb") as file:
+        return decode_header(file.read(HEADER_BYTES))
+
+
 class SpoolReader:
     """The records of one spool from the first on, in order, each as soon as it is whole.
 

@@ -121,9 +121,14 @@ def mark_record(number: int) -> bytes:
     return frame(bytes([MARK]) + _U64.pack(number))
 
 
-def finish_record() -> bytes:
-    """A FINISH record."""
-    return frame(bytes([FINISH]))
+def finish_record(*, goes_on: bool = False) -> bytes:
+    """A FINISH record; `goes_on`: in another spool."""
+    return frame(bytes([FINISH, 1] if goes_on else [FINISH]))
+
+
+def decode_finish(body: bytes) -> bool:
+    """Whether the process that wrote a FINISH record goes on in another spool."""
+    return body[1:] == b"\x01"
 
 
 def record_at(data: bytes, at: int, base: int) -> Record | None:

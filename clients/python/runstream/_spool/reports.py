@@ -1,9 +1,9 @@
 """Tells the user of a process what was lost: a warning line at once, an exception for who flushes."""
 
 import logging
-import os
 
 from runstream._spool.events import Refusal
+from runstream._spool.room import why
 from runstream.exceptions import AzureMLException
 
 MAX_WARNINGS = 1_000
@@ -74,4 +74,4 @@ class Reports:
 
 
 def _reason(error: Exception) -> str:
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error) or repr(error)
+    return why(error.errno) if isinstance(error, OSError) and error.errno else str(error) or repr(error)

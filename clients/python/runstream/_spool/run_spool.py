@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import time_ns
@@ -15,11 +16,13 @@ from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
 from runstream._spool.kinds import OtherKinds, check_name, text_of
 from runstream._spool.launch import ensure_uplink, is_uplink_alive, trust_uplink
 from runstream._spool.leaving import await_departed
+from runstream._spool.lock import is_held_once
 from runstream._spool.places import LOG_NAME, group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
+from runstream._spool.room import has_room, segment_bytes
 from runstream._spool.values import Stretch, convert, convert_list, convert_step, is_step
-from runstream._spool.writer import MAX_METRIC_CHARACTERS, Refused, SpoolWriter
+from runstream._spool.writer import MAX_METRIC_CHARACTERS, MAX_METRICS, Refused, SpoolWriter
 from runstream.exceptions import UserErrorException
 
 TEND_MICROSECONDS = 1_000_000
@@ -49,7 +52,7 @@ class RunSpool(OtherKinds):
         self._tend_time = 0
         self._begin_time = 0
         self._begin_error: Exception | None = None
-        self._unwritten = 0
+        self._unwritten: Counter[str] = Counter()
 
     @classmethod
     def open(cls, run: str, address: str) -> "RunSpool":
@@ -236,8 +239,10 @@ class RunSpool(OtherKinds):
             writer.discard()
             return self._writer
         if self._unwritten:
-            writer.drop(self._unwritten, getattr(self._begin_error, "errno", None) or 0)
-        self._begin_error, self._unwritten, self._tend_time = None, 0, 0
+            metrics, count = list(self._unwritten), sum(self._unwritten.values())
+            writer.drop(count, getattr(self._begin_error, "errno", None) or 0, metrics)
+            self._unwritten.clear()
+        self._begin_error, self._tend_time = None, 0
         return writer
 
     def _tend(self, time: int) -> None:
@@ -256,6 +261,38 @@ class RunSpool(OtherKinds):
             self._reports.add_trouble("what was logged is lost", FileNotFoundError("somebody removed the spool"))
             self._writer.abandon()
             self._writer = self._consignment = None
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Begins another spool where this one is long, and stops or goes on with writing as the limit says."""
+        if self._writer is None or self._consignment is None:
+            return
+        if not has_room(each.spool for each in self._consignments()):
+            self._writer.hold_back()
+        elif self._writer.is_held_back:
+            self._writer.resume()
+        if self._writer.position > segment_bytes() and not self._writer.is_held_back:
+            self._go_on(self._writer, self._consignment)
+
+    def _go_on(self, writer: SpoolWriter, consignment: Consignment) -> None:
+        """Begins another spool; not in a signal handler that interrupts who writes to this one."""
+        if not is_held_once(self._lock):
+            return
+        try:
+            following = SpoolWriter(group_folder(self._address), self._run, self._address, writer)
+        except (OSError, ValueError):
+            return  # this one goes on growing
+        begun = Consignment(following.path)
+        if self._writer is not writer:
+            following.discard()
+            return
+        self._writer, self._consignment = following, begun
+        consignment.want(None)
+        self._finished.append(consignment)
+        with contextlib.suppress(OSError):
+            following.take_follows(writer)
+        with contextlib.suppress(OSError):
+            writer.finish(goes_on=True)
 
     def _tend_safely(self) -> None:
         with self._patient_lock(LOOK_SECONDS) as is_held, contextlib.suppress(OSError):
@@ -282,9 +319,11 @@ class RunSpool(OtherKinds):
         )
 
     def _collect(self) -> None:
+        gone = [each for each in self._finished if not each.is_there]
         for consignment in self._consignments():
             for refusal in consignment.refusals():
                 self._reports.add_refusal(refusal)
+        self._finished[:] = [each for each in self._finished if each not in gone]
 
     def _consignments(self) -> list[Consignment]:
         return self._finished if self._consignment is None else [*self._finished, self._consignment]
@@ -304,10 +343,12 @@ class RunSpool(OtherKinds):
                 self._refuse(Refusal(name[:MAX_METRIC_CHARACTERS], error.reason, str(error), count))
                 return
             self._reports.add_drop(count, error)
-            if self._writer is None:
-                self._unwritten += count
-            else:
-                self._writer.drop(count, getattr(error, "errno", None) or 0)
+            if self._writer is not None:
+                self._writer.drop(count, getattr(error, "errno", None) or 0, [name])
+            elif name in self._unwritten or len(self._unwritten) < MAX_METRICS:
+                self._unwritten[name] += count
+            if (time := time_ns() // 1000) >= self._tend_time and self._writer is not None:
+                self._tend(time)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._reports.add_refusal(refusal)

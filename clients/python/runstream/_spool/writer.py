@@ -15,6 +15,7 @@ from runstream._spool.format import (
     DEFINE_TABLE,
     DESCRIBE,
     DROPS_OFFSET,
+    MAX_DROPPED_METRICS,
     Drops,
     Header,
     encode_drops,
@@ -36,6 +37,7 @@ from runstream._spool.records import (
     text_record,
     value_record,
 )
+from runstream._spool.room import SpoolFull
 from runstream._spool.tables import MAX_COLUMNS, Rows, rows_record
 from runstream._spool.values import cut
 
@@ -63,8 +65,8 @@ class SpoolWriter:
     uplink knows that it does.
     """
 
-    def __init__(self, group: Path, run: str, address: str) -> None:
-        """Makes the spool.
+    def __init__(self, group: Path, run: str, address: str, after: "SpoolWriter | None" = None) -> None:
+        """Makes the spool, `after` another one of this process that it goes on for.
 
         Raises:
             OSError: The folder cannot be written, or the disk is full.
@@ -80,7 +82,13 @@ class SpoolWriter:
         self._next_id = itertools.count()
         self._next_mark = itertools.count(1)
         self._dropped = 0
-        self._file = _create(self.path, Header(run, self.path.stem, address))
+        self._dropped_metrics: set[str] = set()
+        self._follows: list[bytes] = []
+        self._write = self._append
+        self.first: str = after.first if after else self.path.stem
+        """The writer of the first spool of this process."""
+        before = after.path.stem if after else ""
+        self._file = _create(self.path, Header(run, self.path.stem, address, before, self.first))
 
     @property
     def position(self) -> int:
@@ -172,7 +180,9 @@ class SpoolWriter:
 
     def follow(self, type_: int, log: str, local: Path) -> None:
         """Appends that the uplink is to follow a file or folder."""
-        self._write(follow_record(type_, log, str(local)))
+        record = follow_record(type_, log, str(local))
+        self._write(record)
+        self._follows.append(record)
 
     def mark(self) -> int:
         """Appends a mark and returns its number."""
@@ -180,10 +190,33 @@ class SpoolWriter:
         self._write(mark_record(number))
         return number
 
-    def finish(self) -> None:
-        """Appends that nothing follows, and closes the file."""
+    def hold_back(self) -> None:
+        """Lets nothing be written until `resume`: what would be written raises `SpoolFull`."""
+        self._write = _refuse_to_write
+
+    def resume(self) -> None:
+        """Undoes `hold_back`."""
+        self._write = self._append
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether nothing may be written."""
+        return self._write == _refuse_to_write
+
+    def take_follows(self, earlier: "SpoolWriter") -> None:
+        """Appends what an earlier spool of this process had the uplink follow.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        for record in earlier._follows:
+            self._write(record)
+            self._follows.append(record)
+
+    def finish(self, *, goes_on: bool = False) -> None:
+        """Appends that nothing follows here, nor anywhere unless it `goes_on` in another spool, and closes the file."""
         try:
-            self._write(finish_record())
+            self._append(finish_record(goes_on=goes_on))
         finally:
             self.abandon()
 
@@ -197,11 +230,14 @@ class SpoolWriter:
         progress_of(self.path).unlink(missing_ok=True)
         self.abandon()
 
-    def drop(self, count: int, error_number: int) -> None:
+    def drop(self, count: int, error_number: int, metrics: Iterable[str]) -> None:
         """Counts values that could not be written, in a place of the file that needs no further room."""
         self._dropped += count
+        if len(self._dropped_metrics) < MAX_DROPPED_METRICS:
+            self._dropped_metrics.update(metrics)
+        drops = Drops(self._dropped, error_number, min(len(self._dropped_metrics), MAX_DROPPED_METRICS))
         with contextlib.suppress(OSError):
-            os.pwrite(self._file, encode_drops(Drops(self._dropped, error_number)), DROPS_OFFSET)
+            os.pwrite(self._file, encode_drops(drops), DROPS_OFFSET)
 
     def _id(self, metric: str) -> int:
         id_ = self._ids.get(metric)
@@ -243,7 +279,7 @@ class SpoolWriter:
                 if len(self._columns) < MAX_METRICS:
                     self._columns.add(cells.name)
 
-    def _write(self, record: bytes) -> None:
+    def _append(self, record: bytes) -> None:
         written = os.write(self._file, record)
         if written != len(record):
             self._take_back(written)
@@ -253,6 +289,10 @@ class SpoolWriter:
         end = self.position - count
         os.ftruncate(self._file, end)
         os.lseek(self._file, end, os.SEEK_SET)
+
+
+def _refuse_to_write(record: bytes) -> None:
+    raise SpoolFull
 
 
 def _checked_name(name: str, what: str = "a name") -> bytes:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Final
 from runstream._channel import Connection
 from runstream._spool.artifacts import decode_artifact
 from runstream._spool.events import Refusal, Stop, append_event
-from runstream._spool.format import ARTIFACT, FOLLOW_FILE, FOLLOW_FOLDER, MARK, REFUSED, Header
+from runstream._spool.format import ARTIFACT, FOLLOW_FILE, FOLLOW_FOLDER, MARK, MAX_DROPPED_METRICS, REFUSED, Header
 from runstream._spool.lock import is_locked
 from runstream._spool.places import events_of, files_of, progress_of
 from runstream._spool.progress import ProgressFile
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import Record, decode_follow, decode_mark, decode_refused
+from runstream._spool.room import why
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.artifacts import Artifacts
 from runstream._uplink.doorbell import Doorbell
@@ -59,9 +59,22 @@ class Carrier:
     @property
     def is_idle(self) -> bool:
         """Whether there was nothing to do for so long that nothing more is expected for now."""
+        return self.rests(IDLE_SECONDS) and not self.serves
+
+    @property
+    def serves(self) -> bool:
+        """Whether it follows files for its writer."""
+        return self._followers.serves(self._client)
+
+    @property
+    def active_time(self) -> float:
+        """When there was something to do for the last time, by the monotonic clock."""
+        return self._source.active_time
+
+    def rests(self, seconds: float) -> bool:
+        """Whether everything that was logged arrived, and nothing more was logged for some seconds."""
         silent_seconds = time.monotonic() - self._source.active_time
-        is_settled = self._source.is_settled and self._artifacts.is_settled
-        return silent_seconds > IDLE_SECONDS and is_settled and not self._followers.serves(self._client)
+        return silent_seconds > seconds and self._source.is_settled and self._artifacts.is_settled
 
     async def run(self) -> bool:
         """Returns when the writer is finished or dead; whether everything arrived."""
@@ -76,7 +89,8 @@ class Carrier:
                     await beside.enter_async_context(_beside(work))
                 arrived = await self._carry()
                 await self._artifacts.reach()
-                await self._followers.release(self._client)
+                if not self._source.goes_on:
+                    await self._followers.release(self._client)
             self._warn_of_drops()
             self._client.warnings.sum_up()
             await self._client.warnings.deliver()
@@ -144,7 +158,7 @@ class Carrier:
             await self._followers.search(self._client)
             drops = self._reader.drops()
             if drops.value_count:
-                self._client.warnings.add(f"Values cannot be written to a spool and are lost{_why(drops.errno)}.")
+                self._client.warnings.add(f"Values cannot be recorded and are lost{_why(drops.errno)}.")
 
     async def _answer_flushes(self) -> None:
         while True:
@@ -159,17 +173,24 @@ class Carrier:
     def _warn_of_drops(self) -> None:
         drops = self._reader.drops()
         if drops.value_count:
-            lost = f"{drops.value_count} values could not be written to a spool and are lost"
+            lost = f"{drops.value_count} values{_of_metrics(drops.metric_count)} were not recorded"
             self._client.warnings.add(f"{lost}{_why(drops.errno)} (writer {self._client.writer}).")
 
 
 def _client(header: Header, events: Path) -> Client:
     connection = Connection.to(header.address)
-    return Client(header.writer, header.run, connection, RunWarnings(connection, header.run, events))
+    warnings = RunWarnings(connection, header.run, events)
+    return Client(header.writer, header.run, connection, warnings, header.first or header.writer)
 
 
 def _why(errno: int) -> str:
-    return f": {os.strerror(errno)}" if errno else ""
+    return f": {why(errno)}" if errno else ""
+
+
+def _of_metrics(count: int) -> str:
+    if not count:
+        return ""
+    return " of 1 metric" if count == 1 else f" of {count}{' or more' * (count == MAX_DROPPED_METRICS)} metrics"
 
 
 @contextlib.asynccontextmanager

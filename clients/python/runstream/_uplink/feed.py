@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from runstream._spool.events import Refusal
 from runstream._spool.format import DEFINE, DEFINE_TABLE, DESCRIBE, FINISH, TABLE, VALUE
 from runstream._spool.reader import Damage, SpoolReader
-from runstream._spool.records import Record, decode_text, decode_values, record_at
+from runstream._spool.records import Record, decode_finish, decode_text, decode_values, record_at
 from runstream._spool.tables import decode_rows
 from runstream._uplink.batches import BatchBuilder, TooLarge
 
@@ -48,6 +48,8 @@ class Feed:
         """Where the next record begins that was not taken."""
         self.is_over = False
         """Whether the writer said that nothing follows."""
+        self.goes_on = False
+        """Whether it said that its process writes another spool."""
 
     def begin_batch(self) -> BatchBuilder:
         """A builder that knows the names of the metrics."""
@@ -96,7 +98,7 @@ class Feed:
         if record.type in (DEFINE, DEFINE_TABLE):
             self._define(record)
         elif record.type == FINISH:
-            self.is_over = True
+            self.is_over, self.goes_on = True, decode_finish(record.body)
         elif not _is_sent(record.type):
             self._attendant.take_record(record)
         elif builder is not None and (error := _add(record, builder)) is not None:
