@@ -89,7 +89,7 @@ async def test_more_writers_than_are_carried_at_once_take_turns(
 ) -> None:
     monkeypatch.setattr("runstream._uplink.turns.REST_SECONDS", 0.05)
     monkeypatch.setattr("runstream._spool.run_spool.ensure_uplink", lambda group: None)
-    runs = [await make_run(backend.channel) for _ in range(5)]
+    runs = [await make_run(backend.channel, f"turn-{number}") for number in range(5)]
     queues = [spools.open(run, backend.address) for run in runs]
     for queue in queues:
         queue.log("loss", 0.0)

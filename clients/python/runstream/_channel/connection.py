@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
+from runstream._channel.address import OFFLINE
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
 from runstream._channel.forked import RelayChannel, is_forked
@@ -78,6 +79,10 @@ class Connection:
     @classmethod
     def to(cls, address: str) -> "Connection":
         """The connection of this process and of the running event loop to `address`, opened at the first use."""
+        if address == OFFLINE:
+            from runstream._journal.connection import OfflineConnection
+
+            return cast("Connection", OfflineConnection.shared())
         connections = _connections.setdefault(asyncio.get_running_loop(), {})
         if address not in connections:
             connections[address] = cls(address)

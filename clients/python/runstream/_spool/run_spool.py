@@ -10,6 +10,7 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
+from runstream._channel.address import OFFLINE
 from runstream._spool.events import Refusal
 from runstream._spool.flush import Consignment, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
@@ -141,6 +142,8 @@ class RunSpool(OtherKinds):
             AzureMLException: It took longer than `timeout_seconds`.
         """
         with self._patient_lock(min(LOCK_SECONDS, timeout_seconds)):
+            if self._address == OFFLINE:
+                return
             self._mark()
             awaited = list(self._consignments())
             if awaited:
@@ -252,7 +255,7 @@ class RunSpool(OtherKinds):
         """
         self._tend_time = time + TEND_MICROSECONDS
         try:
-            if self._consignment is None or not self._consignment.is_stopped:
+            if self._address != OFFLINE and (self._consignment is None or not self._consignment.is_stopped):
                 ensure_uplink(group_folder(self._address))
         except OSError as error:
             self._reports.add_trouble("what is logged stays on this machine for now", error)
@@ -377,7 +380,7 @@ def _leave() -> None:
         for spool in spools:
             spool._tend_safely()
 
-    left = [consignment for spool in spools for consignment in spool._consignments()]
+    left = [it for spool in spools if spool._address != OFFLINE for it in spool._consignments()]
     if left:
         await_departed(left, tend)
         tend()

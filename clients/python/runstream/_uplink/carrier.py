@@ -34,8 +34,8 @@ _logger = logging.getLogger(__name__)
 class Carrier:
     """One spool on its way."""
 
-    def __init__(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
-        """Opens the spool.
+    def __init__(self, spool: Path, doorbell: Doorbell, followers: Followers, address: str = "") -> None:
+        """Opens the spool, which goes to `address` if it is given, else to where the spool says.
 
         Raises:
             OSError: It cannot be read, or its progress not be noted.
@@ -50,7 +50,7 @@ class Carrier:
             raise
         self._bell = doorbell.bell(spool)
         self._followers = followers
-        self._client = _client(self._reader.header, self._events)
+        self._client = _client(self._reader.header, self._events, address)
         self._artifacts = Artifacts(self._client, files_of(spool), self)
         self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
         self._mark = 0
@@ -177,8 +177,8 @@ class Carrier:
             self._client.warnings.add(f"{lost}{_why(drops.errno)} (writer {self._client.writer}).")
 
 
-def _client(header: Header, events: Path) -> Client:
-    connection = Connection.to(header.address)
+def _client(header: Header, events: Path, address: str) -> Client:
+    connection = Connection.to(address or header.address)
     warnings = RunWarnings(connection, header.run, events)
     return Client(header.writer, header.run, connection, warnings, header.first or header.writer)
 

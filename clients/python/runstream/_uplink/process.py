@@ -7,13 +7,14 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from runstream._channel.connection import close_connections
 from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
-from runstream._spool.lock import lock_file
+from runstream._spool.lock import is_live, lock_file
 from runstream._spool.places import (
     EVENTS_SUFFIX,
     FILES_SUFFIX,
@@ -25,10 +26,11 @@ from runstream._spool.places import (
     files_of,
     progress_of,
 )
+from runstream._spool.reader import read_header
 from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
-from runstream._uplink.turns import Turns, has_more
+from runstream._uplink.turns import REST_SECONDS, Turns, has_more
 
 LINGER_SECONDS: Final = 2.0
 """How long the next run of a script is waited for."""
@@ -62,8 +64,17 @@ async def carry_group(group: Path, lock: int) -> None:
 class Uplink:
     """The spools of one group on their ways."""
 
-    def __init__(self, group: Path) -> None:
+    def __init__(
+        self, group: Path, *, address: str = "", is_errand: bool = False, skipped: Collection[str] = ()
+    ) -> None:
+        """`address` is where everything goes, instead of where each spool says; what is of a `skipped` run stays.
+
+        An errand ends when all there was is carried up, and waits for nobody who still writes.
+        """
         self._group = group
+        self._address = address
+        self._is_errand = is_errand
+        self._skipped = frozenset(skipped)
         self._left: dict[Path, float] = {}
         self._carriers: dict[Path, Carrier] = {}
         self._turns = Turns(group)
@@ -87,7 +98,7 @@ class Uplink:
                     tasks[spool].cancel()
                 if tasks:
                     work_time = time.monotonic()
-                if self._has_rest(tasks, work_time) or not self._group.is_dir():
+                if self._has_rest(tasks, work_time, len(waiting) > len(begun)) or not self._group.is_dir():
                     return
                 await bell.wait(LOOK_SECONDS)
                 tasks = {spool: task for spool, task in tasks.items() if not task.done()}
@@ -105,16 +116,24 @@ class Uplink:
         known = tasks.keys() | {spool for spool, until in self._left.items() if now < until}
         return self._turns.waiting(known)
 
-    def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float) -> bool:
+    def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float, is_crowded: bool) -> bool:
+        if self._is_errand:
+            return not is_crowded and all(map(self._is_settled, tasks))
         if not tasks:
             return time.monotonic() - work_time > LINGER_SECONDS
         return all(spool in self._carriers and self._carriers[spool].is_idle for spool in tasks)
+
+    def _is_settled(self, spool: Path) -> bool:
+        return spool in self._carriers and self._carriers[spool].rests(REST_SECONDS) and is_live(spool)
 
     async def _carry(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
         """Carries a spool and removes it; where that keeps failing, leaves it alone for a while."""
         for pause in RETRY_SECONDS:
             try:
-                self._carriers[spool] = Carrier(spool, doorbell, followers)
+                if self._skipped and read_header(spool).run in self._skipped:
+                    self._left[spool] = math.inf
+                    return
+                self._carriers[spool] = Carrier(spool, doorbell, followers, self._address)
                 if await self._carriers[spool].run():
                     remove_spool(spool)
                 return

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from runstream._spool.format import SpoolDamaged
-from runstream._spool.lock import is_locked
+from runstream._spool.lock import is_live
 from runstream._spool.places import SPOOL_SUFFIX, progress_of, spools_in
 from runstream._spool.progress import read_progress
 from runstream._spool.reader import read_header
@@ -98,15 +98,6 @@ class Turns:
         for noted in (self._ended, self._after, self._begun):
             for spool in noted.keys() - there:
                 noted.pop(spool)
-
-
-def is_live(spool: Path) -> bool:
-    """Whether somebody writes a spool."""
-    try:
-        with spool.open("rb") as file:
-            return is_locked(file.fileno())
-    except OSError:
-        return False
 
 
 def has_more(spool: Path) -> bool:
