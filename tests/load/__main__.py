@@ -18,6 +18,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "runs.list": runs.list_by_metric,
     "runs.watch": runs.watch,
     "spool.log": spool.log,
+    "spool.log_down": spool.log_down,
+    "spool.log_slow": spool.log_slow,
     "spool.arrive": spool.arrive,
     "spool.carry": spool.carry,
     "up.ready": up.ready,

@@ -15,7 +15,7 @@ from runstream._spool.format import DEFINE, DESCRIBE, FINISH, REFUSED, VALUE, Dr
 from runstream._spool.leaving import EXIT_VARIABLE
 from runstream._spool.lock import lock_file
 from runstream._spool.places import LOCK_NAME, LOG_NAME, SPOOL_VARIABLE, group_folder, spools_in
-from runstream._spool.reader import Damage, SpoolReader
+from runstream._spool.reader import Damage, SpoolReader, read_header
 from runstream._spool.records import decode_text, decode_values
 
 ADDRESS = "127.0.0.1:1"
@@ -123,6 +123,32 @@ def test_a_killed_script_loses_nothing_that_log_returned_for(scene: Scene, seed:
         values = logged[f"kill {kill}"]
         assert len(values) in (count, count + 1)  # the kill may come between the write and the return
         assert values == list(range(1, len(values) + 1))
+
+
+SEGMENTS = """
+from runstream._spool import run_spool
+run_spool.TEND_MICROSECONDS = 0
+run_spool.segment_bytes = lambda: 1500
+"""
+
+
+def test_a_kill_between_two_spools_loses_nothing_either(scene: Scene) -> None:
+    returned = json.loads(scene.run(SEGMENTS + KILL, "3", "20").stdout)
+
+    spools: dict[str, dict[str, tuple[str, list[Any]]]] = {}
+    for path in spools_in(scene.group):
+        header, spool = read_header(path), read(path)
+        for name, logged in spool.values.items():
+            spools.setdefault(name, {})[header.after] = header.writer, logged
+    for kill, count in enumerate(returned):
+        chain: list[Any] = []
+        after = ""
+        parts = spools[f"kill {kill}"]
+        while after in parts:
+            after, logged = parts[after]
+            chain += logged
+        assert len(chain) in (count, count + 1)
+        assert chain == list(range(1, len(chain) + 1))
 
 
 def test_what_a_script_logs_is_in_order_and_finished_at_exit(scene: Scene) -> None:

@@ -22,6 +22,7 @@ from runstream._spool.format import (
     INT64,
     NULL,
     TEXT,
+    VALUE,
     Drops,
     Header,
     SpoolDamaged,
@@ -36,6 +37,7 @@ from runstream._spool.records import (
     Column,
     Record,
     Scalar,
+    decode_finish,
     decode_follow,
     decode_mark,
     decode_refused,
@@ -192,6 +194,27 @@ def test_spools_of_the_first_version_are_readable(spool: Path) -> None:
 
     assert decode_header(bytes(data)) == HEADER
     assert places(read(spool)) == [0, 1, 2]
+
+
+def test_the_bytes_of_the_first_version_are_read_as_they_were_written() -> None:
+    path = Path(__file__).with_name("spool_v1.bin")
+    reader = SpoolReader(path)
+    found = reader.read(final=True)
+    drops = reader.drops()
+    reader.close()
+
+    assert reader.header.run == "workspaces/default/runs/one"
+    assert (reader.header.address, reader.header.after, reader.header.first) == ("127.0.0.1:7878", "", "")
+    assert drops == Drops(3, 28, 0)
+    records = [item for item in found if isinstance(item, Record)]
+    assert len(records) == len(found) == 19
+    stored = [decode_values(record.body) for record in records if record.type >= VALUE]
+    assert [(each.step, list(each.column) if not isinstance(each.column, int) else each.column) for each in stored] == [
+        *((None, [0.5]), (7, [0.25]), (None, [-(2**63)]), (None, [1]), (3, ["drei ü"]), (None, 1)),
+        *((None, [1.0, 2.0, float("inf")]), (None, ["a", "", "b"]), (None, 0)),
+    ]
+    assert stored[0].time == 1_700_000_000_000_000
+    assert not decode_finish(records[-1].body)
 
 
 @given(artifact=st.builds(Artifact, ids, texts, st.integers(1, 5), texts, times, texts))

@@ -140,4 +140,4 @@ def read_drops(path: Path) -> tuple[int, int, int]:
     reader = SpoolReader(path)
     drops = reader.drops()
     reader.close()
-    return tuple(drops)
+    return drops.value_count, drops.errno, drops.metric_count

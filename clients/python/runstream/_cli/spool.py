@@ -19,7 +19,7 @@ from runstream._journal.journal import (
 from runstream._spool.format import SpoolDamaged
 from runstream._spool.inventory import Found, groups_in, look_at, remove, verify
 from runstream._spool.lock import is_live
-from runstream._spool.places import spool_root, spools_in
+from runstream._spool.places import SPOOL_SUFFIX, spool_root, spools_in
 
 
 class SpoolGroup(Group):
@@ -88,20 +88,18 @@ def rm(session: Session, names: tuple[str, ...], folder: Path | None, force: boo
     for path in chosen:
         _refuse_to_remove(path, force)
     for path in chosen:
-        (remove if path.suffix == ".spool" else remove_journal)(path)
+        (remove if path.suffix == SPOOL_SUFFIX else remove_journal)(path)
     session.say(f"{len(chosen)} removed.")
 
 
 def _refuse_to_remove(path: Path, force: bool) -> None:
     if is_live(path):
         raise click.UsageError(f"A process writes {path.stem}: end it first.")
-    document = (
-        _spool_document(found) if (found := look_at(path)) and path.suffix == ".spool" else _journal_document(path)
-    )
-    if document["pending_bytes"] and not force:
+    found = look_at(path) if path.suffix == SPOOL_SUFFIX else None
+    pending = found.pending_bytes if found else _journal_document(path)["pending_bytes"]
+    if pending and not force:
         raise click.UsageError(
-            f"{document['pending_bytes']} bytes of {path.stem} are not stored: `runstream sync` uploads them, --force "
-            "throws them away."
+            f"{pending} bytes of {path.stem} are not stored: `runstream sync` uploads them, --force throws them away."
         )
 
 

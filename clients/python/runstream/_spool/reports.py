@@ -36,7 +36,7 @@ class Reports:
         """Notes values that could not be written to the spool."""
         self._dropped += count
         self._drop_reason = _reason(error)
-        self.add_trouble("values cannot be written to the spool and are lost", error)
+        self._warn(("dropped",), "values cannot be written to the spool and are lost: %s", _reason(error))
 
     def add_note(self, metric: str, note: str) -> None:
         """Notes that a value was changed to be stored."""
