@@ -125,6 +125,22 @@ def test_a_killed_script_loses_nothing_that_log_returned_for(scene: Scene, seed:
         assert values == list(range(1, len(values) + 1))
 
 
+def test_a_script_without_services_takes_no_memory_for_what_it_logs(scene: Scene) -> None:
+    done = scene.run(
+        """
+import resource
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for i in range(10_000): spool.log(f"metric {i % 10}", i / 7, step=i)
+before = peak()
+for i in range(300_000): spool.log(f"metric {i % 10}", i / 7, step=i)
+print(peak() - before)
+"""
+    )
+
+    assert int(done.stdout) < 20 * 1024
+    assert sum(len(values) for spool in scene.spools() for values in spool.values.values()) == 310_000
+
+
 SEGMENTS = """
 from runstream._spool import run_spool
 run_spool.TEND_MICROSECONDS = 0

@@ -65,7 +65,8 @@ def find_address_and_source() -> tuple[str, str]:
     for source, address in sources.items():
         if address:
             return parse_address(address), source
-    raise UserErrorException(f"No Runstream services found: {REMEDY}.", reason="NO_ADDRESS")
+    offline = f"{MODE_VARIABLE}={OFFLINE} records without them"
+    raise UserErrorException(f"No Runstream services found: {REMEDY}. {offline}.", reason="NO_ADDRESS")
 
 
 def store_login(address: str) -> Path:

@@ -25,7 +25,7 @@ class Carried(Protocol):
 
     @property
     def serves(self) -> bool:
-        """Whether it has files to follow, and cannot make way."""
+        """Whether it has files to follow. New ones in a folder are not found meanwhile if it makes way."""
 
     def rests(self, seconds: float) -> bool:
         """Whether there was nothing to do for some seconds."""
@@ -69,11 +69,9 @@ class Turns:
         now = time.monotonic()
         begun = {spool: self._begun[spool][0] for spool in carried if self._begun[spool][1]}
         ready = [
-            spool
-            for spool, since in begun.items()
-            if not carried[spool].serves and (carried[spool].rests(REST_SECONDS) or now - since > TURN_SECONDS)
+            spool for spool, since in begun.items() if carried[spool].rests(REST_SECONDS) or now - since > TURN_SECONDS
         ]
-        return sorted(ready, key=begun.__getitem__)[:count]
+        return sorted(ready, key=lambda spool: (carried[spool].serves, begun[spool]))[:count]
 
     def _is_ready(self, spool: Path) -> bool:
         progress = read_progress(progress_of(spool))
