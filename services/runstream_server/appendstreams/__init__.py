@@ -29,6 +29,7 @@ from runstream_server.appendstreams.model import (
     Refusal,
     decode_writer,
 )
+from runstream_server.appendstreams.once import append_once
 from runstream_server.appendstreams.stream import AppendStream, Dialect
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "WriterDiverged",
     "WriterFenced",
     "append_hub",
+    "append_once",
     "decode_writer",
     "judge",
 ]

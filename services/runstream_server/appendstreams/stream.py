@@ -21,9 +21,10 @@ from runstream_server.appendstreams.model import (
     Payload,
     Piece,
     Refusal,
+    check_size,
 )
 from runstream_server.appendstreams.progress import Progress
-from runstream_server.errors import Draining, InvalidField, ProtocolError, RunstreamError
+from runstream_server.errors import Draining, ProtocolError, RunstreamError
 from runstream_server.names import RunName
 from runstream_server.runhistory import RunFacts
 
@@ -146,8 +147,8 @@ class AppendStream(Generic[Payload]):
         if self._finished:
             raise ProtocolError("nothing may follow a message that says the writer is done")
         piece = self._dialect.decode(message)
-        if isinstance(piece, Piece) and piece.size_bytes > self._hub.limits.max_batch_bytes:
-            raise InvalidField("message", f"at most {self._hub.limits.max_batch_bytes} bytes, got {piece.size_bytes}")
+        if isinstance(piece, Piece):
+            check_size(piece, self._hub.limits.max_batch_bytes)
         return piece
 
     async def _append(self, piece: Piece[Any]) -> None:

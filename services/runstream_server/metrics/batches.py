@@ -19,7 +19,7 @@ def check_batch(
         problem = find_problem(place, metric, description, points)
         if problem is None:
             content = points if points.count < _LARGE_POINTS else encode_chunk(points)
-            pieces.append(SeriesPiece(metric, description, content))
+            pieces.append(SeriesPiece(metric, description, points.series_kind, points.column_names, content))
         else:
             refusals.append(refusal(sequence, metric, problem, points.claimed_count))
     return MetricBatch(digest, pieces), refusals

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import encode_points
 from runstream_server.metrics.model import Chunk, Kind, Points, Segment, Summary
+from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
 _CHUNK_POINTS = 16_384
 
@@ -63,12 +64,12 @@ def _join(pieces: Sequence[Points]) -> Points:
     return Points(
         np.concatenate(steps) if steps else None,
         np.concatenate([piece.times for piece in pieces]),
-        [join_segments(list(alike)) for _, alike in groupby(segments, key=lambda segment: segment.kind)],
+        [join_segments(list(alike)) for _, alike in groupby(segments, key=lambda segment: segment.form)],
     )
 
 
 def join_segments(segments: Sequence[Segment]) -> Segment:
-    """Joins segments of one kind."""
+    """Joins segments of one form."""
     if len(segments) == 1:
         return segments[0]
     kind, count = segments[0].kind, sum(segment.count for segment in segments)
@@ -77,5 +78,15 @@ def join_segments(segments: Sequence[Segment]) -> Segment:
             return Segment(kind, count, None)
         case Kind.STRING:
             return Segment(kind, count, [text for segment in segments for text in segment.strings])
+        case Kind.TABLE:
+            return Segment(kind, count, _join_tables([segment.table for segment in segments], count))
+        case Kind.ARTIFACTS:
+            paths = [path for segment in segments for path in segment.artifacts.paths]
+            return Segment(kind, count, Artifacts(segments[0].artifacts.artifact_kind, paths))
         case _:
             return Segment(kind, count, np.concatenate([segment.array for segment in segments]))
+
+
+def _join_tables(tables: Sequence[Table], count: int) -> Table:
+    columns = zip(*(table.columns for table in tables), strict=True)
+    return Table(count, [TableColumn(each[0].name, join_segments([one.cells for one in each])) for each in columns])

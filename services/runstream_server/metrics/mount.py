@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
+from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
@@ -20,12 +21,12 @@ from runstream_server.runhistory import RunHistory, run_watch
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
-    store = MetricStore(platform.postgres)
+    appends = AppendStore(platform.postgres)
     history = RunHistory(platform.channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
 
-    async def commit(appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
-        outcomes = await store.commit(appends)
+    async def commit(group: Sequence[MetricAppend]) -> Sequence[Outcome]:
+        outcomes = await appends.commit(group)
         outbox.wake()
         return outcomes
 
@@ -35,13 +36,14 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         append_hub(
             "metrics",
             commit,
-            rescue=store.commit_one_by_one,
+            rescue=appends.commit_one_by_one,
             limits=AppendLimits(),
             watch=watch,
             draining=platform.draining,
         ) as hub,
     ):
-        add_MetricsServiceServicer_to_server(MetricsServicer(Metrics(store), hub), server)  # type: ignore[arg-type]
+        metrics = Metrics(MetricStore(platform.postgres), appends)
+        add_MetricsServiceServicer_to_server(MetricsServicer(metrics, hub, history), server)  # type: ignore[arg-type]
         delivering = tasks.create_task(outbox.run(), name="metrics-summary-outbox")
         try:
             yield

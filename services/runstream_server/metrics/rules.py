@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from runstream_server.appendstreams import AppendKey, Opening, Refusal, WriterDiverged
+from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.batches import check_batch
-from runstream_server.metrics.model import NO_POINTS, MetricBatch, Points, Series, Slice, Span
+from runstream_server.metrics.errors import SequenceGap
+from runstream_server.metrics.model import MetricBatch, Points, Series, Slice, Span, no_points
 from runstream_server.metrics.slices import slices
 from runstream_server.metrics.spans import grouped_spans, remaining_spans
 from runstream_server.metrics.store import MetricStore
@@ -19,8 +21,9 @@ _LAST_INDEX = 2**63 - 1
 class Metrics:
     """The rules of metrics."""
 
-    def __init__(self, store: MetricStore) -> None:
+    def __init__(self, store: MetricStore, appends: AppendStore) -> None:
         self._store = store
+        self._appends = appends
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening:
         """Opens a stream of a writer and fences its older ones.
@@ -28,10 +31,22 @@ class Metrics:
         Raises:
             WriterDiverged: The last durable batch is another one than the client believes.
         """
-        opening = await self._store.open_writer(key, believed, digest)
+        opening = await self._appends.open_writer(key, believed, digest)
         if opening is None or opening.durable < believed:
-            raise WriterDiverged(believed, await self._store.position(key))
+            raise WriterDiverged(believed, await self._appends.position(key) or 0)
         return opening
+
+    async def expect(self, key: AppendKey, sequence: int) -> None:
+        """Makes the writer of a batch that comes without a stream, if it is new.
+
+        Raises:
+            SequenceGap: Batches before this one are missing, or it can be none.
+        """
+        durable = await self._appends.position(key)
+        if not 1 <= sequence <= (durable or 0) + 1:
+            raise SequenceGap(durable or 0)
+        if durable is None:
+            await self._appends.make_writer(key)
 
     async def prepare(
         self, sequence: int, digest: bytes, size_bytes: int, decode: Callable[[], Sequence[tuple[str, str, Points]]]
@@ -63,7 +78,7 @@ class Metrics:
 
     async def _read(self, spans: Sequence[Span], start_index: int, end_index: int) -> AsyncIterator[Slice]:
         if not spans[0].series.count:
-            yield Slice(spans[0].series, 0, NO_POINTS)
+            yield Slice(spans[0].series, 0, no_points(spans[0].series))
             return
         while spans:
             chunks = await (self._store.read_long(spans[0]) if len(spans) == 1 else self._store.read_short(spans))

@@ -15,6 +15,7 @@ from runstream_server.appendstreams import (
     Opening,
     Piece,
     Refusal,
+    append_once,
     decode_writer,
 )
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
@@ -22,6 +23,7 @@ from runstream_server.metrics.convert import (
     decode_columns,
     decode_runs,
     encode_acknowledged,
+    encode_logged,
     encode_notice,
     encode_opened,
     encode_series,
@@ -32,6 +34,7 @@ from runstream_server.metrics.model import MetricBatch
 from runstream_server.metrics.rules import Metrics
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
+from runstream_server.runhistory import RunHistory
 
 _MAX_DIGEST = 32
 
@@ -39,12 +42,21 @@ _MAX_DIGEST = 32
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, hub: AppendHub[MetricBatch]) -> None:
+    def __init__(self, metrics: Metrics, hub: AppendHub[MetricBatch], history: RunHistory) -> None:
         self._metrics = metrics
         self._hub = hub
+        self._history = history
 
     async def WriteMetrics(self, _: object, context: Any) -> None:  # type: ignore[override]
         await AppendStream(context, MetricsDialect(self._metrics), self._hub).serve()
+
+    async def LogMetrics(self, request: messages.LogMetricsRequest, _: object) -> messages.LogMetricsResponse:
+        run = RunName.parse(request.run, "run")
+        key = AppendKey(run.workspace, run.run, decode_writer(request.writer, "writer"))
+        piece = _piece(request.batch, request.ByteSize())
+        await self._history.get_run(run)
+        await self._metrics.expect(key, request.batch.sequence)
+        return encode_logged(await append_once(self._hub, key, piece, MetricsDialect(self._metrics).prepare))
 
     async def ListSeries(self, request: messages.ListSeriesRequest, _: object) -> messages.ListSeriesResponse:
         run = RunName.parse(request.parent, "parent")
@@ -88,9 +100,7 @@ class MetricsDialect:
     def decode(self, message: messages.WriteMetricsRequest) -> Piece[messages.MetricBatch] | Finish:
         match message.WhichOneof("message"):
             case "batch":
-                batch = message.batch
-                _checked_digest(batch.digest, "batch.digest")
-                return Piece(batch.sequence - 1, batch.sequence, message.ByteSize(), batch)
+                return _piece(message.batch, message.ByteSize())
             case "finish":
                 return Finish()
             case _:
@@ -113,6 +123,11 @@ class MetricsDialect:
 
     def notice(self, notice: Notice) -> messages.WriteMetricsResponse:
         return encode_notice(notice)
+
+
+def _piece(batch: messages.MetricBatch, size_bytes: int) -> Piece[messages.MetricBatch]:
+    _checked_digest(batch.digest, "batch.digest")
+    return Piece(batch.sequence - 1, batch.sequence, size_bytes, batch)
 
 
 def _checked_digest(digest: bytes, field: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Makes of stored chunks what readers get: slices of one type, neither tiny nor huge, with a step for each value."""
+"""Makes of stored chunks what readers get: slices of one form, neither tiny nor huge, with a step for each value."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -52,7 +52,7 @@ def _joined(parts: Iterable[Slice]) -> Iterator[Slice]:
 
 
 def _alike(one: Slice, other: Slice) -> bool:
-    return one.series is other.series and one.segment.kind is other.segment.kind
+    return one.series is other.series and one.segment.form == other.segment.form
 
 
 def _join(parts: Sequence[Slice]) -> Slice:
@@ -78,7 +78,7 @@ def _ends(segment: Segment) -> Sequence[int]:
     """Where to cut a segment so that no piece with more than one value is too large."""
     if segment.size_bytes <= _SLICE_BYTES:
         return [segment.count]
-    if segment.kind is not Kind.STRING:
+    if segment.kind not in (Kind.STRING, Kind.TABLE, Kind.ARTIFACTS):
         points = _SLICE_BYTES * segment.count // segment.size_bytes
         return [*range(points, segment.count, points), segment.count]
     totals = np.fromiter(accumulate(segment.cut(i, i + 1).size_bytes for i in range(segment.count)), np.int64)

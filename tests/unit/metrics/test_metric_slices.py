@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.chunks import encode_points
-from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice, StoredChunk
+from runstream_server.metrics.model import Kind, Points, Segment, Series, SeriesKind, Slice, StoredChunk
 from runstream_server.metrics.slices import slices
 from runstream_server.metrics.spans import grouped_spans, remaining_spans
 from runstream_server.names import RunName
@@ -16,7 +16,7 @@ END = 2**63 - 1
 
 
 def series(metric: str, count: int) -> Series:
-    return Series(RunName("space", "run"), metric, 1, count, None, None, None, "", 1)
+    return Series(RunName("space", "run"), metric, 1, count, None, None, None, "", 1, SeriesKind.VALUES, [])
 
 
 def chunk(of: Series, start_index: int, values: list[float | str]) -> StoredChunk:
