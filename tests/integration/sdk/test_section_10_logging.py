@@ -45,6 +45,12 @@ def kept(run: Run) -> dict[str, Any]:
     return run.get_metrics()
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The warning lines about values that are not stored."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "runstream"]
+    return [line for line in lines if "are not stored" in line]
+
+
 # General rules
 
 
@@ -112,7 +118,7 @@ def test_a_metric_has_one_kind(
     second(run)
     second(run)
 
-    assert len([record for record in caplog.records if "'m'" in record.getMessage()]) == 1
+    assert len(told(caplog)) == 1
     with pytest.raises(AzureMLException, match=r"'m' \(MIXED_KINDS: .*one kind"):
         run.flush()
     run.flush()
@@ -132,16 +138,16 @@ def test_kinds_are_told_apart_across_processes_too(run: Run, caplog: pytest.LogC
     with pytest.raises(AzureMLException, match=r"'m' \(MIXED_KINDS"):
         run.flush()
     assert run.get_metrics() == {"m": 1}
-    assert any("'m'" in record.getMessage() for record in caplog.records)
+    assert len(told(caplog)) == 1
 
 
 def test_a_rejection_is_told_at_once_and_never_fails_the_run(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     with run:
         run.log("n" * 256, 1)
-        assert len(caplog.records) == 1
+        assert len(told(caplog)) == 1
         run.log_table("table", {"c" * 256: 1})
         run.log_table("wide", {f"c{number}": number for number in range(251)})
-        assert len(caplog.records) == 3
+        assert len(told(caplog)) == 3
 
     assert run.get_status() == "Completed"
     texts = " ".join(each["message"] for each in run.get_details()["warnings"])
