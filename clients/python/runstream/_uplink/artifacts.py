@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 from collections import deque
 from itertools import islice
@@ -12,7 +11,7 @@ from typing import Final, Protocol
 from runstream._channel.backoff import backoff_seconds
 from runstream._spool.artifacts import Artifact
 from runstream._spool.events import Refusal
-from runstream._transfer import upload
+from runstream._transfer import bind, store
 from runstream._uplink.append import Stopped
 from runstream._uplink.followers import Client
 from runstream.api.metrics.v1.metrics_service_pb2 import (
@@ -32,7 +31,7 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 DEFECT_ATTEMPTS: Final = 5
 """How often the services or the bucket may fail with one artifact in other ways than being away."""
 TOGETHER: Final = 32
-"""Files that are uploaded in one go."""
+"""Files whose bytes are brought up at once."""
 DIGEST_DIGITS: Final = 8
 LOST: Final = "files that were kept beside a spool for it, or for other metrics, are gone"
 
@@ -66,7 +65,7 @@ class Artifacts:
         self._folder = folder
         self._attendant = attendant
         self._waiting: deque[Artifact] = deque()
-        self._uploaded: set[int] = set()
+        self._digests: dict[int, str] = {}
         self._added = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -93,22 +92,20 @@ class Artifacts:
             await self._added.wait()
             with contextlib.suppress(_NoRun):
                 while self._waiting:
-                    await self._upload_together()
+                    await self._store_together()
                     await self._store(self._waiting[0])
                     self._waiting.popleft()
             self._added.clear()
             self._settled.set()
 
-    async def _upload_together(self) -> None:
-        """Uploads what waits, many files at once, where nothing is in the way; else each for itself later."""
-        if self._waiting[0].number in self._uploaded:
+    async def _store_together(self) -> None:
+        """Brings the bytes of what waits to the services, many at once; where that fails, each goes for itself."""
+        if self._waiting[0].number in self._digests:
             return
-        some = {artifact.path: artifact for artifact in reversed(list(islice(self._waiting, TOGETHER)))}
-        self._uploaded.clear()
+        some = list(islice(self._waiting, TOGETHER))
         with contextlib.suppress(AzureMLException, OSError):
-            files = [(path, self._file(artifact)) for path, artifact in some.items()]
-            await upload(self._connection, self._client.run, files)
-            self._uploaded.update(artifact.number for artifact in some.values())
+            digests = await store(self._connection, self._client.run, [self._file(each) for each in some])
+            self._digests = {each.number: digest for each, digest in zip(some, digests, strict=True)}
 
     async def _store(self, artifact: Artifact) -> None:
         """Stores an artifact however long the services are away; what they do not take is refused."""
@@ -130,28 +127,32 @@ class Artifacts:
             failures += 1
 
     async def _send(self, artifact: Artifact) -> None:
-        file, path = self._file(artifact), artifact.path
-        if artifact.number not in self._uploaded:
-            path = await self._upload(file, path)
+        path = await self._bind(artifact.path, await self._digest(artifact))
         times, values = [artifact.time], ArtifactValues(kind=artifact.kind, paths=[path])  # type: ignore[arg-type]
         columns = SeriesColumns(metric=artifact.metric, times=times, artifacts=values, description=artifact.description)
         for it in (await self._log_after_gap(artifact, columns)).refusals:
             self._attendant.take_refusal(Refusal(it.metric, it.reason, it.message, it.count))
         with contextlib.suppress(OSError):
-            file.unlink()
+            self._file(artifact).unlink()
 
     def _file(self, artifact: Artifact) -> Path:
         return self._folder / str(artifact.number)
 
-    async def _upload(self, file: Path, path: str) -> str:
-        """Uploads a file; its path in the run: where that belongs to other bytes, one that has their digest in it."""
+    async def _digest(self, artifact: Artifact) -> str:
+        """The digest of bytes that the services have."""
+        if artifact.number not in self._digests:
+            (self._digests[artifact.number],) = await store(self._connection, self._client.run, [self._file(artifact)])
+        return self._digests[artifact.number]
+
+    async def _bind(self, path: str, digest: str) -> str:
+        """Makes bytes a file of the run; its path: where that belongs to other bytes, one that has the digest in it."""
         try:
-            await upload(self._connection, self._client.run, [(path, file)])
+            await bind(self._connection, self._client.run, [(path, digest)])
         except UserErrorException as error:
             if error.reason != "ARTIFACT_EXISTS":
                 raise
-            path = _with_digest(path, await asyncio.to_thread(_digest, file))
-            await upload(self._connection, self._client.run, [(path, file)])
+            path = _with_digest(path, digest)
+            await bind(self._connection, self._client.run, [(path, digest)])
         return path
 
     async def _log_after_gap(self, artifact: Artifact, columns: SeriesColumns) -> LogMetricsResponse:
@@ -196,11 +197,6 @@ def _has_no_run(error: Exception) -> bool:
 
 def _text(error: Exception) -> str:
     return getattr(error, "message", "") or str(error) or repr(error)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _with_digest(path: str, digest: str) -> str:
