@@ -26,6 +26,7 @@ from runstream_server.appendstreams.model import (
     Outcome,
     Piece,
     Position,
+    Prepared,
     Refusal,
     decode_writer,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Outcome",
     "Piece",
     "Position",
+    "Prepared",
     "Refusal",
     "WriterDiverged",
     "WriterFenced",

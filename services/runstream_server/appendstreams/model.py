@@ -89,6 +89,18 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared(Generic[Payload]):
+    """A piece that is ready to be stored."""
+
+    payload: Payload
+
+    size_bytes: int
+    """How much memory it takes, about."""
+
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Append(Generic[Payload]):
     """One piece of one stream, ready to be committed; without a payload the writer is done."""
 
@@ -96,7 +108,10 @@ class Append(Generic[Payload]):
     epoch: int
     start: int
     end: int
+
     size_bytes: int
+    """How much memory it takes, about."""
+
     payload: Payload | None
     refusals: Sequence[Refusal] = ()
 

@@ -1,7 +1,7 @@
 """Appends without a stream."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from runstream_server.appendstreams.hub import AppendHub
@@ -13,7 +13,7 @@ from runstream_server.appendstreams.model import (
     Outcome,
     Payload,
     Piece,
-    Refusal,
+    Prepared,
     check_size,
 )
 
@@ -22,7 +22,7 @@ async def append_once(
     hub: AppendHub[Payload],
     key: AppendKey,
     piece: Piece[Any],
-    prepare: Callable[[Piece[Any], int], Awaitable[tuple[Payload, Sequence[Refusal]]]],
+    prepare: Callable[[Piece[Any], int], Awaitable[Prepared[Payload]]],
 ) -> Committed:
     """Has one piece of a writer committed, together with what streams append meanwhile; fences nobody.
 
@@ -32,13 +32,14 @@ async def append_once(
     await hub.budget.room()
     hub.budget.take(piece.size_bytes)
     try:
-        payload, refusals = await prepare(piece, 0)
+        prepared = await prepare(piece, 0)
     except BaseException:
         hub.budget.give_back(piece.size_bytes)
         raise
-    append = Append(key, ANY_EPOCH, piece.start, piece.end, piece.size_bytes, payload, refusals)
-    committing = hub.committer.submit(append)
-    committing.add_done_callback(lambda _: hub.budget.give_back(piece.size_bytes))
+    hub.budget.change(piece.size_bytes, prepared.size_bytes)
+    append = (piece.start, piece.end, prepared.size_bytes, prepared.payload, prepared.refusals)
+    committing = hub.committer.submit(Append(key, ANY_EPOCH, *append))
+    committing.add_done_callback(lambda _: hub.budget.give_back(prepared.size_bytes))
     return _committed(await asyncio.shield(committing))
 
 

@@ -5,7 +5,6 @@ from typing import TypeAlias
 
 from runstream_server.appendstreams import Refusal
 from runstream_server.metrics.limits import (
-    MAX_BATCH_SERIES,
     MAX_COLUMNS,
     MAX_DESCRIPTION,
     MAX_NAME,
@@ -22,10 +21,8 @@ _ARTIFACT_KINDS = range(1, 6)
 _MAY_BE_EMPTY = (Kind.NULL, Kind.TABLE)
 
 
-def find_problem(place: int, metric: str, description: str, points: Points) -> Problem | None:
-    """Why the columns at a place in a batch cannot be stored; None when they are fine."""
-    if place >= MAX_BATCH_SERIES:
-        return "TOO_MANY_SERIES", f"a batch has up to {MAX_BATCH_SERIES} series; send the others in the next one"
+def find_problem(metric: str, description: str, points: Points) -> Problem | None:
+    """Why columns cannot be stored; None when they are fine."""
     if not _is_name(metric):
         return "INVALID_NAME", f"a metric has a name of 1 to {MAX_NAME} characters without NUL"
     if len(description) > MAX_DESCRIPTION:

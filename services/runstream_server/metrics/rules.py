@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from runstream_server.appendstreams import AppendKey, Opening, Refusal, WriterDiverged
+from runstream_server.appendstreams import AppendKey, Opening, Prepared, WriterDiverged
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.errors import SequenceGap
@@ -50,7 +50,7 @@ class Metrics:
 
     async def prepare(
         self, sequence: int, digest: bytes, size_bytes: int, decode: Callable[[], Sequence[tuple[str, str, Points]]]
-    ) -> tuple[MetricBatch, Sequence[Refusal]]:
+    ) -> Prepared[MetricBatch]:
         """Decodes and checks a batch, a large one in a thread."""
         if size_bytes <= _CHECKED_ON_THE_LOOP_BYTES:
             return check_batch(sequence, digest, decode())

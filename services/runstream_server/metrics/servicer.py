@@ -14,6 +14,7 @@ from runstream_server.appendstreams import (
     Notice,
     Opening,
     Piece,
+    Prepared,
     Refusal,
     append_once,
     decode_writer,
@@ -97,16 +98,16 @@ class MetricsDialect:
             raise InvalidField("open.durable_sequence", "expected 0 or more")
         return await self._metrics.open_writer(key, message.open.durable_sequence, digest)
 
-    def decode(self, message: messages.WriteMetricsRequest) -> Piece[messages.MetricBatch] | Finish:
+    def decode(self, message: messages.WriteMetricsRequest, size_bytes: int) -> Piece[messages.MetricBatch] | Finish:
         match message.WhichOneof("message"):
             case "batch":
-                return _piece(message.batch, message.ByteSize())
+                return _piece(message.batch, size_bytes)
             case "finish":
                 return Finish()
             case _:
                 raise ProtocolError("after `open` come `batch` and at last `finish`")
 
-    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> tuple[MetricBatch, Sequence[Refusal]]:
+    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> Prepared[MetricBatch]:
         batch = piece.payload
         return await self._metrics.prepare(
             batch.sequence, batch.digest, piece.size_bytes, lambda: decode_columns(batch.series)

@@ -46,8 +46,8 @@ def encode(*batches: Sequence[SeriesColumns]) -> tuple[Sequence[SeriesGrowth], l
     """What batches of one transaction do to each series, in order of name, and what is refused of them."""
     key = AppendKey("space", "run", "writer")
     checked = [check_batch(place, b"", decode_columns(series)) for place, series in enumerate(batches, 1)]
-    appends = [Append(key, 1, place, place + 1, 1, batch) for place, (batch, _) in enumerate(checked)]
-    refusals = [(each.metric, each.reason, each.count) for _, of_batch in checked for each in of_batch]
+    appends = [Append(key, 1, place, place + 1, 1, batch.payload) for place, batch in enumerate(checked)]
+    refusals = [(each.metric, each.reason, each.count) for batch in checked for each in batch.refusals]
     return group_by_series(appends), refusals
 
 
@@ -120,13 +120,13 @@ def test_what_just_keeps_its_limits_is_stored() -> None:
     assert growths[1].chunks == growths[3].chunks == []
 
 
-def test_series_beyond_the_ten_thousandth_are_refused() -> None:
+def test_series_beyond_the_ten_thousandth_are_refused_together() -> None:
     growths, refusals = encode(
-        [SeriesColumns(metric=f"m{n}", times=[1], nulls=NullValues(count=1)) for n in range(10_001)]
+        [SeriesColumns(metric=f"m{n}", times=[1], nulls=NullValues(count=1)) for n in range(10_003)]
     )
 
     assert len(growths) == 10_000
-    assert refusals == [("m10000", "TOO_MANY_SERIES", 1)]
+    assert refusals == [("m10000", "TOO_MANY_SERIES", 3)]
 
 
 def test_what_one_transaction_appends_to_a_series_becomes_one_chunk_in_its_order() -> None:
