@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -49,6 +50,17 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The warning lines about values that are not stored."""
     lines = [record.getMessage() for record in caplog.records if record.name == "runstream"]
     return [line for line in lines if "are not stored" in line]
+
+
+def warned(run: Run, count: int) -> list[str]:
+    """Waits for warnings of the run about values that are not stored."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        texts = [each["message"] for each in run.get_details().get("warnings", [])]
+        if len(found := [text for text in texts if "are not stored" in text]) >= count:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(texts)
 
 
 # General rules
@@ -125,7 +137,7 @@ def test_a_metric_has_one_kind(
     assert run.get_metrics() == before
     run.complete()
     assert run.get_status() == "Completed"
-    (warning,) = [each["message"] for each in run.get_details()["warnings"] if "are not stored" in each["message"]]
+    (warning,) = warned(run, 1)
     assert "MIXED_KINDS" in warning
 
 
@@ -150,7 +162,7 @@ def test_a_rejection_is_told_at_once_and_never_fails_the_run(run: Run, caplog: p
         assert len(told(caplog)) == 3
 
     assert run.get_status() == "Completed"
-    texts = " ".join(each["message"] for each in run.get_details()["warnings"])
+    texts = " ".join(warned(run, 3))
     assert "a name has 1 to 255 characters" in texts
     assert "the name of a column has 1 to 255 characters" in texts
     assert "a table has 250 columns at most, not 251" in texts
