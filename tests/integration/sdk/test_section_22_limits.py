@@ -87,14 +87,11 @@ def test_a_row_that_no_message_can_hold_is_refused(run: Run) -> None:
     assert len(run.get_metrics()["row"]) == 60
 
 
-def test_a_run_takes_ten_thousand_metrics_and_says_so(run: Run) -> None:
-    run.log_metrics({f"m{number}": number for number in range(10_000)})
-    run.flush()
-    run.log("one more", 1)
+def test_a_run_takes_ten_thousand_metrics(run: Run) -> None:
+    metrics = {f"m{number}": number for number in range(10_000)}
+    run.log_metrics(metrics)
 
-    with pytest.raises(AzureMLException, match=r"'one more' .TOO_MANY_METRICS"):
-        run.flush()
-    assert len(run.get_metrics()) == 10_000
+    assert run.get_metrics() == metrics
 
 
 def test_a_metric_that_is_refused_does_not_fail_the_run(run: Run) -> None:
