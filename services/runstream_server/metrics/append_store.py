@@ -1,7 +1,7 @@
 """Stores what writers append, and where they stand. Rows do not leave this module."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import asyncpg
@@ -26,8 +26,10 @@ _REFUSED_BY_DATABASE = (
 class AppendStore:
     """The positions of writers, and what they append to series."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, stored: Callable[[Sequence[SeriesGrowth]], None]) -> None:
+        """`stored` is told what was committed."""
         self._postgres = postgres
+        self._stored = stored
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening | None:
         """Counts up the epoch of a writer, made if it is new, unless what the client believes contradicts its row."""
@@ -74,8 +76,11 @@ class AppendStore:
         async with self._postgres.transaction() as connection:
             positions, names = await _lock_writers(connection, appends)
             outcomes, new = judge(appends, positions, SequenceGap)
-            refused = await grow(connection, growths if len(new) == len(appends) else group_by_series(new), names)
+            if len(new) != len(appends):
+                growths = group_by_series(new)
+            refused = await grow(connection, growths, names)
             await _move_writers(connection, new)
+        self._stored(growths)
         return _with_refusals(appends, outcomes, refused)
 
     async def _grouped(self, appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:

@@ -9,13 +9,9 @@ from numpy.typing import NDArray
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Committed, Notice, Refusal
-from runstream_server.errors import InvalidField
-from runstream_server.metrics.limits import MAX_BATCH_SERIES
 from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
-from runstream_server.names import RunName
 
-_MAX_RUNS = 1_000
 _LENGTH_DELIMITED = 2
 _NOTICES = {
     Notice.CANCEL_REQUESTED: messages.METRICS_NOTICE_KIND_CANCEL_REQUESTED,
@@ -31,22 +27,6 @@ _KINDS = {
     "table": Kind.TABLE,
     "artifacts": Kind.ARTIFACTS,
 }
-
-
-def decode_runs(request: messages.ReadSeriesRequest) -> Sequence[RunName]:
-    """The runs to read; raises InvalidField if the request breaks its limits."""
-    if not 1 <= len(request.runs) <= _MAX_RUNS:
-        raise InvalidField("runs", f"expected 1 to {_MAX_RUNS} runs; got {len(request.runs)}")
-    if len(request.metrics) > MAX_BATCH_SERIES:
-        raise InvalidField("metrics", f"expected up to {MAX_BATCH_SERIES} metrics; got {len(request.metrics)}")
-    if any("\0" in metric for metric in request.metrics):
-        raise InvalidField("metrics", "no metric has NUL in its name")
-    if request.start_index < 0 or request.end_index < 0:
-        raise InvalidField("start_index" if request.start_index < 0 else "end_index", "expected 0 or more")
-    runs = [RunName.parse(run, f"runs[{place}]") for place, run in enumerate(request.runs)]
-    if len({run.workspace for run in runs}) > 1:
-        raise InvalidField("runs", "all runs have to be of one workspace")
-    return runs
 
 
 def decode_columns(series: Sequence[messages.SeriesColumns]) -> Sequence[tuple[str, str, Points]]:
@@ -106,8 +86,8 @@ def encode_points(message: messages.SeriesColumns, points: Points, start_index: 
     steps = points.steps
     if steps is None:
         steps = np.arange(start_index, start_index + points.count)
-    _fill(message, message.STEPS_FIELD_NUMBER, steps)
-    _fill(message, message.TIMES_FIELD_NUMBER, points.times)
+    fill(message, message.STEPS_FIELD_NUMBER, steps)
+    fill(message, message.TIMES_FIELD_NUMBER, points.times)
     for segment in points.segments:
         _encode_segment(message, segment)
 
@@ -132,14 +112,14 @@ def _encode_values(message: messages.SeriesColumns | messages.TableColumn, segme
         case Kind.STRING:
             message.strings.values.extend(segment.strings)
         case Kind.DOUBLE:
-            _fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.array)
         case Kind.INT64:
-            _fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.array)
         case Kind.BOOL:
-            _fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.array)
 
 
-def _fill(message: Message, field_number: int, values: NDArray[np.generic]) -> None:
+def fill(message: Message, field_number: int, values: NDArray[np.generic]) -> None:
     """Appends to a packed field of fixed-width elements, or of truth values: several times as fast as `extend`.
 
     Such a field stands on the wire as its number, its length, and what numpy has in memory anyway.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import encode_points
 from runstream_server.metrics.model import Chunk, Kind, Points, Segment, Summary
+from runstream_server.metrics.overview_format import chunk_overview
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
 _CHUNK_POINTS = 16_384
@@ -19,14 +20,16 @@ NOTHING = Summary(0, None, None, None, 0)
 def encode_chunk(points: Points) -> Chunk:
     """Encodes 1 or more points."""
     summary = summarize(points)
-    return Chunk(sum(segment.size_bytes for segment in points.segments), encode_points(points), summary)
+    size_bytes = sum(segment.size_bytes for segment in points.segments)
+    return Chunk(size_bytes, encode_points(points), summary, chunk_overview(points))
 
 
 def summarize(points: Points) -> Summary:
     """The summary of some values; only double and int64 count as numbers."""
-    summary = NOTHING
+    summary = Summary(0, None, None, None, 0)
     for segment in points.segments:
         summary = summary.then(_summarize(segment))
+    summary.first_time = int(points.times.min()) if points.count else None
     return summary
 
 
@@ -49,14 +52,15 @@ def joined(pieces: Iterable[Points]) -> Iterator[Points]:
         count = 0
         for points in group:
             if waiting and count + points.count > _CHUNK_POINTS:
-                yield _join(waiting)
+                yield join_points(waiting)
                 waiting, count = [], 0
             waiting.append(points)
             count += points.count
-        yield _join(waiting)
+        yield join_points(waiting)
 
 
-def _join(pieces: Sequence[Points]) -> Points:
+def join_points(pieces: Sequence[Points]) -> Points:
+    """Joins pieces that all have steps, or all have none."""
     if len(pieces) == 1:
         return pieces[0]
     steps = [piece.steps for piece in pieces if piece.steps is not None]

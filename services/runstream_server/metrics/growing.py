@@ -115,12 +115,15 @@ async def _grow_series(connection: Connection, growths: Sequence[SeriesGrowth], 
     rows = await connection.fetch(
         """
         INSERT INTO metrics.series AS known
-               (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns, revision)
-        SELECT workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns::text[], 1
+               (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns, revision,
+                first_time)
+        SELECT workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns::text[], 1,
+               first_time
           FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::float8[],
-                      $8::integer[], $9::text[], $10::smallint[], $11::text[])
+                      $8::integer[], $9::text[], $10::smallint[], $11::text[], $14::bigint[])
                WITH ORDINALITY
-               AS growth (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns, place)
+               AS growth (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns,
+                          first_time, place)
          ORDER BY place
         ON CONFLICT (workspace, run, metric) DO UPDATE
            SET point_count = known.point_count + excluded.point_count,
@@ -132,7 +135,9 @@ async def _grow_series(connection: Connection, growths: Sequence[SeriesGrowth], 
                kind        = greatest(known.kind, excluded.kind),
                columns     = CASE excluded.columns WHEN '{}' THEN known.columns
                              ELSE metrics.joined_columns(known.columns, excluded.columns) END,
-               revision    = known.revision + 1
+               revision    = known.revision + 1,
+               first_time  = CASE WHEN known.first_time IS NOT NULL OR known.point_count = 0
+                             THEN least(known.first_time, excluded.first_time) END
          WHERE (known.kind = excluded.kind OR 0 IN (known.kind, excluded.kind))
            AND known.point_count + excluded.point_count <= $12
            AND (excluded.columns = '{}'
@@ -152,6 +157,7 @@ async def _grow_series(connection: Connection, growths: Sequence[SeriesGrowth], 
         [_array(growth.columns) for growth in growths],
         MAX_VALUES,
         MAX_COLUMNS,
+        [growth.summary.first_time for growth in growths],
     )
     await _count_names(connection, [(row["workspace"], row["run"]) for row in rows if row["new"]], names)
     return {(row["workspace"], row["run"], row["metric"]): (row["series"], row["point_count"]) for row in rows}
@@ -188,7 +194,7 @@ async def _store_chunks(connection: Connection, growths: Sequence[SeriesGrowth],
     await connection.copy_records_to_table(
         "chunk",
         schema_name="metrics",
-        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns"),
+        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns", "overview"),
         records=_chunk_rows(growths, counts),
     )
     await connection.execute(
@@ -202,10 +208,11 @@ async def _store_chunks(connection: Connection, growths: Sequence[SeriesGrowth],
 
 def _chunk_rows(
     growths: Sequence[SeriesGrowth], counts: _Counts
-) -> Iterator[tuple[str, str, int, int, int, int, bytes]]:
+) -> Iterator[tuple[str, str, int, int, int, int, bytes, bytes | None]]:
     for growth in growths:
         number, count = counts[growth.place]
         index = count - growth.summary.count
         for chunk in growth.chunks:
-            yield growth.workspace, growth.run, number, index, chunk.summary.count, chunk.size_bytes, chunk.data
-            index += chunk.summary.count
+            count = chunk.summary.count
+            yield growth.workspace, growth.run, number, index, count, chunk.size_bytes, chunk.data, chunk.overview
+            index += count

@@ -153,6 +153,9 @@ class Summary:
     kinds: int
     """The bit `1 << kind` is set for each kind among the values."""
 
+    first_time: int | None = None
+    """When the earliest value was logged, in microseconds since the Unix epoch. None: there are no values."""
+
     def then(self, later: "Summary") -> "Summary":
         """The summary of these values and of later ones."""
         return Summary(
@@ -161,6 +164,7 @@ class Summary:
             later.min if self.min is None else self.min if later.min is None else min(self.min, later.min),
             later.max if self.max is None else self.max if later.max is None else max(self.max, later.max),
             self.kinds | later.kinds,
+            min((each for each in (self.first_time, later.first_time) if each is not None), default=None),
         )
 
 
@@ -173,6 +177,9 @@ class Chunk:
 
     data: bytes
     summary: Summary
+
+    overview: bytes | None
+    """What is known of many points without decoding them."""
 
 
 @dataclass(slots=True)
@@ -244,7 +251,15 @@ class StoredChunk:
     series: Series
     start_index: int
     count: int
-    data: bytes
+
+    data: bytes | Points
+    """Encoded, or the values themselves."""
+
+    wanted_index: int
+    """The index before which values are not wanted; larger than `start_index` if reading begins within the chunk."""
+
+    wanted_end: int
+    """The index from which on values are not wanted; less than `end_index` if reading ends within the chunk."""
 
     @property
     def end_index(self) -> int:
@@ -259,6 +274,11 @@ class Slice:
     series: Series
     start_index: int
     points: Points
+
+    @property
+    def end_index(self) -> int:
+        """The index after the last value."""
+        return self.start_index + self.points.count
 
     @property
     def segment(self) -> Segment:

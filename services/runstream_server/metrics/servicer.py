@@ -1,6 +1,8 @@
 """`MetricsService` on the wire: decode, delegate, encode."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
@@ -20,9 +22,9 @@ from runstream_server.appendstreams import (
     decode_writer,
 )
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
+from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.convert import (
     decode_columns,
-    decode_runs,
     encode_acknowledged,
     encode_logged,
     encode_notice,
@@ -30,9 +32,18 @@ from runstream_server.metrics.convert import (
     encode_series,
     encode_slice,
 )
+from runstream_server.metrics.convert_queries import (
+    decode_comparison,
+    decode_read,
+    decode_tail,
+    encode_tail,
+    encode_thinned,
+)
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import MetricBatch
+from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
+from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.runhistory import RunHistory
@@ -40,11 +51,21 @@ from runstream_server.runhistory import RunHistory
 _MAX_DIGEST = 32
 
 
+@dataclass(frozen=True)
+class Readers:
+    """The ways to read series."""
+
+    series: SeriesReader
+    comparison: Comparison
+    tails: Tails
+
+
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, hub: AppendHub[MetricBatch], history: RunHistory) -> None:
+    def __init__(self, metrics: Metrics, readers: Readers, hub: AppendHub[MetricBatch], history: RunHistory) -> None:
         self._metrics = metrics
+        self._readers = readers
         self._hub = hub
         self._history = history
 
@@ -73,10 +94,23 @@ class MetricsServicer(MetricsServiceServicer):
     async def ReadSeries(
         self, request: messages.ReadSeriesRequest, _: object
     ) -> AsyncIterator[messages.ReadSeriesResponse]:
-        runs = decode_runs(request)
-        slices = self._metrics.read_series(runs, list(request.metrics), request.start_index, request.end_index)
-        async for each in slices:
-            yield encode_slice(each)
+        async with aclosing(self._readers.series.read(*decode_read(request))) as slices:
+            async for each in slices:
+                yield encode_slice(each)
+
+    async def CompareSeries(
+        self, request: messages.CompareSeriesRequest, _: object
+    ) -> AsyncIterator[messages.CompareSeriesResponse]:
+        async with aclosing(self._readers.comparison.compare(decode_comparison(request))) as series:
+            async for each in series:
+                yield encode_thinned(each)
+
+    async def TailSeries(
+        self, request: messages.TailSeriesRequest, _: object
+    ) -> AsyncIterator[messages.TailSeriesResponse]:
+        async with aclosing(self._readers.tails.tail(decode_tail(request))) as tail:
+            async for message in tail:
+                yield encode_tail(message)
 
 
 class MetricsDialect:

@@ -1,6 +1,6 @@
 """Reads series and their chunks. Rows do not leave this module."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asyncpg import Record
 
@@ -42,6 +42,23 @@ class MetricStore:
         )
         return [series_of(row) for row in rows]
 
+    async def first_times(self, workspace: str, runs: Sequence[str]) -> Mapping[str, int]:
+        """When the earliest value of each run was logged, in microseconds since the Unix epoch, UTC.
+
+        Series whose first values are from before this was kept do not count.
+        """
+        rows = await self._postgres.fetch(
+            """
+            SELECT run, min(first_time) AS first_time
+              FROM metrics.series
+             WHERE workspace = $1 AND run = ANY($2::text[]) AND first_time IS NOT NULL
+             GROUP BY run
+            """,
+            workspace,
+            runs,
+        )
+        return {row["run"]: row["first_time"] for row in rows}
+
     async def read_long(self, span: Span) -> Sequence[StoredChunk]:
         """Returns the first chunks of a span, in order, some MiB of them."""
         series = span.series
@@ -69,7 +86,7 @@ class MetricStore:
             _PAGE_CHUNKS,
             _PAGE_BYTES,
         )
-        return [StoredChunk(series, row["start_index"], row["point_count"], row["columns"]) for row in rows]
+        return [_stored_chunk(span, row) for row in rows]
 
     async def read_short(self, spans: Sequence[Span]) -> Sequence[StoredChunk]:
         """Returns the first chunks of spans that have few points each, in order, some MiB of them."""
@@ -95,10 +112,13 @@ class MetricStore:
             _PAGE_CHUNKS,
             _PAGE_BYTES,
         )
-        return [
-            StoredChunk(spans[row["place"] - 1].series, row["start_index"], row["point_count"], row["columns"])
-            for row in rows
-        ]
+        return [_stored_chunk(spans[row["place"] - 1], row) for row in rows]
+
+
+def _stored_chunk(span: Span, row: Record) -> StoredChunk:
+    return StoredChunk(
+        span.series, row["start_index"], row["point_count"], row["columns"], span.start_index, span.end_index
+    )
 
 
 def series_of(row: Record) -> Series:
