@@ -10,7 +10,7 @@ import json
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -35,10 +35,22 @@ class Subscription:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._keys: set[str] = set()
+        self._anything = False
 
-    def wake(self) -> None:
-        """Hints at the reader; counts also when it is not waiting."""
+    def wake(self, key: str | None = None) -> None:
+        """Hints at the reader; counts also when it is not waiting. None: anything may have changed."""
+        if key is None:
+            self._anything = True
+        else:
+            self._keys.add(key)
         self._event.set()
+
+    def take_keys(self) -> Collection[str] | None:
+        """What was hinted at since this was last asked; None: it may be anything."""
+        keys, anything = self._keys, self._anything
+        self._keys, self._anything = set(), False
+        return None if anything else keys
 
     async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109 - a bound that is part of what the caller says
         """Waits for a hint since the last wait, at most `timeout` seconds; returns whether there was one."""
@@ -49,6 +61,13 @@ class Subscription:
         hinted = self._event.is_set()
         self._event.clear()
         return hinted
+
+
+# The setting holds for this transaction alone: nobody waits for the disk to keep a hint.
+_NOTIFY = """
+WITH hasty AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+SELECT pg_notify($1, payload) FROM hasty, unnest($2::text[]) payload
+"""
 
 
 class Hints:
@@ -89,7 +108,7 @@ class Hints:
     def _wake(self, topic: str, keys: Iterable[str]) -> None:
         for place in [(topic, _All), *((topic, key) for key in keys)]:
             for subscription in self._subscriptions.get(place, ()):
-                subscription.wake()
+                subscription.wake(place[1])
 
     def _wake_all(self, topic: str | None = None) -> None:
         for (of_topic, _), subscriptions in self._subscriptions.items():
@@ -126,11 +145,7 @@ class Hints:
             self._has_pending.clear()
             payloads = list(self._payloads())
             with suppress(Exception):  # a lost hint is made good by the readers' own looking
-                async with postgres.transaction() as connection:
-                    await connection.execute("SET LOCAL synchronous_commit = off")
-                    await connection.execute(
-                        "SELECT pg_notify($1, payload) FROM unnest($2::text[]) payload", _CHANNEL, payloads
-                    )
+                await postgres.execute(_NOTIFY, _CHANNEL, payloads)
             await asyncio.sleep(_NOTIFY_SECONDS)
 
     async def listen_forever(self, dsn: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -51,8 +51,36 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except _UNAVAILABLE as error:
-        logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
-        raise DatabaseUnavailable from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: BaseException) -> DatabaseUnavailable:
+    logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+    return DatabaseUnavailable()
+
+
+class _Lent:
+    """A connection while its context is open, with `database_errors` around it. Cheap: most statements use one."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Connection:
+        try:
+            self._connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        except _UNAVAILABLE as error:
+            raise _unavailable(error) from error
+        return self._connection
+
+    async def __aexit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            await self._pool.release(self._connection)
+        except _UNAVAILABLE as failure:
+            raise _unavailable(failure) from failure
+        if isinstance(error, _UNAVAILABLE):
+            raise _unavailable(error) from error
 
 
 class Postgres:
@@ -61,12 +89,9 @@ class Postgres:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Lends a connection outside of a transaction."""
-        with database_errors():
-            async with self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection:
-                yield connection
+        return _Lent(self._pool)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

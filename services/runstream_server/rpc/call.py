@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, NoReturn, TypeAlias, cast
@@ -69,7 +69,8 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-    return make(serve, _forgiving(handler.request_deserializer), handler.response_serializer)
+    deserialize = _forgiving(handler.request_deserializer)
+    return make(serve, _sized(deserialize) if handler.request_streaming else deserialize, handler.response_serializer)
 
 
 def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
@@ -82,6 +83,21 @@ def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], 
             return deserialize(data)
         except DecodeError as error:
             return MalformedMessage(str(error).rpartition(": ")[2])
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A message of a stream, and how large it was: to ask the message itself would serialize it again."""
+
+    message: Any
+    size_bytes: int
+
+
+def _sized(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    def read(data: bytes) -> _Received:
+        return _Received(deserialize(data) if deserialize else data, len(data))
 
     return read
 
@@ -114,18 +130,22 @@ def _written(inner: Any) -> _Answer:
 
 def _serve_message(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _Answer:
     async def serve(request: Any, context: _Context) -> Any:
-        async with _call(context, policy, metrics), asyncio.timeout(_seconds(context, policy)):
+        async with _Call(context, policy, metrics):
+            seconds = _seconds(context, policy)
             if hasattr(request, "__aiter__"):
-                counted = _CountingContext(context, metrics)
-                return await inner(counted.requests(request), counted)  # type: ignore[arg-type]
-            return await inner(_readable(request), context)
+                context = _CountingContext(context, metrics)  # type: ignore[assignment]
+                request = context.requests(request)  # type: ignore[attr-defined]
+            if seconds is None:
+                return await inner(_readable(request), context)
+            async with asyncio.timeout(seconds):
+                return await inner(_readable(request), context)
 
     return serve
 
 
 def _serve_stream(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _Answer:
     async def serve(request: Any, context: _Context) -> None:
-        async with _call(context, policy, metrics):
+        async with _Call(context, policy, metrics):
             counted = _CountingContext(context, metrics)
             await inner(counted.requests(request), counted)  # type: ignore[arg-type]
 
@@ -140,47 +160,88 @@ def _seconds(context: _Context, policy: CallPolicy) -> float | None:
     return None if remaining <= policy.max_seconds else policy.max_seconds
 
 
-@asynccontextmanager
-async def _call(context: _Context, policy: CallPolicy, metrics: RpcMetrics) -> AsyncIterator[None]:
-    """Surrounds one call. Leaves by returning, by aborting the call, or with the peer's own cancellation."""
-    begun = time.perf_counter()
-    identifier = _request_id(context)
-    token = request_id.set(identifier)
-    code = grpc.StatusCode.OK
-    metrics.started()
-    try:
-        if policy.draining.is_set():
-            raise Draining
-        with policy.limit.one_call():
-            yield
-    except grpc.aio.AbortError:
-        code = _CODES.get(cast(int, context.code()), grpc.StatusCode.UNKNOWN)
-        raise
-    except asyncio.CancelledError:
-        code = grpc.StatusCode.CANCELLED
-        if _cancelled_from_outside():
-            raise
-        code = grpc.StatusCode.UNAVAILABLE  # without a status of ours the caller would wait for ever
-        await _abort(context, Interrupted(), identifier)
-    except TimeoutError:
-        code = grpc.StatusCode.DEADLINE_EXCEEDED
-        await _abort(context, DeadlineExceeded(), identifier)
-    except BaseException as error:
+class _Call:
+    """Surrounds one call. Leaves by returning, by aborting the call, or with the peer's own cancellation.
+
+    A class, since a generator as context costs several times as much, for each call.
+    """
+
+    __slots__ = ("_begun", "_context", "_identifier", "_is_admitted", "_metrics", "_policy", "_token")
+
+    def __init__(self, context: _Context, policy: CallPolicy, metrics: RpcMetrics) -> None:
+        self._context = context
+        self._policy = policy
+        self._metrics = metrics
+
+    async def __aenter__(self) -> None:
+        self._begun = time.perf_counter()
+        self._identifier = _request_id(self._context)
+        self._token = request_id.set(self._identifier)
+        self._is_admitted = False
+        self._metrics.started()
+        try:
+            if self._policy.draining.is_set():
+                raise Draining
+            self._policy.limit.enter()
+            self._is_admitted = True
+        except RunstreamError as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+
+    async def __aexit__(self, _: object, error: BaseException | None, traceback: object) -> bool:
+        """Returns whether the error was dealt with."""
+        if self._is_admitted:
+            self._policy.limit.leave()
+        code = grpc.StatusCode.OK if error is None else self._code(error)
+        try:
+            return error is not None and await self._end(code, error)
+        finally:
+            request_id.reset(self._token)
+            self._note(code)
+
+    def _code(self, error: BaseException) -> grpc.StatusCode:
+        """What the caller gets to see."""
+        if isinstance(error, grpc.aio.AbortError):
+            return _CODES.get(cast(int, self._context.code()), grpc.StatusCode.UNKNOWN)
+        if isinstance(error, asyncio.CancelledError):
+            # If nobody cancelled the call, the caller would wait for ever without a status of ours.
+            return grpc.StatusCode.CANCELLED if _cancelled_from_outside(error) else grpc.StatusCode.UNAVAILABLE
+        if isinstance(error, TimeoutError):
+            return grpc.StatusCode.DEADLINE_EXCEEDED
         if _peer_is_gone(error):
-            code = grpc.StatusCode.CANCELLED
-            return
+            return grpc.StatusCode.CANCELLED
         known = _known(error)
-        code = status_code(known) if known else grpc.StatusCode.INTERNAL
-        if known:
-            await _abort(context, known, identifier)
-        logger.exception("call failed", extra={"method": policy.method}, exc_info=error)
-        await context.abort(code, f"internal error; request id {identifier}", ((REQUEST_ID, identifier),))
-    finally:
-        request_id.reset(token)
-        seconds = time.perf_counter() - begun
-        metrics.ended(code, seconds)
+        return status_code(known) if known else grpc.StatusCode.INTERNAL
+
+    async def _end(self, code: grpc.StatusCode, error: BaseException) -> bool:
+        """Aborts the call with our status, unless it has one. False: the error goes on; True: nobody is there."""
+        if isinstance(error, grpc.aio.AbortError) or _cancelled_from_outside(error):
+            return False
+        if code is grpc.StatusCode.CANCELLED:
+            return True
+        if isinstance(error, asyncio.CancelledError):
+            await self._abort(Interrupted())
+        if isinstance(error, TimeoutError):
+            await self._abort(DeadlineExceeded())
+        if known := _known(error):
+            await self._abort(known)
+        logger.error("call failed", extra={"method": self._policy.method}, exc_info=error)
+        message = f"internal error; request id {self._identifier}"
+        await self._context.abort(code, message, ((REQUEST_ID, self._identifier),))
+        return True
+
+    async def _abort(self, error: RunstreamError) -> NoReturn:
+        await self._context.abort(
+            status_code(error),
+            error.message[:1_000],
+            ((STATUS_DETAILS, status_details(error)), (REQUEST_ID, self._identifier)),
+        )
+
+    def _note(self, code: grpc.StatusCode) -> None:
+        policy = self._policy
+        seconds = time.perf_counter() - self._begun
+        self._metrics.ended(code, seconds)
         if policy.access_log == "all" or (policy.access_log == "errors" and _notable(code, seconds, policy)):
-            _log(policy, identifier, code, seconds)
+            _log(policy, self._identifier, code, seconds)
 
 
 def _known(error: BaseException) -> RunstreamError | None:
@@ -209,17 +270,9 @@ def _leaves(group: BaseExceptionGroup[RunstreamError]) -> Iterator[RunstreamErro
             yield error
 
 
-def _cancelled_from_outside() -> bool:
+def _cancelled_from_outside(error: BaseException) -> bool:
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-async def _abort(context: _Context, error: RunstreamError, identifier: str) -> NoReturn:
-    await context.abort(
-        status_code(error),
-        error.message[:1_000],
-        ((STATUS_DETAILS, status_details(error)), (REQUEST_ID, identifier)),
-    )
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _request_id(context: _Context) -> str:
@@ -250,6 +303,9 @@ def _log(policy: CallPolicy, identifier: str, code: grpc.StatusCode, seconds: fl
 class _CountingContext:
     """A servicer context that counts the messages of a stream."""
 
+    received_bytes = 0
+    """How large the message was that was read last."""
+
     def __init__(self, context: _Context, metrics: RpcMetrics) -> None:
         self._context = context
         self._metrics = metrics
@@ -258,10 +314,8 @@ class _CountingContext:
         return getattr(self._context, name)
 
     async def read(self) -> Any:
-        message = await self._context.read()
-        if message is not grpc.aio.EOF:
-            self._metrics.received()
-        return _readable(message)
+        received = await self._context.read()
+        return received if received is grpc.aio.EOF else self._take(received)
 
     async def write(self, message: Any) -> None:
         await self._context.write(message)
@@ -271,6 +325,10 @@ class _CountingContext:
         return self._counted(request) if hasattr(request, "__aiter__") else _readable(request)
 
     async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            self._metrics.received()
-            yield _readable(request)
+        async for received in requests:
+            yield self._take(received)
+
+    def _take(self, received: _Received) -> Any:
+        self._metrics.received()
+        self.received_bytes = received.size_bytes
+        return _readable(received.message)

@@ -1,8 +1,5 @@
 """How many calls of a class a process takes. Streams that last for days must not use up the room for short calls."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from runstream_server.errors import TooManyCalls
 
 
@@ -14,13 +11,12 @@ class CallLimit:
         self._limit = limit
         self._open = 0
 
-    @contextmanager
-    def one_call(self) -> Iterator[None]:
-        """Holds room for one call; raises TooManyCalls when there is none."""
+    def enter(self) -> None:
+        """Takes room for one call, until `leave`; raises TooManyCalls when there is none."""
         if self._open >= self._limit:
             raise TooManyCalls(self._call_class, self._limit)
         self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
+
+    def leave(self) -> None:
+        """Gives the room of one call back."""
+        self._open -= 1

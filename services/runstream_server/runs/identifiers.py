@@ -38,9 +38,14 @@ class Identifiers:
         """A new UUID."""
         # 48 bits of milliseconds, then the 12 bits after the version as a counter that carries into them.
         self._last = max((time.time_ns() // 1_000_000) << 12, self._last + 1)
-        head = f"{self._last:015x}"
-        tail = f"{0x8000_0000_0000_0000 | random.getrandbits(62):016x}"
-        return f"{head[:8]}-{head[8:12]}-7{head[12:]}-{tail[:4]}-{tail[4:]}"
+        tail = random.getrandbits(62)
+        return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - twice as fast
+            self._last >> 28,
+            self._last >> 12 & 0xFFFF,
+            self._last & 0xFFF,
+            0x8000 | tail >> 48,
+            tail & 0xFFFF_FFFF_FFFF,
+        )
 
 
 def make_display_name() -> str:

@@ -172,13 +172,13 @@ class Checks:
         return duration
 
 
-def are_usual(display_name: str, tags: Tags, properties: Mapping[str, str]) -> bool:
+def are_usual(tags: Tags, properties: Mapping[str, str]) -> bool:
     """Whether all these are plainly within their limits and hold no address: a quick look, which spares a full one."""
-    texts = [display_name, *tags, *filter(None, tags.values()), *properties, *properties.values()]
+    texts = [*tags, *filter(None, tags.values()), *properties, *properties.values()]
     together = "".join(texts)
     return (
         len(texts) <= _USUAL_TEXTS
-        and max(map(len, texts)) <= KEY
+        and max(map(len, texts), default=0) <= KEY
         and together.isprintable()
         and "@" not in together
         and "" not in tags

@@ -89,13 +89,9 @@ class MetricSummary:
     revision: int
 
 
-class NewRun(NamedTuple):
-    """A run to create, complete but for what only the store knows. A tuple: there may be 10,000 at once."""
+class RunKind(NamedTuple):
+    """What runs to create may have in common: many of a batch, and those that one program makes over time."""
 
-    run: str
-    display_name: str
-    tags: Tags
-    properties: Properties
     experiment: str | None
     parent: str | None
     run_type: str
@@ -109,6 +105,25 @@ class NewRun(NamedTuple):
     script_name: str
     label: str
     start: bool
+
+
+class Labels(NamedTuple):
+    """What people and programs know a run by."""
+
+    tags: Tags
+    properties: Properties
+
+
+class NewRun(NamedTuple):
+    """A run to create, complete but for what only the store knows. Runs may share labels and kind: nobody changes them.
+
+    A tuple: there may be 10,000 at once.
+    """
+
+    run: str
+    display_name: str
+    labels: Labels
+    kind: RunKind
 
 
 class Run(NamedTuple):

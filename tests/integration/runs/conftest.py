@@ -14,7 +14,7 @@ from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream.api.runs.v1.run_pb2 import Run
 from runstream_server.postgres import Hints, Postgres
-from runstream_server.runs.model import NewRun
+from runstream_server.runs.model import Labels, NewRun, RunKind
 from runstream_server.runs.model import Run as StoredRun
 from runstream_server.runs.mount import rules_on
 from runstream_server.runs.rules.feed import Feeds
@@ -105,11 +105,15 @@ class History:
             "tags": {},
             "properties": {},
         }
-        return NewRun(**{**blank, "run": run or self.rules.identifiers.make(), **fields})
+        of_kind = {**blank, **fields}
+        display_name = of_kind.pop("display_name")
+        labels = Labels(of_kind.pop("tags"), of_kind.pop("properties"))
+        return NewRun(run or self.rules.identifiers.make(), display_name, labels, RunKind(**of_kind))
 
     async def make_runs(self, *new: NewRun) -> Sequence[StoredRun]:
         """Creates runs of the workspace `team`."""
-        return await self.rules.creations.create_batch("team", new, None)
+        runs, _ = await self.rules.creations.create_batch("team", new, None)
+        return runs
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from runstream_server.runs.errors import (
     WorkspaceNotFound,
 )
 from runstream_server.runs.limits import PROPERTIES, TAGS
-from runstream_server.runs.model import Edits, Run, RunWarning
+from runstream_server.runs.model import Edits, RunWarning
 from runstream_server.runs.status import RunStatus
 
 PLAIN: dict[str, Any] = {"description": "", "tags": {}, "request_id": None, "return_existing": False}
@@ -160,12 +160,15 @@ async def test_a_repeated_batch_gives_the_runs_of_the_first_as_they_are_now(hist
         new = [history.new_run(experiment=digits) for _ in range(50)]
         return history.rules.creations.create_batch("team", new, request_id)
 
-    first = await batch()
+    first, is_new = await batch()
     await history.rules.runs.start("team", first[3].run)
     outcomes = await asyncio.gather(*(batch() for _ in range(4)))
 
-    assert [[run.run for run in runs] for runs in outcomes] == [[run.run for run in first]] * 4
-    assert outcomes[0][3].status is RunStatus.RUNNING
+    assert is_new
+    assert [([run.run for run in runs], is_new) for runs, is_new in outcomes] == [
+        ([run.run for run in first], False)
+    ] * 4
+    assert outcomes[0][0][3].status is RunStatus.RUNNING
     assert await count(history, "run") == 50
 
 
@@ -178,7 +181,8 @@ async def test_a_repeated_create_with_an_id_of_the_callers_choice_is_no_conflict
     with pytest.raises(RunExists, match="workspaces/team/runs/mine exists; choose another run_id"):
         await create("team", history.new_run("mine", experiment=digits), uuid.uuid4())
 
-    assert {run.run for run in made} == {"mine"}
+    assert {run.run for run, _ in made} == {"mine"}
+    assert sum(is_new for _, is_new in made) == 1
 
 
 async def test_each_of_many_creates_at_once_has_its_own_outcome(history: Any, digits: str) -> None:
@@ -199,7 +203,7 @@ async def test_each_of_many_creates_at_once_has_its_own_outcome(history: Any, di
         create("team", new("h", experiment=other), None),
         return_exceptions=True,
     )
-    kinds = [type(outcome).__name__ for outcome in outcomes]
+    kinds = ["Run" if isinstance(outcome, tuple) else type(outcome).__name__ for outcome in outcomes]
 
     assert kinds == [
         "Run",
@@ -213,7 +217,7 @@ async def test_each_of_many_creates_at_once_has_its_own_outcome(history: Any, di
         "Run",
         "Run",
     ]
-    assert [outcome.number for outcome in outcomes if isinstance(outcome, Run)] == [2, 0, 1, 1]
+    assert [outcome[0].number for outcome in outcomes if isinstance(outcome, tuple)] == [2, 0, 1, 1]
 
 
 async def test_a_caller_that_gives_up_takes_nobody_with_it(history: Any, digits: str) -> None:
@@ -229,7 +233,7 @@ async def test_a_caller_that_gives_up_takes_nobody_with_it(history: Any, digits:
 async def test_refused_creates_leave_no_gap_in_the_numbers(history: Any, digits: str) -> None:
     create, new = history.rules.creations.create, history.new_run
     for number in range(1, 6):
-        made = await create("team", new(f"r{number}", experiment=digits), None)
+        made, _ = await create("team", new(f"r{number}", experiment=digits), None)
         with pytest.raises(RunExists):
             await create("team", new(f"r{number}", experiment=digits), None)
         assert made.number == number

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import threading
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -295,6 +296,27 @@ def test_an_unfinished_record_is_waited_for_while_somebody_writes(spool: Path) -
         file.write(last[-1:])
     assert places(list(_read_all(reader, final=False))) == [2]
     reader.close()
+
+
+def test_records_that_become_whole_while_they_are_read_are_not_taken_for_damage(spool: Path) -> None:
+    data = write(spool, numbered(20_000))
+    os.truncate(spool, HEADER_BYTES)
+    reader = SpoolReader(spool)
+
+    def write_in_pieces() -> None:
+        with spool.open("ab", buffering=0) as file:
+            for start in range(HEADER_BYTES, len(data), 40):  # mostly in the middle of a record
+                file.write(data[start : start + 40])
+
+    writing = threading.Thread(target=write_in_pieces)
+    writing.start()
+    found: list[Record | Damage] = []
+    while writing.is_alive() or reader.size > reader.position:
+        found += reader.read(100, final=False)
+    reader.close()
+
+    assert places(found) == list(range(20_000))
+    assert len(found) == 20_000
 
 
 def test_a_length_that_was_damaged_does_not_hold_up_what_follows(spool: Path) -> None:

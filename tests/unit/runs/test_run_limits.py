@@ -134,9 +134,9 @@ def test_a_new_run_keeps_what_it_was_given_and_gets_what_it_was_not() -> None:
         status=run_pb2.RUN_STATUS_FAILED,
     )
 
-    assert new.tags == {"a": "", "b": None}
-    assert new.properties == {"azureml.git.repository_uri": "https://host/x"}
-    assert new.experiment == "e1"
+    assert new.labels.tags == {"a": "", "b": None}
+    assert new.labels.properties == {"azureml.git.repository_uri": "https://host/x"}
+    assert new.kind.experiment == "e1"
     assert new.run
     assert new.display_name.count("_") == 2
 
@@ -151,13 +151,18 @@ def test_runs_of_a_batch_that_are_alike_are_still_told_apart() -> None:
     ]
     new = [decoder.decode(request, "team") for request in requests]
 
-    assert [(run.run, run.start, run.creator, run.parent) for run in new] == [
+    assert [(run.run, run.kind.start, run.kind.creator, run.kind.parent) for run in new] == [
         ("a", True, "me", None),
         ("b", False, "me", None),
         ("c", True, "", "a"),
         ("d", True, "you", None),
     ]
-    assert (new[0].display_name, new[1].properties, new[2].tags, new[3].tags) == ("x", {"k": "v"}, {"t": None}, {})
+    assert (new[0].display_name, new[1].labels.properties, new[2].labels.tags, new[3].labels.tags) == (
+        "x",
+        {"k": "v"},
+        {"t": None},
+        {},
+    )
 
 
 def test_a_long_error_is_cut_and_never_refused() -> None:

@@ -7,6 +7,7 @@ from time import time_ns
 from typing import Any
 
 from runstream._spool.artifacts import Content, staged
+from runstream._spool.format import DOUBLE
 from runstream._spool.places import group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.rows import Table, convert_row, convert_table
@@ -28,13 +29,19 @@ class OtherKinds:
             UserErrorException: A value is a list, or a name no text; then nothing is logged.
         """
         time = time_ns() // 1000
-        stored = [(name, *self._convert_value(name, value)) for name, value in values.items()]
+        stored: list[tuple[str, int, Scalar]] = []
+        for name, value in values.items():
+            if type(value) is float and type(name) is str:
+                stored.append((name, DOUBLE, value))
+            else:
+                stored.append((name, *self._convert_value(name, value)))
         if not stored:
             return
         at = None if step is None else self._convert_step(stored[0][0], step)
 
         def add(writer: SpoolWriter) -> None:
-            writer.add_many([value for value in stored if self._is_accepted(writer, value[0])], time, at)
+            for name, refused in writer.add_many(stored, time, at):
+                self._lose(name, 1, refused)
 
         self._append(stored[0][0], len(stored), time, add)
 
@@ -92,14 +99,6 @@ class OtherKinds:
             self._note(name, note)
         for rows in table.pieces:
             self._append(name, rows.row_count, time, _rows_adder(name, rows, time), description)
-
-    def _is_accepted(self, writer: SpoolWriter, name: str) -> bool:
-        try:
-            writer.define(name)
-        except Refused as refused:
-            self._lose(name, 1, refused)
-            return False
-        return True
 
     def _append(
         self, name: str, count: int, time: int, add: Callable[[SpoolWriter], None], description: object = ""

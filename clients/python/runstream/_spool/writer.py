@@ -128,14 +128,21 @@ class SpoolWriter:
         """As `add_double` for several values; none at all make a metric that exists and is empty."""
         self._write(list_record(kind, self._id(metric), time, column))
 
-    def define(self, metric: str) -> None:
-        """Gives a metric of values its id, where it has none."""
-        self._id(metric)
+    def add_many(
+        self, values: Iterable[tuple[str, int, Scalar]], time: int, step: int | None
+    ) -> list[tuple[str, Refused]]:
+        """As `add_double` for one value of each of several metrics: all of them are written, or none is.
 
-    def add_many(self, values: Iterable[tuple[str, int, Scalar]], time: int, step: int | None) -> None:
-        """As `add_double` for one value of each of several metrics: all of them are written, or none is."""
-        records = [value_record(kind, self._id(metric), time, step, value) for metric, kind, value in values]
+        Returns those whose names cannot be stored, which are left out.
+        """
+        records, refused = [], []
+        for metric, kind, value in values:
+            try:
+                records.append(_record(kind, self._id(metric), time, step, value))
+            except Refused as reason:
+                refused.append((metric, reason))
         self._write(b"".join(records))
+        return refused
 
     def add_rows(self, metric: str, rows: Rows, time: int) -> None:
         """As `add_double` for consecutive rows; none at all make a table that exists and is empty."""
@@ -293,6 +300,13 @@ class SpoolWriter:
 
 def _refuse_to_write(record: bytes) -> None:
     raise SpoolFull
+
+
+def _record(kind: int, id_: int, time: int, step: int | None, value: Scalar) -> bytes:
+    """A record of one value, by the shortest way for what is most often logged."""
+    if not isinstance(value, float):
+        return value_record(kind, id_, time, step, value)
+    return double_record(id_, time, value) if step is None else double_stepped_record(id_, time, step, value)
 
 
 def _checked_name(name: str, what: str = "a name") -> bytes:

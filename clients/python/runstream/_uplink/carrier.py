@@ -55,6 +55,7 @@ class Carrier:
         self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
         self._mark = 0
         self._marked = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     @property
     def is_idle(self) -> bool:
@@ -94,7 +95,7 @@ class Carrier:
             self._warn_of_drops()
             self._client.warnings.sum_up()
             await self._client.warnings.deliver()
-            return arrived
+            return arrived and not self._progress.progress.stopped
         finally:
             self._reader.close()
             self._progress.close()
@@ -130,20 +131,35 @@ class Carrier:
 
     async def _carry(self) -> bool:
         try:
-            if await self._source.has_values():
+            if await self._has_values():
                 connection = self._client.connection
                 await AppendStream(connection.metrics.WriteMetrics, self._source, connection.channel).run()
         except Stopped as stopped:
-            self._stop(stopped)
+            self.stop(stopped)
             await self._writer_leaves()
             return False
         return True
 
-    def _stop(self, stopped: Stopped) -> None:
+    async def _has_values(self) -> bool:
+        """Waits for values to carry; false: there will be none, or nobody wants them."""
+        finding = asyncio.create_task(self._source.has_values())
+        stopping = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({finding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return finding.done() and finding.result()
+        finally:
+            finding.cancel()
+            stopping.cancel()
+
+    def stop(self, stopped: Stopped) -> None:
+        """Notes that the services want nothing more of the writer."""
+        if self._progress.progress.stopped:
+            return
         _logger.error("writer %s of %s: %s", self._client.writer, self._client.run, stopped)
         with contextlib.suppress(OSError):
             append_event(self._events, Stop(stopped.reason, str(stopped)))
         self._progress.save(self._progress.progress._replace(stopped=True))
+        self._stopped.set()
         self._client.warnings.add(f"What a process logged is not recorded any further: {stopped}")
 
     async def _writer_leaves(self) -> None:
@@ -168,7 +184,8 @@ class Carrier:
             await self._artifacts.reach()
             await self._followers.reach(self._client)
             now = self._progress.progress
-            self._progress.save(now._replace(mark=max(mark, now.mark)))
+            if not now.stopped:
+                self._progress.save(now._replace(mark=max(mark, now.mark)))
 
     def _warn_of_drops(self) -> None:
         drops = self._reader.drops()

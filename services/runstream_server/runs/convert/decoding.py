@@ -1,7 +1,8 @@
 """From messages to the model. Every field is held to its limits; all that are wrong are named at once."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -15,26 +16,38 @@ from runstream_server.runs.convert.times import decode_duration
 from runstream_server.runs.credentials import without_credentials
 from runstream_server.runs.identifiers import Identifiers, make_display_name
 from runstream_server.runs.limits import Checks
-from runstream_server.runs.model import Edits, MetricSummary, NewRun, Properties, RunEdits, RunError, RunWarning, Tags
+from runstream_server.runs.model import (
+    Edits,
+    Labels,
+    MetricSummary,
+    NewRun,
+    Properties,
+    RunEdits,
+    RunError,
+    RunKind,
+    RunWarning,
+    Tags,
+)
 from runstream_server.runs.status import RunStatus
 
-_KINDS = 256
-"""How many kinds are remembered."""
+_REMEMBERED = 512
+_REMEMBERED_BYTES = 4_096
+"""How many requests are remembered, and how large they may be."""
 
-_Kind = tuple[str | None, str | None, str, str, bool, str, str, bool, timedelta | None, bool, str, str, bool]
-"""The fields of NewRun from `experiment` on."""
+_V = TypeVar("_V")
 
 
 class NewRuns:
     """Decodes runs to create in one workspace.
 
-    Most of what a request says it shares with others of its kind: all but identifier, display name, tags and
-    properties. That part is decoded and checked once per kind, and recognised by its bytes.
+    Most of what a request says it shares with others: often all but identifier and display name, nearly always all but
+    these, tags and properties. Such a part is decoded and checked once, and recognised by its bytes.
     """
 
     def __init__(self, identifiers: Identifiers) -> None:
         self._identifiers = identifiers
-        self._kinds: dict[tuple[str, bytes, bool], _Kind] = {}
+        self._alike: dict[tuple[str, bytes], tuple[Labels, RunKind]] = {}
+        self._kinds: dict[tuple[str, bytes], RunKind] = {}
 
     def decode(self, request: CreateRunRequest, workspace: str, path: str = "") -> NewRun:
         """A run to create; `path` leads to the request in error messages and ends with a dot where it is not empty.
@@ -43,55 +56,72 @@ class NewRuns:
         """
         if request.parent and request.parent != f"workspaces/{workspace}":
             raise InvalidField(f"{path}parent", f"expected workspaces/{workspace} like that of the batch, or nothing")
-        checks = Checks()
-        own = self._own(request, path, checks)
+        run_id = check_run_id(request.run_id, f"{path}run_id") if request.run_id else self._identifiers.make()
+        display_name = request.run.display_name or make_display_name()
+        for field in ("parent", "run_id", "request_id"):
+            request.ClearField(field)
+        request.run.ClearField("display_name")
+        key = (workspace, request.SerializeToString())
+        alike = self._alike.get(key)
+        if alike is None or len(display_name) > limits.KEY or not display_name.isprintable():
+            checks = Checks()
+            checks.text(f"{path}run.display_name", display_name, limits.DISPLAY_NAME)
+            alike = alike or self._decode_alike(request, path, workspace, checks)
+            checks.done()
+            _remember(self._alike, key, alike)
+        return NewRun(run_id, display_name, *alike)
+
+    def _decode_alike(
+        self, request: CreateRunRequest, path: str, workspace: str, checks: Checks
+    ) -> tuple[Labels, RunKind]:
         run = request.run
-        run.ClearField("display_name")
+        labels = _labels(run, path, checks)
         run.ClearField("tags")
         run.ClearField("properties")
-        key = (workspace, run.SerializeToString(), request.start)
-        kind = self._kinds.get(key) or _decode_kind(request, f"{path}run.", workspace, checks)
-        checks.done()
-        self._remember(key, kind)
-        return NewRun._make(own + kind)
-
-    def _remember(self, key: tuple[str, bytes, bool], kind: _Kind) -> None:
-        if len(self._kinds) >= _KINDS and key not in self._kinds:
-            self._kinds.clear()
-        self._kinds[key] = kind
-
-    def _own(self, request: CreateRunRequest, path: str, checks: Checks) -> tuple[str, str, Tags, Properties]:
-        """Identifier, display name, tags and properties."""
-        run = request.run
-        run_id = check_run_id(request.run_id, f"{path}run_id") if request.run_id else self._identifiers.make()
-        display_name: str = run.display_name
-        tags: Tags = {tag.key: tag.value or ("" if tag.HasField("value") else None) for tag in run.tags}
-        properties: Properties = dict(run.properties)
-        if len(tags) < len(run.tags) or not limits.are_usual(display_name, tags, properties):
-            checks.text(f"{path}run.display_name", display_name, limits.DISPLAY_NAME)
-            tags = decode_tags(checks, f"{path}run.tags", run.tags)
-            properties = decode_properties(checks, f"{path}run.properties", properties)
-        return run_id, display_name or make_display_name(), tags, properties
+        key = (workspace, request.SerializeToString())
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = _decode_kind(request, f"{path}run.", workspace, checks)
+            checks.done()
+            _remember(self._kinds, key, kind)
+        return labels, kind
 
 
-def _decode_kind(request: CreateRunRequest, at: str, workspace: str, checks: Checks) -> _Kind:
+def _remember(memory: dict[tuple[str, bytes], _V], key: tuple[str, bytes], value: _V) -> None:
+    if len(key[1]) > _REMEMBERED_BYTES:
+        return
+    if len(memory) >= _REMEMBERED and key not in memory:
+        memory.clear()
+    memory[key] = value
+
+
+def _labels(run: run_pb2.Run, path: str, checks: Checks) -> Labels:
+    tags: Tags = {tag.key: tag.value or ("" if tag.HasField("value") else None) for tag in run.tags}
+    properties: Properties = dict(run.properties)
+    if len(tags) < len(run.tags) or not limits.are_usual(tags, properties):
+        tags = decode_tags(checks, f"{path}run.tags", run.tags)
+        properties = decode_properties(checks, f"{path}run.properties", properties)
+    return Labels(tags, properties)
+
+
+def _decode_kind(request: CreateRunRequest, at: str, workspace: str, checks: Checks) -> RunKind:
     run = request.run
-    return (
-        _experiment(run, at, workspace),
-        _parent(run, at, workspace),
-        checks.text(f"{at}run_type", run.run_type, limits.RUN_TYPE),
-        checks.text(f"{at}description", run.description, limits.DESCRIPTION),
-        run.heartbeat_enabled,
-        checks.text(f"{at}creator", run.creator, limits.CREATOR),
-        checks.text(f"{at}target", run.target, limits.TARGET),
-        run.service_managed,
-        checks.run_duration(f"{at}max_run_duration", decode_duration(run.max_run_duration))
+    return RunKind(
+        experiment=_experiment(run, at, workspace),
+        parent=_parent(run, at, workspace),
+        run_type=checks.text(f"{at}run_type", run.run_type, limits.RUN_TYPE),
+        description=checks.text(f"{at}description", run.description, limits.DESCRIPTION),
+        heartbeat_enabled=run.heartbeat_enabled,
+        creator=checks.text(f"{at}creator", run.creator, limits.CREATOR),
+        target=checks.text(f"{at}target", run.target, limits.TARGET),
+        service_managed=run.service_managed,
+        max_run_duration=checks.run_duration(f"{at}max_run_duration", decode_duration(run.max_run_duration))
         if run.HasField("max_run_duration")
         else None,
-        run.hidden,
-        checks.text(f"{at}script_name", run.script_name, limits.SCRIPT_NAME),
-        checks.text(f"{at}label", run.label, limits.LABEL),
-        request.start,
+        hidden=run.hidden,
+        script_name=checks.text(f"{at}script_name", run.script_name, limits.SCRIPT_NAME),
+        label=checks.text(f"{at}label", run.label, limits.LABEL),
+        start=request.start,
     )
 
 

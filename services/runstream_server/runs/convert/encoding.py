@@ -1,7 +1,8 @@
 """From the model to messages."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from datetime import datetime
 from typing import Any
 
 from runstream.api.runs.v1 import experiment_pb2, run_pb2, workspace_pb2
@@ -9,9 +10,12 @@ from runstream_server.names import ExperimentName, RunName, WorkspaceName
 from runstream_server.runs.convert.times import encode_duration, encode_optional_time, encode_time
 from runstream_server.runs.model import (
     Experiment,
+    Labels,
     MetricSummary,
+    NewRun,
     Run,
     RunError,
+    RunKind,
     RunWarning,
     StatusChange,
     Tags,
@@ -109,34 +113,68 @@ def encode_run(
     )
 
 
-_ALIKE = itemgetter(
-    *(
-        index
-        for index, field in enumerate(Run._fields)
-        if field not in ("run", "root", "number", "display_name", "tags", "properties", "error", "warnings")
-    )
-)
+_SLICE = 100
 
 
-def encode_alike(runs: Iterable[Run], target: Any) -> None:
-    """Adds runs to a field of a message. Made for new ones, most of whose fields are alike: those are copied."""
-    templates: dict[object, run_pb2.Run] = {}
-    for run in runs:
-        alike = _ALIKE(run)
-        template = templates.get(alike)
+async def lay_out(new: Iterable[NewRun], target: Any) -> None:
+    """Adds runs that are being created to a field of a message, with what is known of them already.
+
+    Lets others run in between, above all whoever waits for the store.
+    """
+    templates: dict[int, run_pb2.Run] = {}
+    for place, run in enumerate(new):
+        template = templates.get(id(run.labels))
         if template is None:
-            template = templates[alike] = encode_run(run._replace(tags={}, properties={}))
+            labels = run.labels
+            template = run_pb2.Run(tags=encode_tags(labels.tags), properties=labels.properties)
+            templates[id(labels)] = template
         message = target.add()
         message.CopyFrom(template)
-        names = f"workspaces/{run.workspace}/runs/"
-        message.name = names + run.run
-        message.root = names + run.root
-        message.number = run.number
-        message.display_name = run.display_name
-        for key in sorted(run.tags):
-            message.tags.add(key=key, value=run.tags[key])
-        if run.properties:
-            message.properties.update(run.properties)
+        if place % _SLICE == 0:
+            await asyncio.sleep(0)
+
+
+def complete(runs: Iterable[Run], new: Iterable[NewRun], messages: Iterable[run_pb2.Run]) -> None:
+    """Tells the rest of runs just created, all at one time, in the messages that `lay_out` made of them."""
+    templates: dict[object, run_pb2.Run] = {}
+    for run, of, message in zip(runs, new, messages, strict=True):
+        key = (id(of.kind), run.experiment)
+        template = templates.get(key)
+        if template is None:
+            blank = run._replace(run="", root="", number=0, display_name="", tags={}, properties={})
+            template = templates[key] = encode_run(blank)
+        message.MergeFrom(template)
+        _tell_apart(run, message)
+
+
+class AlikeRuns:
+    """Encodes runs just created. Those of one transaction are mostly alike: the next is copied from the one before."""
+
+    def __init__(self) -> None:
+        self._alike: tuple[Labels, RunKind, datetime, str] | None = None
+        self._template = run_pb2.Run()
+
+    def encode(self, run: Run, new: NewRun, message: run_pb2.Run) -> None:
+        """Writes a run, made of `new`, into an empty message."""
+        alike = self._alike
+        if (
+            alike is None
+            or alike[0] is not new.labels
+            or alike[1] is not new.kind
+            or alike[2:] != (run.create_time, run.experiment)
+        ):
+            self._template = encode_run(run)
+            self._alike = (new.labels, new.kind, run.create_time, run.experiment)
+        message.CopyFrom(self._template)
+        _tell_apart(run, message)
+
+
+def _tell_apart(run: Run, message: run_pb2.Run) -> None:
+    names = f"workspaces/{run.workspace}/runs/"
+    message.name = names + run.run
+    message.root = names + run.root
+    message.number = run.number
+    message.display_name = run.display_name
 
 
 def encode_run_name(workspace: str, run: str) -> run_pb2.Run:

@@ -43,15 +43,15 @@ class _Wanted:
     workspace: str
     run: NewRun
     request: Remembered | None
-    outcome: "asyncio.Future[Run]"
+    outcome: "asyncio.Future[tuple[Run, bool]]"
 
     def fail(self, error: Exception) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
 
-    def succeed(self, run: Run) -> None:
+    def succeed(self, run: Run, *, is_new: bool) -> None:
         if not self.outcome.done():
-            self.outcome.set_result(run)
+            self.outcome.set_result((run, is_new))
 
 
 class Creations:
@@ -65,8 +65,8 @@ class Creations:
         self._waiting: deque[_Wanted] = deque()
         self._arrived = asyncio.Event()
 
-    async def create(self, workspace: str, run: NewRun, request_id: uuid.UUID | None) -> Run:
-        """Creates a run. A repeated request gets what the first one made, as it is now.
+    async def create(self, workspace: str, run: NewRun, request_id: uuid.UUID | None) -> tuple[Run, bool]:
+        """Creates a run. A repeated request gets what the first one made, as it is now, and False with it.
 
         Raises:
             WorkspaceNotFound, ExperimentNotFound, RunNotFound: Something it names does not exist.
@@ -74,13 +74,15 @@ class Creations:
             ExperimentMismatch: The parent belongs to another experiment.
         """
         request = Remembered("run", request_id, [run.run]) if request_id else None
-        outcome: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Wanted(workspace, run, request, outcome))
         self._arrived.set()
         return await outcome
 
-    async def create_batch(self, workspace: str, runs: Sequence[NewRun], request_id: uuid.UUID | None) -> Sequence[Run]:
-        """Creates all runs or none. A repeated request gets what the first one made, as it is now.
+    async def create_batch(
+        self, workspace: str, runs: Sequence[NewRun], request_id: uuid.UUID | None
+    ) -> tuple[Sequence[Run], bool]:
+        """Creates all runs or none. A repeated request gets what the first one made, as it is now, and False with it.
 
         Raises:
             As `create`; the message says which run it is about.
@@ -93,10 +95,10 @@ class Creations:
             except Refused:
                 made = await self._explained(workspace, runs, requests)
                 if made is not None:
-                    return made
+                    return made, False
             else:
                 self._hints.publish(TOPIC, [workspace])
-                return created
+                return created, True
         raise Contended
 
     async def _explained(
@@ -168,7 +170,7 @@ class Creations:
             else:
                 self._hints.publish(TOPIC, [workspace])
                 for wanted, run in zip(group, created, strict=True):
-                    wanted.succeed(run)
+                    wanted.succeed(run, is_new=True)
                 return
         for wanted in group:
             wanted.fail(Contended())
@@ -193,7 +195,7 @@ class Creations:
         if found is None:
             wanted.fail(RunNotFound(wanted.workspace, made))
         else:
-            wanted.succeed(found[0])
+            wanted.succeed(found[0], is_new=False)
 
 
 def _check_distinct(runs: Sequence[NewRun]) -> None:
@@ -211,13 +213,13 @@ def _error(workspace: str, run: NewRun, obstacles: Obstacles) -> RunstreamError 
 def _errors(workspace: str, run: NewRun, obstacles: Obstacles) -> Iterator[RunstreamError]:
     if not obstacles.workspace_exists:
         yield WorkspaceNotFound(workspace)
-    if run.experiment is not None and run.experiment not in obstacles.experiments:
-        yield ExperimentNotFound(workspace, run.experiment)
-    if run.parent is not None:
-        of_parent = obstacles.parents.get(run.parent)
+    if run.kind.experiment is not None and run.kind.experiment not in obstacles.experiments:
+        yield ExperimentNotFound(workspace, run.kind.experiment)
+    if run.kind.parent is not None:
+        of_parent = obstacles.parents.get(run.kind.parent)
         if of_parent is None:
-            yield RunNotFound(workspace, run.parent)
-        elif run.experiment not in (None, of_parent):
-            yield ExperimentMismatch(workspace, str(run.experiment), run.parent, of_parent)
+            yield RunNotFound(workspace, run.kind.parent)
+        elif run.kind.experiment not in (None, of_parent):
+            yield ExperimentMismatch(workspace, str(run.kind.experiment), run.kind.parent, of_parent)
     if run.run in obstacles.taken:
         yield RunExists(workspace, run.run)

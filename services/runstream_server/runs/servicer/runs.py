@@ -1,5 +1,6 @@
 """The methods about runs."""
 
+import asyncio
 from collections.abc import Sequence
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
@@ -18,10 +19,12 @@ from runstream_server.runs.convert.decoding import (
     decode_warnings,
     decode_workspace_name,
 )
-from runstream_server.runs.convert.encoding import encode_alike, encode_run, encode_status, encode_tags
+from runstream_server.runs.convert.encoding import AlikeRuns, complete, encode_run, encode_status, encode_tags, lay_out
 from runstream_server.runs.limits import Checks
-from runstream_server.runs.model import MetricSummary, Tags
+from runstream_server.runs.model import MetricSummary, NewRun, Tags
 from runstream_server.runs.servicer.base import Context, Methods, Rules
+
+_SLICE = 500
 
 
 class RunMethods(Methods):
@@ -30,6 +33,7 @@ class RunMethods(Methods):
     def __init__(self, rules: Rules) -> None:
         super().__init__(rules)
         self._new_runs = NewRuns(rules.identifiers)
+        self._created = AlikeRuns()
 
     async def CreateRun(self, request: messages.CreateRunRequest, context: Context) -> messages.CreateRunResponse:
         workspace = decode_workspace_name(request.parent, "parent")
@@ -37,8 +41,12 @@ class RunMethods(Methods):
         request_id = checks.request_id("request_id", request.request_id)
         checks.done()
         new = self._new_runs.decode(request, workspace)
-        run = await self._rules.creations.create(workspace, new, request_id)
-        return messages.CreateRunResponse(run=encode_run(run))
+        run, is_new = await self._rules.creations.create(workspace, new, request_id)
+        if not is_new:
+            return messages.CreateRunResponse(run=encode_run(run))
+        response = messages.CreateRunResponse()
+        self._created.encode(run, new, response.run)
+        return response
 
     async def BatchCreateRuns(
         self, request: messages.BatchCreateRunsRequest, context: Context
@@ -48,12 +56,25 @@ class RunMethods(Methods):
         checks.count("requests", len(request.requests), limits.BATCH)
         request_id = checks.request_id("request_id", request.request_id)
         checks.done()
-        decode = self._new_runs.decode
-        new = [decode(each, workspace, f"requests[{position}].") for position, each in enumerate(request.requests)]
-        runs = await self._rules.creations.create_batch(workspace, new, request_id)
+        new = await self._decode_all(request.requests, workspace)
         response = messages.BatchCreateRunsResponse()
-        encode_alike(runs, response.runs)
+        async with asyncio.TaskGroup() as tasks:
+            creation = tasks.create_task(self._rules.creations.create_batch(workspace, new, request_id))
+            tasks.create_task(lay_out(new, response.runs))
+        runs, is_new = creation.result()
+        if not is_new:
+            return messages.BatchCreateRunsResponse(runs=map(encode_run, runs))
+        complete(runs, new, response.runs)
         return response
+
+    async def _decode_all(self, requests: Sequence[messages.CreateRunRequest], workspace: str) -> Sequence[NewRun]:
+        """The runs of a batch. Lets other calls go on in between."""
+        new = []
+        for position, request in enumerate(requests):
+            new.append(self._new_runs.decode(request, workspace, f"requests[{position}]."))
+            if position % _SLICE == 0:
+                await asyncio.sleep(0)
+        return new
 
     async def GetRun(self, request: messages.GetRunRequest, context: Context) -> messages.GetRunResponse:
         name = RunName.parse(request.name)

@@ -9,12 +9,9 @@ from datetime import datetime
 import asyncpg
 
 from runstream_server.postgres import Postgres
-from runstream_server.runs.model import NewRun, Properties, Run, Tags
+from runstream_server.runs.model import Labels, NewRun, Run, RunKind
 from runstream_server.runs.status import RunStatus
 from runstream_server.runs.store.columns import history_entry
-
-_OWN = NewRun._fields.index("experiment")
-"""Where what is each run's own ends, and what it shares with others of its kind begins."""
 
 
 class Refused(Exception):
@@ -48,10 +45,9 @@ class Obstacles:
     """What the wanted requests have made already."""
 
 
-# Runs that differ only in identifier, display name, tags and properties share one kind, which is sent once: sending
-# each column of each run costs as much as storing it. An unknown experiment or parent leaves a NULL where there may be
-# none, which refuses the whole statement. Parents are looked up one by one: a plan that was made, and kept, while the
-# table was small would read all of it otherwise.
+# What runs share, a kind or labels, is sent once: sending each column of each run costs as much as storing it. A wrong
+# experiment or parent leaves a NULL where there may be none, which refuses the whole statement. Parents are looked up
+# one by one: a plan that was made, and kept, while the table was small would read all of it otherwise.
 _CREATE = """
 WITH locked AS (
     SELECT experiment FROM runs.run_counter
@@ -74,20 +70,24 @@ WITH locked AS (
            SELECT root, experiment FROM runs.run
             WHERE workspace = $1 AND run = k.parent AND k.parent IS NOT NULL LIMIT 1
            ) AS p ON true
+), labels AS MATERIALIZED (
+    SELECT l.tags::jsonb, l.properties::jsonb, l.labels
+      FROM unnest($23::text[], $24::text[]) WITH ORDINALITY AS l (tags, properties, labels)
 ), created AS (
     INSERT INTO runs.run (
            workspace, run, experiment, parent, root, number, run_type, display_name, description, status, tags,
            properties, create_time, start_time, update_time, heartbeat_enabled, creator, target, service_managed,
            max_run_duration, deadline, hidden, script_name, label, status_history)
     SELECT $1, r.run, k.experiment, k.parent, coalesce(k.parent_root, r.run), coalesce(k.base + r.place, 0), k.run_type,
-           r.display_name, k.description, CASE WHEN k.start THEN 'Running' ELSE 'NotStarted' END, r.tags::jsonb,
-           r.properties::jsonb, $2, CASE WHEN k.start THEN $2::timestamptz END, $2, k.heartbeat_enabled, k.creator,
+           r.display_name, k.description, CASE WHEN k.start THEN 'Running' ELSE 'NotStarted' END, l.tags,
+           l.properties, $2, CASE WHEN k.start THEN $2::timestamptz END, $2, k.heartbeat_enabled, k.creator,
            k.target, k.service_managed, k.max_run_duration,
            CASE WHEN k.start THEN $2::timestamptz + k.max_run_duration END, k.hidden, k.script_name, k.label,
-           CASE WHEN k.start THEN $24::jsonb ELSE $25::jsonb END
-      FROM unnest($18::int[], $19::text[], $20::int[], $21::text[], $22::text[], $23::text[])
-           AS r (kind, run, place, display_name, tags, properties)
+           CASE WHEN k.start THEN $25::jsonb ELSE $26::jsonb END
+      FROM unnest($18::int[], $19::text[], $20::int[], $21::text[], $22::int[])
+           AS r (kind, run, place, display_name, labels)
       JOIN kind k USING (kind)
+      JOIN labels l USING (labels)
 ), beating AS (
     INSERT INTO runs.heartbeat (workspace, run, time)
     SELECT $1, r.run, $2 FROM unnest($18::int[], $19::text[]) AS r (kind, run) JOIN kind k USING (kind)
@@ -95,7 +95,7 @@ WITH locked AS (
 ), remembered AS (
     INSERT INTO runs.request (workspace, kind, request_id, made, create_time)
     SELECT $1, q.kind, q.request_id, string_to_array(q.made, '/'), $2
-      FROM unnest($26::text[], $27::uuid[], $28::text[]) AS q (kind, request_id, made)
+      FROM unnest($27::text[], $28::uuid[], $29::text[]) AS q (kind, request_id, made)
 )
 SELECT k.kind, k.experiment, k.parent_root, k.base,
        (SELECT e.display_name FROM runs.experiment e WHERE e.workspace = $1 AND e.experiment = k.experiment)
@@ -140,8 +140,8 @@ class CreationStore:
                      WHERE workspace = $1 AND (kind, request_id) IN (SELECT * FROM unnest($5::text[], $6::uuid[])))
             """,
             workspace,
-            list({run.experiment for run in runs if run.experiment is not None}),
-            list({run.parent for run in runs if run.parent is not None}),
+            list({run.kind.experiment for run in runs if run.kind.experiment is not None}),
+            list({run.kind.parent for run in runs if run.kind.parent is not None}),
             [run.run for run in runs],
             [request.kind for request in requests],
             [request.request_id for request in requests],
@@ -158,35 +158,39 @@ class CreationStore:
 
 
 class _Columns:
-    """The columns of runs to create. Kinds count from 1, places among the new runs of an experiment too."""
+    """The columns of runs to create. Kinds and labels count from 1, places among the new runs of an experiment too.
+
+    What is shared is recognised by being the same object: that is cheap, and to send something twice does no harm.
+    """
 
     def __init__(self, runs: Sequence[NewRun]) -> None:
         self.kinds: list[int] = []
         self.places: list[int] = []
         self._runs = runs
-        self._kinds: dict[tuple[object, ...], int] = {}
+        self._labels: list[int] = []
+        self._numbers: dict[int, int] = {}
+        self._distinct_kinds: list[RunKind] = []
+        self._distinct_labels: list[tuple[str, str]] = []
         self._counts: dict[str | None, int] = {}
         for run in runs:
-            kind = run[_OWN:]
-            self.kinds.append(self._kinds.setdefault(kind, len(self._kinds) + 1))
-            self.places.append(self._place(run) if run.parent is None else 0)
+            kind = run.kind
+            self.kinds.append(self._numbers.get(id(kind)) or self._number_kind(kind))
+            self._labels.append(self._numbers.get(id(run.labels)) or self._number_labels(run.labels))
+            self.places.append(self._place(kind.experiment) if kind.parent is None else 0)
 
-    def _place(self, run: NewRun) -> int:
-        place = self._counts[run.experiment] = self._counts.get(run.experiment, 0) + 1
+    def _number_kind(self, kind: RunKind) -> int:
+        self._distinct_kinds.append(kind)
+        number = self._numbers[id(kind)] = len(self._distinct_kinds)
+        return number
+
+    def _number_labels(self, labels: Labels) -> int:
+        self._distinct_labels.append((_encode(labels.tags), _encode(labels.properties)))
+        number = self._numbers[id(labels)] = len(self._distinct_labels)
+        return number
+
+    def _place(self, experiment: str | None) -> int:
+        place = self._counts[experiment] = self._counts.get(experiment, 0) + 1
         return place
-
-    @staticmethod
-    def _as_json(column: Sequence[Tags | Properties]) -> list[str]:
-        """Labels as JSON. Many runs of a batch have the same ones: those are written once."""
-        written: dict[tuple[tuple[str, str | None], ...], str] = {}
-        texts = []
-        for labels in column:
-            key = tuple(labels.items())
-            text = written.get(key)
-            if text is None:
-                text = written[key] = _encode(labels)
-            texts.append(text)
-        return texts
 
     def arguments(self, at: datetime) -> Sequence[object]:
         """From the counted experiments to the status histories."""
@@ -194,13 +198,13 @@ class _Columns:
         return (
             list(self._counts),
             list(self._counts.values()),
-            *map(list, zip(*self._kinds, strict=True)),
+            *map(list, zip(*self._distinct_kinds, strict=True)),
             self.kinds,
             [run.run for run in self._runs],
             self.places,
             [run.display_name for run in self._runs],
-            self._as_json([run.tags for run in self._runs]),
-            self._as_json([run.properties for run in self._runs]),
+            self._labels,
+            *map(list, zip(*self._distinct_labels, strict=True)),
             [created, history_entry(RunStatus.RUNNING, at)],
             [created],
         )
@@ -217,35 +221,36 @@ def _requests(requests: Sequence[Remembered]) -> Sequence[object]:
 _encode = json.JSONEncoder(check_circular=False).encode
 
 
-def _created(workspace: str, new: NewRun, kind: asyncpg.Record, place: int, at: datetime) -> Run:
+def _created(workspace: str, new: NewRun, known: asyncpg.Record, place: int, at: datetime) -> Run:
+    kind = new.kind
     return Run(
         workspace,
         new.run,
-        kind["experiment"],
-        kind["display_name"],
-        new.parent,
-        kind["parent_root"] or new.run,
-        0 if new.parent is not None else kind["base"] + place,
-        new.run_type,
+        known["experiment"],
+        known["display_name"],
+        kind.parent,
+        known["parent_root"] or new.run,
+        0 if kind.parent is not None else known["base"] + place,
+        kind.run_type,
         new.display_name,
-        new.description,
-        RunStatus.RUNNING if new.start else RunStatus.NOT_STARTED,
-        new.tags,
-        new.properties,
+        kind.description,
+        RunStatus.RUNNING if kind.start else RunStatus.NOT_STARTED,
+        new.labels.tags,
+        new.labels.properties,
         at,
-        at if new.start else None,
+        at if kind.start else None,
         None,
         at,
-        new.heartbeat_enabled,
+        kind.heartbeat_enabled,
         None,
         (),
-        new.creator,
-        new.target,
-        new.service_managed,
-        new.max_run_duration,
+        kind.creator,
+        kind.target,
+        kind.service_managed,
+        kind.max_run_duration,
         None,
-        new.hidden,
+        kind.hidden,
         None,
-        new.script_name,
-        new.label,
+        kind.script_name,
+        kind.label,
     )
