@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -196,3 +197,70 @@ def test_damage_is_told_with_its_place(ws: Workspace, spool_folder: Path) -> Non
     values = ws.get_run("one").get_metrics("loss")["loss"]
     assert len(values) == 99
     assert values == sorted(values)
+
+
+def test_a_folder_may_be_synced_elsewhere_and_again_from_a_copy(
+    ws: Workspace, spool_folder: Path, tmp_path: Path, services: str
+) -> None:
+    offline(
+        """
+run = exp.start_logging(run_id="one", snapshot_directory=None)
+run.log_list("loss", range(200_000))
+run.upload_file("notes.txt", __import__("io").BytesIO(b"notes"))
+run.complete()
+""",
+        ws.name,
+    )
+    moved, copy = tmp_path / "moved", tmp_path / "copy"
+    shutil.copytree(spool_folder, copy)
+    shutil.move(spool_folder, moved)
+
+    assert runstream("sync", str(moved), "--address", services)[0] == 0
+    code, outcome = runstream("sync", str(copy), "--address", services)
+
+    assert code == 5
+    assert [trouble["what"] for trouble in outcome["troubles"]] == [ws.get_run("one")._record.name]
+    run = ws.get_run("one")
+    assert run.get_metrics() == {"loss": list(range(200_000))}
+    assert "notes.txt" in run.get_file_names()
+    assert len(list(Experiment(ws, "digits").get_runs())) == 1
+
+
+def test_what_of_a_journal_cannot_be_read_is_told_and_the_rest_is_done(ws: Workspace, spool_folder: Path) -> None:
+    offline("run = exp.start_logging(run_id='one', snapshot_directory=None)\nrun.tag('a')\nrun.tag('b')", ws.name)
+    (journal,) = spool_folder.glob("*/*.journal")
+    data = bytearray(journal.read_bytes())
+    data[-1] ^= 1
+    journal.write_bytes(data)
+
+    assert runstream("spool", "verify")[0] == 1
+    code, outcome = runstream("sync")
+    assert code == 5
+    assert "cannot be read" in outcome["troubles"][0]["message"]
+    assert ws.get_run("one").get_tags() == {"a": None}
+
+
+def test_a_process_that_is_still_offline_is_synced_as_far_as_it_is(ws: Workspace, spool_folder: Path) -> None:
+    code = BEGIN + (
+        "run = exp.start_logging(run_id='one', snapshot_directory=None)\nrun.log('loss', 1)\n"
+        "print('ready', flush=True)\ninput()\nrun.log('loss', 2)\nrun.tag('late')\nrun.complete()"
+    )
+    environment = {**os.environ, "RUNSTREAM_MODE": "offline"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, ws.name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as training:
+        assert training.stdout is not None
+        training.stdout.readline()
+        assert runstream("sync")[0] == 0
+        assert ws.get_run("one").get_metrics() == {"loss": 1}
+        training.communicate("\n")
+
+    assert runstream("sync")[0] == 0
+    run = ws.get_run("one")
+    assert run.get_metrics() == {"loss": [1, 2]}
+    assert run.get_tags() == {"late": None}
+    assert run.get_status() == "Completed"

@@ -40,7 +40,7 @@ def sync(session: Session, folder: Path | None) -> int:
     root = folder or spool_root()
     with _progress(sum(map(pending_bytes, groups_in(root)))) as tell:
         address = session.settings.address or ""
-        outcome = loop.run(upload(root, address or session.place.address, address, tell))
+        outcome = loop.run(upload(root, lambda: session.place.address, address, tell))
     for trouble in outcome.troubles:
         session.say(f"{trouble.what}: {trouble.message}")
     session.show(_document(outcome))

@@ -1,5 +1,6 @@
 """Carries out what journals say, in the order of time, each entry once."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -67,16 +68,24 @@ class Replay:
             else:
                 blocked.add(journal)
         for journal in journals_in(self._group):
-            if journal not in blocked and not is_live(journal) and done_bytes(journal) >= journal.stat().st_size:
-                remove_journal(journal)
+            if journal not in blocked and not is_live(journal):
+                self._conclude(journal)
+
+    def _conclude(self, journal: Path) -> None:
+        """Removes a journal that is carried out, or says what of it cannot be read."""
+        done, size = done_bytes(journal), journal.stat().st_size
+        if done >= size:
+            remove_journal(journal)
+        else:
+            lost = f"{size - done} bytes at offset {done} cannot be read, and what they asked for is not done"
+            self.troubles.append(Trouble(journal.name, lost))
 
     def _entries(self) -> list[tuple[Path, Entry]]:
         found: list[tuple[Path, Entry]] = []
         for journal in journals_in(self._group):
-            try:
-                found.extend((journal, entry) for entry in read_entries(journal, done_bytes(journal)))
-            except JournalDamaged as damaged:
-                self.troubles.append(Trouble(journal.name, str(damaged)))
+            with contextlib.suppress(JournalDamaged):  # said at the end
+                for entry in read_entries(journal, done_bytes(journal)):
+                    found.append((journal, entry))  # noqa: PERF401  (what comes before damage counts)
         return sorted(found, key=lambda each: each[1].time)
 
     async def _carry_out(self, journal: Path, entry: Entry) -> bool:

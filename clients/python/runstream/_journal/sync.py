@@ -34,7 +34,7 @@ class Outcome:
     troubles: list[Trouble] = field(default_factory=list)
 
 
-async def sync(folder: Path, default_address: str, override: str, tell: Callable[[int], None]) -> Outcome:
+async def sync(folder: Path, default_address: Callable[[], str], override: str, tell: Callable[[int], None]) -> Outcome:
     """Uploads all that is in a folder and those below it. Doing so again, or twice at once, changes nothing.
 
     What was recorded offline goes to `default_address`, everything else to the address it was recorded for, and all of
@@ -61,9 +61,9 @@ def pending_bytes(folder: Path) -> int:
 
 
 async def _sync_group(
-    group: Path, default_address: str, override: str, tell: Callable[[int], None], outcome: Outcome
+    group: Path, default_address: Callable[[], str], override: str, tell: Callable[[int], None], outcome: Outcome
 ) -> None:
-    address = override or _address(group) or default_address
+    address = override or _address(group) or default_address()
     await _reach(address)
     lock = await _lock(group, tell)
     if lock is None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runstream._spool.events import EventReader, Refusal, Stop
-from runstream._spool.places import events_of, progress_of
+from runstream._spool.launch import is_uplink_alive
+from runstream._spool.places import LOG_NAME, events_of, group_folder, progress_of
 from runstream._spool.progress import Progress, read_progress
 from runstream.exceptions import AzureMLException
 
@@ -77,6 +78,16 @@ class Consignment:
             why = self._stop.message if self._stop else "see the log of the uplink"
             raise AzureMLException(f"The queue is not carried up any more: {why}. It stays in {self._spool}.")
         return False
+
+
+def explain(address: str) -> str:
+    """Why what was logged may not have arrived at the services at `address`, for people."""
+    group = group_folder(address)
+    lives = "is running" if is_uplink_alive(group) else "is not running"
+    return (
+        f"Not everything has been acknowledged by the services at {address}; the process that sends it {lives} and "
+        f"writes its log to {group / LOG_NAME}. What was logged is kept and sent later."
+    )
 
 
 def wait(

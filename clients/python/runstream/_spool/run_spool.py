@@ -12,13 +12,13 @@ from typing import Any
 
 from runstream._channel.address import OFFLINE
 from runstream._spool.events import Refusal
-from runstream._spool.flush import Consignment, wait
+from runstream._spool.flush import Consignment, explain, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
 from runstream._spool.kinds import OtherKinds, check_name, text_of
-from runstream._spool.launch import ensure_uplink, is_uplink_alive, trust_uplink
+from runstream._spool.launch import ensure_uplink, trust_uplink
 from runstream._spool.leaving import await_departed
 from runstream._spool.lock import is_held_once
-from runstream._spool.places import LOG_NAME, group_folder
+from runstream._spool.places import group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
 from runstream._spool.room import has_room, segment_bytes
@@ -148,12 +148,12 @@ class RunSpool(OtherKinds):
             awaited = list(self._consignments())
             if awaited:
                 self._tend_safely()
-        wait(awaited, timeout_seconds, self._tend_safely, self._explain)
+        wait(awaited, timeout_seconds, self._tend_safely, lambda: explain(self._address))
         if awaited:
             trust_uplink(group_folder(self._address))
         with self._patient_lock(LOCK_SECONDS):
             self._collect()
-            self._finished.clear()
+            self._finished[:] = [each for each in self._finished if each not in awaited]
 
     def finish(self) -> None:
         """Says that this process is done with the run, without waiting; logging again begins a new spool."""
@@ -311,15 +311,6 @@ class RunSpool(OtherKinds):
         finally:
             if is_held:
                 self._lock.release()
-
-    def _explain(self) -> str:
-        """Why what was logged may not have arrived, for people."""
-        group = group_folder(self._address)
-        lives = "is running" if is_uplink_alive(group) else "is not running"
-        return (
-            f"Not everything has been acknowledged by the services at {self._address}; the process that sends it "
-            f"{lives} and writes its log to {group / LOG_NAME}. What was logged is kept and sent later."
-        )
 
     def _collect(self) -> None:
         gone = [each for each in self._finished if not each.is_there]

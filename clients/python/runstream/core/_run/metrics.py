@@ -1,6 +1,5 @@
 """Metrics of a run: logging and reading back."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -162,7 +161,7 @@ class MetricCalls(ChartCalls[W, E, R], Generic[W, E, R]):
         with TemporaryDirectory() as folder:
             file = Path(folder, "content")
             await download(self._connection(), self._workspace._run_name(run), path, file)
-            return ArtifactMetric(run, path, gathered.artifact_kind, await asyncio.to_thread(file.read_bytes))
+            return ArtifactMetric(run, path, gathered.artifact_kind, await in_thread(file.read_bytes))
 
 
 def shape_of(run: str, gathered: Gathered) -> Any:
