@@ -264,3 +264,31 @@ def test_a_process_that_is_still_offline_is_synced_as_far_as_it_is(ws: Workspace
     assert run.get_metrics() == {"loss": [1, 2]}
     assert run.get_tags() == {"late": None}
     assert run.get_status() == "Completed"
+
+
+def test_only_a_run_whose_script_was_killed_offline_is_waited_for(ws: Workspace, spool_folder: Path) -> None:
+    offline("exp.start_logging(run_id='ended', snapshot_directory=None).complete()", ws.name)
+    offline("exp.start_logging(run_id='killed', snapshot_directory=None)\nos._exit(0)", ws.name)
+
+    assert runstream("sync")[0] == 0
+    assert not ws.get_run("ended")._record.heartbeat_enabled
+    assert ws.get_run("killed")._record.heartbeat_enabled
+
+
+def test_the_awaiting_form_works_offline(ws: Workspace, spool_folder: Path) -> None:
+    offline(
+        """
+import asyncio
+from runstream import aio
+async def main():
+    experiment = await aio.Experiment.get_or_create(await aio.Workspace.get(sys.argv[1]), "digits")
+    run = await experiment.start_logging(run_id="awaited", snapshot_directory=None)
+    run.log("loss", 1.0)
+    await run.complete()
+asyncio.run(main())
+""",
+        ws.name,
+    )
+
+    assert runstream("sync")[0] == 0
+    assert ws.get_run("awaited").get_metrics() == {"loss": 1.0}

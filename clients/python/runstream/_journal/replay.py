@@ -47,6 +47,7 @@ class Replay:
         self._group = group
         self._connection = connection
         self._experiments: dict[str, str] = {}
+        self._ended: set[str] = set()
         self.troubles: list[Trouble] = []
         self.runs: set[str] = set()
         """The runs that were made."""
@@ -60,7 +61,9 @@ class Replay:
             ServiceException: The services are away or busy. What was done is noted.
         """
         blocked: set[Path] = set()
-        for journal, entry in self._entries():
+        entries = self._entries()
+        self._ended = {_request(entry).name for _, entry in entries if entry.method in ENDS}
+        for journal, entry in entries:
             if journal in blocked:
                 self._miss(entry)
             elif await self._carry_out(journal, entry):
@@ -91,7 +94,7 @@ class Replay:
     async def _carry_out(self, journal: Path, entry: Entry) -> bool:
         """Carries out an entry; false: nothing after it in the journal can be."""
         try:
-            await self._send(entry)
+            await self._send(entry, is_live(journal))
         except AzureMLException as error:
             if isinstance(error, ServiceException) and error.status_code in (HTTP_STATUS["UNAVAILABLE"], 429):
                 raise
@@ -101,16 +104,17 @@ class Replay:
                 return False
         return True
 
-    async def _send(self, entry: Entry) -> None:
+    async def _send(self, entry: Entry, has_writer: bool) -> None:
         if entry.method == UPLOAD:
             await self._upload(entry)
             return
         request = _request(entry)
         await self._resolve(request)
-        if entry.method == "CreateRun":
-            request.run.properties[START_TIME] = _time(entry)
-        for each in request.requests if entry.method == "BatchCreateRuns" else ():
+        for each in _creations(entry.method, request):
             each.run.properties[START_TIME] = _time(entry)
+            # Nobody sends heartbeats; but a run whose script was killed is to end as one does that sends none any more.
+            is_lost = not has_writer and _run_of(each) not in self._ended
+            each.run.heartbeat_enabled = each.run.heartbeat_enabled and is_lost
         response = await self._connection.call(getattr(self._connection.runs, entry.method), request)
         self.runs.update(_made(entry.method, request))
         if entry.method in ENDS:
@@ -161,12 +165,18 @@ def _request(entry: Entry) -> Any:
     return request
 
 
-def _made(method: str, request: Any) -> Iterable[str]:
+def _creations(method: str, request: Any) -> list[Any]:
     if method == "CreateRun":
-        return [f"{request.parent}/runs/{request.run_id}"]
-    if method == "BatchCreateRuns":
-        return [f"{request.parent}/runs/{each.run_id}" for each in request.requests]
-    return []
+        return [request]
+    return list(request.requests) if method == "BatchCreateRuns" else []
+
+
+def _run_of(creation: Any) -> str:
+    return f"{creation.parent}/runs/{creation.run_id}"
+
+
+def _made(method: str, request: Any) -> Iterable[str]:
+    return [_run_of(each) for each in _creations(method, request)]
 
 
 def _subject(entry: Entry) -> str:
