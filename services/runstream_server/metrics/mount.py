@@ -35,7 +35,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     appends = AppendStore(platform.postgres, fragments.note)
     store = MetricStore(platform.postgres)
     source = ChunkSource(store, OverviewStore(platform.postgres))
-    history = RunHistory(platform.channel)
+    history = RunHistory(platform.channel, platform.stream_channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     pace = Pace(platform.config.maintenance.share)
     compaction = Compaction(CompactionStore(platform.postgres), fragments, pace)
