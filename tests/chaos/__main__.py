@@ -21,7 +21,9 @@ def main() -> int:
     os.environ[FAULTS_VARIABLE] = str(arguments.faults)
     os.environ[FACTOR_VARIABLE] = str(arguments.factor)
     print(f"seeds {arguments.first_seed} to {arguments.first_seed + arguments.seeds - 1}", flush=True)
-    return pytest.main([str(FOLDER), "--override-ini=timeout=7200", "-v", *(["-k", arguments.k] if arguments.k else [])])
+    return pytest.main(
+        [str(FOLDER), "--override-ini=timeout=7200", "-v", *(["-k", arguments.k] if arguments.k else [])]
+    )
 
 
 def _arguments() -> argparse.Namespace:

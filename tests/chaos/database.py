@@ -17,7 +17,6 @@ from runstream_server.embedded.cluster import Cluster
 from runstream_server.embedded.orphan import end_orphan
 from runstream_server.postgres import migrate
 
-
 _STOP_SIGNALS = ((signal.SIGQUIT, 10.0),)  # Postgres can miss others while it recovers
 
 
@@ -44,7 +43,7 @@ class PostgresProcess:
         await self._child._process.wait()
 
     def kill_backend(self, choice: random.Random) -> None:
-        """Kills one of the processes that serve a connection, upon which the postmaster ends all others and recovers."""
+        """Kills a process that serves a connection, upon which the postmaster ends all others and recovers."""
         backends = [each for each in self._postmaster.children() if "runstream" in " ".join(each.cmdline())]
         os.kill(choice.choice(backends).pid, signal.SIGKILL)
 
@@ -68,7 +67,6 @@ async def postgres_process() -> AsyncIterator[PostgresProcess]:
     """Runs a Postgres with a migrated database. It is not started again when it ends."""
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o711)
         cluster = Cluster(folder / "data", folder / "postgres.log")
         await cluster.make(survive_power_cut=False)
         cluster.configure(folder / "socket", survive_power_cut=False)
