@@ -14,7 +14,7 @@ from runstream_server.platform import Platform
 from runstream_server.postgres import listening, migrate, open_postgres
 from runstream_server.rpc import RpcServer, open_channel, rpc_server
 from runstream_server.rpc.server import serving
-from runstream_server.telemetry import serve_metrics
+from runstream_server.telemetry import serving_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -66,18 +66,20 @@ async def serve(
         hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))
         bucket = await stack.enter_async_context(open_bucket(config.bucket))
         channel = await stack.enter_async_context(open_channel(peers or server.address))
+        stream_channel = await stack.enter_async_context(open_channel(peers or server.address))
         platform = Platform(
             config=config,
             postgres=postgres,
             bucket=bucket,
             hints=hints,
             channel=channel,
+            stream_channel=stream_channel,
             draining=server.draining,
             now=lambda: datetime.now(UTC),
         )
         for service in services:
             await stack.enter_async_context(MOUNTS[service](server, platform))
         if config.telemetry.metrics_port is not None:
-            serve_metrics(config.telemetry.metrics_port)
-        async with serving(server, config.server):
+            stack.enter_context(serving_metrics(config.telemetry.metrics_port))
+        async with serving(server, config.server, postgres.answers):
             yield server

@@ -6,17 +6,21 @@ import multiprocessing.connection
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from runstream_server.config import Config
-from runstream_server.errors import ConfigurationError
+from runstream_server.errors import ConfigurationError, RunstreamError, only_cause
 
 WRONG_CALL = 2
 """Exit code: the command line or a setting is wrong."""
+
+FAILED = 1
+"""Exit code: something else went wrong."""
 
 SERVICES = ("runs", "metrics", "logs", "artifacts", "jobs")
 
@@ -132,19 +136,28 @@ def _logs(config: Config) -> None:
 def _migrate(config: Config) -> int:
     from runstream_server import app
 
-    try:
+    with _told_errors():
         return asyncio.run(app.migrate_all(config))
-    except (ConfigurationError, OSError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(WRONG_CALL)
 
 
 def _serve(config: Config, services: Sequence[str], peers: str | None) -> None:
-    try:
+    with _told_errors():
         asyncio.run(_serve_until_told(config, services, peers))
-    except ConfigurationError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(WRONG_CALL)
+
+
+@contextmanager
+def _told_errors() -> Iterator[None]:
+    """Says what keeps the process from running, and ends it; only what nobody expects becomes a traceback."""
+    import asyncpg
+
+    try:
+        yield
+    except Exception as error:
+        cause = only_cause(error)
+        if not isinstance(cause, (ConfigurationError, RunstreamError, OSError, asyncpg.PostgresError)):
+            raise
+        click.echo(f"Error: {cause}", err=True)
+        sys.exit(WRONG_CALL if isinstance(cause, ConfigurationError) else FAILED)
 
 
 async def _serve_until_told(config: Config, services: Sequence[str], peers: str | None) -> None:
@@ -171,13 +184,22 @@ def _work(config: Config, services: Sequence[str], peers: str | None) -> None:
     _serve(config, services, peers)
 
 
+def _of_worker(config: Config, number: int) -> Config:
+    """The settings of one of several workers: each has a port for metrics of its own."""
+    port = config.telemetry.metrics_port
+    return replace(config, telemetry=replace(config.telemetry, metrics_port=port + number)) if port else config
+
+
 def _serve_with_workers(config: Config, services: Sequence[str], peers: str | None, count: int) -> int:
     """Runs workers until one ends or this process is told to stop; returns the exit code.
 
     They are spawned before this process has made any grpc object: grpc does not survive a fork.
     """
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_work, args=(config, services, peers), name=f"worker-{n}") for n in range(count)]
+    workers = [
+        spawn.Process(target=_work, args=(_of_worker(config, number), services, peers), name=f"worker-{number}")
+        for number in range(count)
+    ]
     told = False
 
     def stop(*_: object) -> None:

@@ -90,7 +90,10 @@ class TelemetryConfig:
     """`RUNSTREAM_ACCESS_LOG`. `none`, `errors` or `all`."""
 
     metrics_port: int | None = None
-    """`RUNSTREAM_METRICS_PORT`. Where Prometheus gets metrics, on the loopback. 0: a free port. Default: nowhere."""
+    """`RUNSTREAM_METRICS_PORT`. Where Prometheus gets metrics, on the loopback. 0: a free port. Default: nowhere.
+
+    Of several workers the first has this port, the next one the port after it, and so on.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

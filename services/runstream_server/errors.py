@@ -155,6 +155,10 @@ class DatabaseUnavailable(Unavailable):
         super().__init__("the database does not answer; call again")
 
 
+class StatementTimedOut(DatabaseUnavailable):
+    """Postgres took longer for a statement than it may."""
+
+
 class BucketUnavailable(Unavailable):
     """The object store does not answer."""
 
@@ -179,3 +183,10 @@ class ConfigurationError(Exception):
     def __init__(self, variable: str, problem: str) -> None:
         super().__init__(f"{variable}: {problem}")
         self.variable = variable
+
+
+def only_cause(error: Exception) -> Exception:
+    """What happened, without the groups that tasks put around it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -24,6 +24,9 @@ class Platform:
     channel: grpc.aio.Channel
     """Leads to the other services, in this process or another one."""
 
+    stream_channel: grpc.aio.Channel
+    """Leads there too, by a connection of its own: streams that last must not use up the room for calls."""
+
     draining: asyncio.Event
     """Set when the process stops: streams say so, commit what arrived and end."""
 

@@ -1,6 +1,7 @@
 """The contracts are kept: generated code is fresh, and everything in them is served."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from runstream.api.logs.v1 import log_service_pb2
 from runstream.api.metrics.v1 import metrics_service_pb2
 from runstream.api.runs.v1 import run_history_service_pb2
 from runstream_server import app
-from scripts.generate_protos import API, GENERATOR_PYTHONS, generate
+from runstream_server.errors import RunstreamError
+from scripts.generate_protos import API, GENERATOR_PYTHONS, PROTOS, generate
 
 FILES = [
     run_history_service_pb2,
@@ -54,6 +56,20 @@ async def test_every_rpc_answers_an_empty_request_with_a_documented_code(method:
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017 - an answer is right as well
     finally:
         call.cancel()
+
+
+def test_every_reason_of_an_error_is_documented() -> None:
+    comments = "".join(path.read_text() for path in PROTOS.rglob("*.proto"))
+    reasons = {error.reason for error in _descendants(RunstreamError) if "reason" in vars(error)}
+
+    assert reasons == {reason for reason in reasons if f"`{reason}`" in comments}
+
+
+def _descendants(kind: type[RunstreamError]) -> Iterator[type[RunstreamError]]:
+    for each in kind.__subclasses__():
+        if each.__module__.startswith("runstream_server."):
+            yield each
+            yield from _descendants(each)
 
 
 async def test_reflection_lists_every_service(backend: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -94,6 +95,7 @@ async def test_a_second_server_on_the_port_is_refused(config: Config) -> None:
         ("RUNSTREAM_POSTGRES_DSN", "", "RUNSTREAM_POSTGRES_DSN: not set"),
         ("RUNSTREAM_HOST", "0.0.0.0", "RUNSTREAM_HOST: calls are not authenticated"),
         ("RUNSTREAM_PORT", "x", "RUNSTREAM_PORT: expected a whole number"),
+        ("RUNSTREAM_S3_ENDPOINT", "http://127.0.0.1:1", "RUNSTREAM_S3_ENDPOINT"),
     ],
 )
 async def test_a_wrong_setting_stops_the_start_and_is_named(
@@ -104,6 +106,17 @@ async def test_a_wrong_setting_stops_the_start_and_is_named(
 
     assert server.returncode == 2
     assert problem in errors.decode()
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+async def test_a_database_that_is_not_there_stops_the_start_without_a_traceback(config: Config, command: str) -> None:
+    dsn = urlsplit(config.postgres.dsn)._replace(path="/nowhere").geturl()
+    async with process(environment(config, RUNSTREAM_POSTGRES_DSN=dsn), command) as server:
+        _, errors = await asyncio.wait_for(server.communicate(), SECONDS)
+
+    assert server.returncode == 1
+    assert 'Error: database "nowhere" does not exist' in errors.decode()
+    assert "Traceback" not in errors.decode()
 
 
 async def test_an_unknown_service_is_refused(config: Config) -> None:

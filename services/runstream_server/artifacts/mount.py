@@ -19,7 +19,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves ArtifactService on `server` while the context is open."""
     store = ArtifactStore(platform.postgres)
     uploads = Uploads(store, platform.bucket, platform.now)
-    artifacts = Artifacts(store, uploads, platform.bucket, RunHistory(platform.channel), platform.now)
+    history = RunHistory(platform.channel, platform.stream_channel)
+    artifacts = Artifacts(store, uploads, platform.bucket, history, platform.now)
     add_ArtifactServiceServicer_to_server(ArtifactServicer(artifacts), server)  # type: ignore[arg-type]
     async with asyncio.TaskGroup() as tasks:
         sweeping = tasks.create_task(uploads.sweep_forever(), name="artifacts-sweep-uploads")

@@ -113,6 +113,8 @@ class Uploads:
                     pass
             except RunstreamError as error:
                 logger.warning("uploads not swept", extra={"reason": error.reason})
+            except Exception:
+                logger.exception("uploads not swept")
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def sweep(self) -> int:

@@ -14,7 +14,7 @@ import platformdirs
 from runstream_server.embedded.errors import EmbeddedError, FolderInUse
 from runstream_server.embedded.state import read_state
 from runstream_server.embedded.up import Up, UpSettings
-from runstream_server.errors import ConfigurationError, RunstreamError
+from runstream_server.errors import ConfigurationError, RunstreamError, only_cause
 
 EXPECTED = (ConfigurationError, EmbeddedError, RunstreamError, OSError)
 """What can keep a backend from running without being a defect of ours."""
@@ -54,18 +54,11 @@ def run_up(settings: UpSettings, *, quiet: bool) -> int:
     try:
         return asyncio.run(_until_told(settings, show))
     except (*EXPECTED, ExceptionGroup) as error:
-        cause = _only_cause(error)
+        cause = only_cause(error)
         if not isinstance(cause, EXPECTED):
             raise
     click.echo(f"Error: {_who_uses(cause) if isinstance(cause, FolderInUse) else cause}", err=True)
     return next((code for kind, code in EXIT_CODES.items() if isinstance(cause, kind)), FAILED)
-
-
-def _only_cause(error: Exception) -> Exception:
-    """What happened, without the groups that tasks put around it."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 async def _until_told(settings: UpSettings, show: Callable[[str], None]) -> int:

@@ -14,5 +14,5 @@ from runstream_server.runhistory import RunHistory
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves JobService on `server` while the context is open."""
-    add_JobServiceServicer_to_server(JobServicer(Jobs(RunHistory(platform.channel))), server)  # type: ignore[arg-type]
+    add_JobServiceServicer_to_server(JobServicer(Jobs(RunHistory(platform.channel, platform.stream_channel))), server)  # type: ignore[arg-type]
     yield

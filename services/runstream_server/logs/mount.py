@@ -30,7 +30,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
 
     async with (
         asyncio.TaskGroup() as tasks,
-        run_watch(RunHistory(platform.channel)) as watch,
+        run_watch(RunHistory(platform.channel, platform.stream_channel)) as watch,
         append_hub("logs", commit, limits=AppendLimits(), watch=watch, draining=platform.draining) as hub,
     ):
         tails = Tails(logs, watch, platform.hints, platform.draining, platform.now)

@@ -21,7 +21,7 @@ from runstream_server.runhistory import RunHistory, run_watch
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
     store = MetricStore(platform.postgres)
-    history = RunHistory(platform.channel)
+    history = RunHistory(platform.channel, platform.stream_channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
 
     async def commit(appends: Sequence[MetricAppend]) -> Sequence[Outcome]:

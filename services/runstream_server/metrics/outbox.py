@@ -64,8 +64,8 @@ class SummaryOutbox:
         try:
             for helping in _helpings(await self._store.marked_series(marks)):
                 await self._history.record_summaries(helping)
-        except RunstreamError:
-            await self._store.release(marks)
+        except BaseException:
+            await asyncio.shield(self._store.release(marks))  # also when this process stops: others go on at once
             raise
         await self._store.delete(marks)
         return True

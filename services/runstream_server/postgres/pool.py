@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from runstream_server.config import PostgresConfig
-from runstream_server.errors import DatabaseUnavailable
+from runstream_server.errors import DatabaseUnavailable, StatementTimedOut
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +20,13 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 _ACQUIRE_SECONDS = 5.0
 _COMMAND_SECONDS = 15.0
+_ANSWER_SECONDS = 5.0
 _SETTINGS = {
     "application_name": "runstream",
     "timezone": "UTC",
     "statement_timeout": "15s",
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "4s",  # a process that is frozen in a transaction must not hold up others
 }
 
 _UNAVAILABLE = (
@@ -38,6 +39,11 @@ _UNAVAILABLE = (
     asyncpg.LockNotAvailableError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,  # the disk is full, for example
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
+    asyncpg.PostgresSystemError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # among others, when Postgres ends a connection just as it is used again
     OSError,
@@ -56,6 +62,8 @@ def database_errors() -> Iterator[None]:
 
 def _unavailable(error: BaseException) -> DatabaseUnavailable:
     logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+    if isinstance(error, (asyncpg.QueryCanceledError, TimeoutError)):
+        return StatementTimedOut()
     return DatabaseUnavailable()
 
 
@@ -89,9 +97,23 @@ class Postgres:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._pool.get_max_size()
+
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Lends a connection outside of a transaction."""
         return _Lent(self._pool)
+
+    async def answers(self) -> bool:
+        """Whether Postgres answers within a few seconds."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self.fetchval("SELECT true")
+        except (DatabaseUnavailable, asyncpg.PostgresError, TimeoutError):
+            return False
+        return True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from runstream_server.errors import DeadlineExceeded, Draining, Interrupted, MalformedMessage, RunstreamError
 from runstream_server.rpc.limits import CallLimit
-from runstream_server.rpc.status import STATUS_DETAILS, status_code, status_details
+from runstream_server.rpc.status import STATUS_DETAILS, status_code, status_details, status_message
 from runstream_server.telemetry import RpcMetrics, request_id
 
 REQUEST_ID = "x-request-id"
@@ -216,7 +216,7 @@ class _Call:
     async def _abort(self, error: RunstreamError) -> NoReturn:
         await self._context.abort(
             status_code(error),
-            error.message[:1_000],
+            status_message(error),
             ((STATUS_DETAILS, status_details(error)), (REQUEST_ID, self._identifier)),
         )
 

@@ -49,6 +49,7 @@ def open_channel(address: str) -> grpc.aio.Channel:
             ("grpc.max_send_message_length", MAX_REQUEST_BYTES + _MARGIN_BYTES),
             ("grpc.max_reconnect_backoff_ms", 5_000),
             ("grpc.enable_retries", 0),
+            ("grpc.use_local_subchannel_pool", 1),  # each channel has a connection of its own
             ("grpc.enable_http_proxy", 0),  # a proxy for the outside world does not lead to our own services
         ],
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,9 @@ from runstream_server.rpc.limits import CallLimit
 from runstream_server.rpc.options import server_options
 
 logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 5.0
+_BAD_ANSWERS = 2
 
 
 class RpcServer:
@@ -119,8 +122,12 @@ async def rpc_server(config: ServerConfig, access_log: str) -> AsyncIterator[Rpc
 
 
 @asynccontextmanager
-async def serving(server: RpcServer, config: ServerConfig) -> AsyncIterator[None]:
+async def serving(
+    server: RpcServer, config: ServerConfig, is_well: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[None]:
     """Adds health and reflection, takes calls, and drains at the end.
+
+    Health is asked of `is_well` every few seconds; after two bad answers in a row it says NOT_SERVING.
 
     Draining: health says NOT_SERVING, balancers get `endpoint_seconds` to notice, streams are told and commit what they
     have, and whatever is still open after `drain_seconds` is ended.
@@ -130,15 +137,32 @@ async def serving(server: RpcServer, config: ServerConfig) -> AsyncIterator[None
     names = [*server.services, reflection.SERVICE_NAME]
     reflection_servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[no-untyped-call]
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, server)  # type: ignore[no-untyped-call]
-    for name in ["", *names]:
-        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    await _set_health(health_servicer, names, well=True)
     await server.start()
+    look = asyncio.create_task(_look_forever(health_servicer, names, is_well), name="health")
     logger.info("serving", extra={"address": server.address, "services": names})
     try:
         yield
     finally:
+        look.cancel()
         await health_servicer.enter_graceful_shutdown()
         await asyncio.sleep(config.endpoint_seconds)
         server.draining.set()
         await server.stop(config.drain_seconds)
         logger.info("stopped serving", extra={"address": server.address})
+
+
+async def _look_forever(servicer: Any, names: Sequence[str], is_well: Callable[[], Awaitable[bool]]) -> None:
+    """Keeps health as it is: balancers send no calls to who cannot answer them."""
+    bad = 0
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        bad = 0 if await is_well() else bad + 1
+        if bad in (0, _BAD_ANSWERS):
+            await _set_health(servicer, names, well=not bad)
+
+
+async def _set_health(servicer: Any, names: Sequence[str], *, well: bool) -> None:
+    status = health_pb2.HealthCheckResponse
+    for name in ["", *names]:
+        await servicer.set(name, status.SERVING if well else status.NOT_SERVING)

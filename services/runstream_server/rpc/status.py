@@ -36,9 +36,11 @@ STATUS_CODES: Mapping[type[RunstreamError], grpc.StatusCode] = {
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
-_MAX_MESSAGE = 1_000
-_MAX_VALUE = 300
-_MAX_VIOLATIONS = 10
+_MAX_MESSAGE_BYTES = 1_000
+_MAX_VALUE_BYTES = 300
+_MAX_METADATA_BYTES = 1_500
+_MAX_VIOLATIONS_BYTES = 2_000
+"""Together small enough: gRPC drops the status of a call whose metadata takes more than 8 KiB."""
 
 
 def status_code(error: RunstreamError) -> grpc.StatusCode:
@@ -47,8 +49,8 @@ def status_code(error: RunstreamError) -> grpc.StatusCode:
 
 
 def status_details(error: RunstreamError) -> bytes:
-    """The serialized `google.rpc.Status` of an error, below 8 KiB since it travels as metadata."""
-    status = status_pb2.Status(code=status_code(error).value[0], message=error.message[:_MAX_MESSAGE])
+    """The serialized `google.rpc.Status` of an error, below 5 KiB since it travels as metadata."""
+    status = status_pb2.Status(code=status_code(error).value[0], message=status_message(error))
     for detail in _details(error):
         packed = any_pb2.Any()
         packed.Pack(detail)
@@ -56,8 +58,27 @@ def status_details(error: RunstreamError) -> bytes:
     return status.SerializeToString()
 
 
+def status_message(error: RunstreamError) -> str:
+    """The message of an error, cut to 1,000 bytes of how it travels: percent-encoded."""
+    size = 0
+    for place, character in enumerate(error.message):
+        size += 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode(errors="replace"))
+        if size > _MAX_MESSAGE_BYTES:
+            return error.message[:place]
+    return error.message
+
+
+def _within(text: str, limit: int) -> str:
+    """The text, cut to `limit` bytes."""
+    return text.encode(errors="replace")[:limit].decode(errors="ignore")
+
+
 def _details(error: RunstreamError) -> list[Message]:
-    metadata = {key: value[:_MAX_VALUE] for key, value in error.metadata.items()}
+    metadata: dict[str, str] = {}
+    room = _MAX_METADATA_BYTES
+    for key, value in error.metadata.items():
+        metadata[key] = _within(value, min(_MAX_VALUE_BYTES, room))
+        room -= len(metadata[key].encode())
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     if isinstance(error, InvalidArgument) and error.violations:
         return [info, _bad_request(error)]
@@ -69,10 +90,10 @@ def _details(error: RunstreamError) -> list[Message]:
 
 
 def _bad_request(error: InvalidArgument) -> error_details_pb2.BadRequest:
-    violation = error_details_pb2.BadRequest.FieldViolation
-    return error_details_pb2.BadRequest(
-        field_violations=[
-            violation(field=each.field[:_MAX_VALUE], description=each.problem[:_MAX_VALUE])
-            for each in error.violations[:_MAX_VIOLATIONS]
-        ]
-    )
+    bad = error_details_pb2.BadRequest()
+    for each in error.violations:
+        if bad.ByteSize() > _MAX_VIOLATIONS_BYTES:
+            break
+        field, description = _within(each.field, _MAX_VALUE_BYTES), _within(each.problem, _MAX_VALUE_BYTES)
+        bad.field_violations.add(field=field, description=description)
+    return bad

@@ -80,8 +80,9 @@ class RunChanges:
 class RunHistory:
     """Asks the run history. Every method raises RunHistoryUnavailable when it does not answer."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, stream_channel: grpc.aio.Channel) -> None:
         self._stub: RunHistoryServiceAsyncStub = RunHistoryServiceStub(channel)  # type: ignore[assignment]
+        self._streams: RunHistoryServiceAsyncStub = RunHistoryServiceStub(stream_channel)  # type: ignore[assignment]
 
     async def get_run(self, name: RunName) -> RunFacts:
         """Returns what is known of a run; raises RunNotFound."""
@@ -112,7 +113,7 @@ class RunHistory:
         request = messages.WatchRunsRequest(
             parent=str(WorkspaceName(workspace)), filter=_ENDED_OR_TO_CANCEL, resume_token=resume_token
         )
-        call = self._stub.WatchRuns(request, wait_for_ready=True)
+        call = self._streams.WatchRuns(request, wait_for_ready=True)
         try:
             with _trouble(WorkspaceNotFound(WorkspaceName(workspace))):
                 async for response in call:

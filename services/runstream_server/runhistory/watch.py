@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 
-from runstream_server.errors import RunstreamError
+from runstream_server.errors import NotFound, RunstreamError
 from runstream_server.names import RunName
 from runstream_server.runhistory.client import RunFacts, RunHistory
 
@@ -87,6 +87,8 @@ class _WorkspaceWatch:
         while True:
             try:
                 await self._stream()
+            except NotFound:
+                self._listens.set()  # there is nothing to listen to: who asks for a run learns why
             except RunstreamError as error:
                 logger.info("watching runs again", extra={"workspace": self._workspace, "reason": error.reason})
             except Exception as error:  # noqa: BLE001 - whatever it is, begin anew: the token may be at fault
@@ -102,14 +104,19 @@ class _WorkspaceWatch:
                 for facts in change.runs:
                     self._tell(facts)
                 if self._missed:
-                    self._missed = False
-                    await self._look()
+                    self._missed = not await self._look()
 
-    async def _look(self) -> None:
-        """Asks once for all followed runs."""
+    async def _look(self) -> bool:
+        """Asks for all followed runs; returns whether every one was answered for."""
+        answered = True
         for run in list(self.followers):
-            with suppress(RunstreamError):
+            try:
                 self._tell(await self._history.get_run(run))
+            except NotFound:
+                continue
+            except RunstreamError:
+                answered = False
+        return answered
 
     def _tell(self, facts: RunFacts) -> None:
         for follower in list(self.followers.get(facts.name, ())):

@@ -2,7 +2,14 @@
 
 from typing import TypeVar
 
-from runstream_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, RunstreamError
+from runstream_server.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    RunstreamError,
+)
 from runstream_server.names import ExperimentName, RunName, WorkspaceName
 from runstream_server.runs.status import RunStatus
 
@@ -15,6 +22,16 @@ def of_request(error: E, position: int) -> E:
     error.args = (error.message,)
     error.metadata["position"] = str(position)
     return error
+
+
+class ListingTooSlow(DeadlineExceeded):
+    """A listing took longer than a statement may."""
+
+    def __init__(self) -> None:
+        RunstreamError.__init__(
+            self,
+            "the listing takes too long; narrow the filter, by an experiment or a time for example, or order by time",
+        )
 
 
 class WorkspaceNotFound(NotFound):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from runstream_server.errors import FieldViolation, InvalidField
-from runstream_server.runs.model import Tags
+from runstream_server.runs.model import Experiment, Tags, Workspace
 
 DISPLAY_NAME = 256
 DESCRIPTION = 5_000
@@ -60,6 +60,8 @@ LEAST_RUN_DURATION = timedelta(seconds=1)
 MOST_RUN_DURATION = timedelta(days=3_650)
 
 _USUAL_TEXTS = 200  # of KEY characters each, they take less than LABELS_BYTES
+
+_FIXED_BYTES = 1_500
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EXPERIMENT_DISPLAY_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,254}")
@@ -189,6 +191,11 @@ def are_usual(tags: Tags, properties: Mapping[str, str]) -> bool:
 def labels_bytes(labels: Mapping[str, str | None]) -> int:
     """How many bytes tags or properties take as JSON."""
     return len(json.dumps(labels, ensure_ascii=False).encode())
+
+
+def described_bytes(entry: Workspace | Experiment) -> int:
+    """About how many bytes a workspace or an experiment takes in a message."""
+    return _FIXED_BYTES + text_bytes(entry.description) + labels_bytes(entry.tags)
 
 
 def text_bytes(text: str | None) -> int:

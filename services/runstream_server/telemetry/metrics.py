@@ -1,9 +1,13 @@
 """Prometheus metrics per rpc and per stream."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from runstream_server.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +54,21 @@ class RpcMetrics:
         self._sent.inc()
 
 
-def serve_metrics(port: int) -> int:
-    """Lets Prometheus get the metrics at `/metrics` of a loopback port; returns the port, chosen if 0 is given."""
-    server, _ = start_http_server(port, addr="127.0.0.1")
-    chosen = int(server.server_port)
-    logger.info("serving metrics", extra={"port": chosen})
-    return chosen
+@contextmanager
+def serving_metrics(port: int) -> Iterator[int]:
+    """Lets Prometheus get the metrics at `/metrics` of a loopback port, a free one for 0, while the context is open.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise ConfigurationError("RUNSTREAM_METRICS_PORT", f"port {port}: {error.strerror}") from error
+    logger.info("serving metrics", extra={"port": server.server_port})
+    try:
+        yield int(server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

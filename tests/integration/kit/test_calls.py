@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from runstream_server.config import ServerConfig
-from runstream_server.errors import FailedPrecondition, InvalidField, Unavailable
+from runstream_server.errors import FailedPrecondition, FieldViolation, InvalidField, Unavailable
 from runstream_server.rpc import RpcServer, rpc_server
 from runstream_server.rpc.server import serving
 
@@ -77,6 +77,10 @@ class Shapes:
         await context.write(b"".join(read))
 
 
+async def always_well() -> bool:
+    return True
+
+
 METHODS = [name for name in vars(Shapes) if name.startswith(("unary", "stream"))]
 
 
@@ -86,7 +90,10 @@ def _kind(method: str) -> str:
 
 @asynccontextmanager
 async def served(
-    act: UnaryAct, config: ServerConfig | None = None, deserialize: Callable[[bytes], Any] | None = None
+    act: UnaryAct,
+    config: ServerConfig | None = None,
+    deserialize: Callable[[bytes], Any] | None = None,
+    is_well: Callable[[], Awaitable[bool]] = always_well,
 ) -> AsyncIterator[tuple[RpcServer, Any]]:
     config = config or ServerConfig(port=0, drain_seconds=0)
     shapes = Shapes(act)
@@ -96,7 +103,7 @@ async def served(
             for method in METHODS
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        async with serving(server, config), grpc.aio.insecure_channel(server.address) as channel:
+        async with serving(server, config, is_well), grpc.aio.insecure_channel(server.address) as channel:
             yield server, channel
 
 
@@ -294,6 +301,44 @@ async def test_error_details_stay_small_enough_to_travel() -> None:
             await call(channel, "unary_unary")
 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("character", ["x", "ü", "漢", "😀", "%"])
+async def test_errors_of_many_fields_in_any_script_travel_whole(character: str) -> None:
+    async def act(_: Any) -> None:
+        problems = [FieldViolation(f"tags[{number}].{character * 300}", character * 300) for number in range(100)]
+        raise InvalidField(character * 100, character * 5_000, *problems)
+
+    async with served(act) as (_, channel):
+        for _ in range(10):  # what is near the limit is dropped at random
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(channel, "unary_unary")
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert len(_detail(caught.value, error_details_pb2.BadRequest).field_violations) > 1
+
+
+async def test_health_says_when_the_server_cannot_do_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    well = asyncio.Event()
+    well.set()
+
+    async def act(_: Any) -> None:
+        """Nothing."""
+
+    async def is_well() -> bool:
+        return well.is_set()
+
+    monkeypatch.setattr("runstream_server.rpc.server._LOOK_SECONDS", 0.01)
+    async with served(act, is_well=is_well) as (_, channel):
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        before = (await watch.read()).status
+        well.clear()
+        meanwhile = (await watch.read()).status
+        well.set()
+        after = (await watch.read()).status
+        watch.cancel()
+
+    assert (before, meanwhile, after) == (1, 2, 1)
 
 
 async def test_the_request_id_of_the_caller_is_kept() -> None:

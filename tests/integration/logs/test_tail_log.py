@@ -209,7 +209,7 @@ async def hints() -> Hints:
 @pytest.fixture
 async def tails(backend: Backend, postgres: Postgres, hints: Hints, clock: Clock) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`."""
-    async with run_watch(RunHistory(backend.channel)) as watch:
+    async with run_watch(RunHistory(backend.channel, backend.channel)) as watch:
         yield Tails(Logs(LogStore(postgres), clock), watch, hints, asyncio.Event(), clock)
 
 

@@ -23,6 +23,7 @@ from runstream_server.runs.errors import (
 )
 from runstream_server.runs.limits import PROPERTIES, TAGS
 from runstream_server.runs.model import Edits, RunWarning
+from runstream_server.runs.rules.creation import MOST_WAITING, TooManyCreations
 from runstream_server.runs.status import RunStatus
 
 PLAIN: dict[str, Any] = {"description": "", "tags": {}, "request_id": None, "return_existing": False}
@@ -228,6 +229,25 @@ async def test_a_caller_that_gives_up_takes_nobody_with_it(history: Any, digits:
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
     assert [isinstance(outcome, asyncio.CancelledError) for outcome in outcomes] == [i == 4 for i in range(10)]
+
+
+async def test_the_run_of_a_caller_that_gave_up_is_not_made_later(history: Any, digits: str) -> None:
+    create = history.rules.creations.create
+    gone = asyncio.ensure_future(create("team", history.new_run("gone", experiment=digits), None))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await create("team", history.new_run("there", experiment=digits), None)
+
+    assert await history.postgres.fetchval("SELECT array_agg(run) FROM runs.run") == ["there"]
+
+
+async def test_only_so_many_creations_wait(history: Any, digits: str) -> None:
+    create = history.rules.creations.create
+    calls = [create("team", history.new_run(experiment=digits), None) for _ in range(MOST_WAITING + 10)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert sum(isinstance(outcome, TooManyCreations) for outcome in outcomes) == 10
+    assert await count(history, "run") == MOST_WAITING
 
 
 async def test_refused_creates_leave_no_gap_in_the_numbers(history: Any, digits: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream_server.errors import InvalidField, InvalidPageToken
-from runstream_server.paging import page_size, page_token, read_page_token
+from runstream_server.paging import fitting, page_size, page_token, read_page_token
 
 LISTING = ("ListThings", "workspaces/space", "")
 
@@ -49,3 +49,18 @@ def test_a_page_size_of_zero_is_the_default() -> None:
 def test_another_page_size_is_refused(asked: int) -> None:
     with pytest.raises(InvalidField):
         page_size(asked, 100, 1_000)
+
+
+@pytest.mark.parametrize("deep", ["[" * 40_000, "[" * 4_000_000])
+def test_a_token_that_goes_deep_or_on_and_on_is_refused(deep: str) -> None:
+    with pytest.raises(InvalidPageToken):
+        read_page_token(base64.urlsafe_b64encode(b"12345678" + deep.encode()).decode(), LISTING, 1)
+
+
+def test_a_page_ends_with_the_entry_that_makes_it_too_large() -> None:
+    entries = [1_000_000] * 10
+
+    assert len(fitting(entries, int)) == 5
+    assert len(fitting([10_000_000] * 3, int)) == 1
+    assert fitting(entries[:4], int) == entries[:4]
+    assert fitting([], int) == []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from runstream_server.errors import InvalidField, RunstreamError, Unavailable
+from runstream_server.errors import InvalidField, ResourceExhausted, RunstreamError, Unavailable
 from runstream_server.postgres import Hints
 from runstream_server.runs.errors import (
     ExperimentMismatch,
@@ -25,6 +25,8 @@ from runstream_server.runs.store.runs import RunStore
 _GROUP = 256
 _PACE_SECONDS = 0.004  # between the beginnings of two transactions: under load they carry more runs, and cost less
 _ATTEMPTS = 5
+MOST_WAITING = 4_096
+"""How many single runs may wait for their creation, those of callers that gave up included."""
 
 
 class Contended(Unavailable):
@@ -34,6 +36,15 @@ class Contended(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("what the request names was created or deleted meanwhile; call again")
+
+
+class TooManyCreations(ResourceExhausted):
+    """More runs wait to be created than the server has room for."""
+
+    reason = "TOO_MANY_CALLS"
+
+    def __init__(self) -> None:
+        super().__init__(f"{MOST_WAITING} runs wait to be created already; call again")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +86,8 @@ class Creations:
         """
         request = Remembered("run", request_id, [run.run]) if request_id else None
         outcome: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
+        if len(self._waiting) >= MOST_WAITING:
+            raise TooManyCreations
         self._waiting.append(_Wanted(workspace, run, request, outcome))
         self._arrived.set()
         return await outcome
@@ -145,6 +158,8 @@ class Creations:
         seen: set[object] = set()
         while self._waiting and len(group) < _GROUP:
             wanted = self._waiting.popleft()
+            if wanted.outcome.done():  # the caller gave up
+                continue
             keys = {wanted.run.run, wanted.request.request_id if wanted.request else wanted}
             if (group and wanted.workspace != group[0].workspace) or not seen.isdisjoint(keys):
                 rest.append(wanted)

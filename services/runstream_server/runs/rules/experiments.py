@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from runstream_server.errors import InvalidPageToken
+from runstream_server.paging import fitting
 from runstream_server.runs.errors import (
     ExperimentExists,
     ExperimentNotEmpty,
@@ -14,7 +15,7 @@ from runstream_server.runs.errors import (
 )
 from runstream_server.runs.filter import parse_filter
 from runstream_server.runs.identifiers import Identifiers
-from runstream_server.runs.limits import LABELS_BYTES, TAGS
+from runstream_server.runs.limits import LABELS_BYTES, TAGS, described_bytes
 from runstream_server.runs.model import Edits, Experiment, Tags
 from runstream_server.runs.store.experiments import ExperimentStore, NameTaken
 from runstream_server.runs.store.requests import RequestStore
@@ -111,8 +112,8 @@ class Experiments:
         )
         if not found:
             await self._check_workspace(workspace)
-        page = found[:page_size]
-        if len(found) <= page_size:
+        page = fitting(found[:page_size], described_bytes)
+        if len(page) == len(found):
             return page, ""
         place = [page[-1].create_time.isoformat(), page[-1].experiment, now.isoformat()]
         return page, self._signer.seal(binding, place)

@@ -1,10 +1,11 @@
 """The rules of listing runs."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from runstream_server.errors import InvalidPageToken
-from runstream_server.runs.errors import WorkspaceNotFound
+from runstream_server.errors import InvalidPageToken, StatementTimedOut
+from runstream_server.runs.errors import ListingTooSlow, WorkspaceNotFound
 from runstream_server.runs.filter import experiment_names, parse_filter, parse_order
 from runstream_server.runs.limits import PAGE_BYTES, text_bytes
 from runstream_server.runs.model import MetricSummary, Run
@@ -34,13 +35,17 @@ class Listings:
         workspaces: WorkspaceStore,
         signer: Signer,
         now: Callable[[], datetime],
+        *,
+        readers: int,
     ) -> None:
+        """`readers`: how many pages may be read at once."""
         self._store = store
         self._summaries = summaries
         self._experiments = experiments
         self._workspaces = workspaces
         self._signer = signer
         self._now = now
+        self._readers = asyncio.Semaphore(readers)
 
     async def page(
         self,
@@ -72,7 +77,7 @@ class Listings:
             now=now,
             experiments=await self._experiments.identifiers(workspace, names) if names else {},
         )
-        page = await self._store.page(listing, after, page_size)
+        page = await self._read(listing, after, page_size)
         if not page.runs and await self._workspaces.get(workspace) is None:
             raise WorkspaceNotFound(workspace)
         summaries: Summaries = {}
@@ -80,6 +85,14 @@ class Listings:
             page, summaries = await self._with_summaries(workspace, page)
         token = self._sealed(binding, page.runs[-1][1], now) if page.has_more else ""
         return [run for run, _ in page.runs], summaries, token
+
+    async def _read(self, listing: Listing, after: Place | None, page_size: int) -> Page:
+        """Reads a page. Only so many at once: others need connections too, and a slow filter holds one for long."""
+        async with self._readers:
+            try:
+                return await self._store.page(listing, after, page_size)
+            except StatementTimedOut:
+                raise ListingTooSlow from None
 
     async def _with_summaries(self, workspace: str, page: Page) -> tuple[Page, Summaries]:
         """A page with the summaries of its runs; shorter if they take more than a page may."""

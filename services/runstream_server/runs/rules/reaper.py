@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from runstream_server.postgres import Hints
 from runstream_server.runs.rules.feed import TOPIC
@@ -32,20 +32,24 @@ class Reaper:
         self._requests = requests
         self._hints = hints
         self._now = now
+        self._heard_since = datetime.min.replace(tzinfo=UTC)
 
     async def run_forever(self) -> None:
         """Makes a pass about every ten seconds."""
+        self._heard_since = self._now()  # nobody may have taken heartbeats before
         while True:
             await asyncio.sleep(_INTERVAL_SECONDS * random.uniform(0.8, 1.2))
             try:
                 await self.make_pass()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next pass may do better
+                self._heard_since = self._now()  # whatever kept us from the store kept heartbeats from it too
                 logger.warning("reaper pass failed", extra={"error": repr(error)})
 
     async def make_pass(self) -> None:
         """Marks silent runs NotResponding, cancels overdue ones, forgets old requests."""
         now = self._now()
-        await self._until_none(lambda: self._heartbeats.mark_lapsed(now - HEARTBEAT_LIFETIME, now))
+        if now >= self._heard_since + HEARTBEAT_LIFETIME:
+            await self._until_none(lambda: self._heartbeats.mark_lapsed(now - HEARTBEAT_LIFETIME, now))
         await self._until_none(lambda: self._heartbeats.cancel_overdue(now))
         await self._requests.prune(now - REQUEST_LIFETIME)
 

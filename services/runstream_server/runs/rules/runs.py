@@ -1,6 +1,6 @@
 """The rules of a run's life."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +32,8 @@ from runstream_server.runs.store.heartbeats import HeartbeatStore
 from runstream_server.runs.store.runs import RunStore
 from runstream_server.runs.store.statuses import Move, Moved
 from runstream_server.runs.store.summaries import SummaryStore
+
+_FEW = 5  # as large as they may be, they fit into a response
 
 _HEARTBEAT_RETURNED = Move(wanted=RunStatus.RUNNING, reason="heartbeat returned")
 
@@ -68,17 +70,19 @@ class Runs:
         Raises:
             InvalidField: They take more than one response may.
         """
+        if len(runs) > _FEW and sum((await self._runs.sizes(workspace, runs)).values()) > BATCH_GET_BYTES:
+            raise _too_large()
         found = await self._runs.get_many(workspace, runs)
         self._check_all_found(workspace, runs, found)
         if sum(map(run_bytes, found.values())) > BATCH_GET_BYTES:
-            raise InvalidField("names", f"these runs take more than {BATCH_GET_BYTES} bytes together; ask for fewer")
+            raise _too_large()
         return [found[run] for run in runs]
 
     async def check_exist(self, workspace: str, runs: Sequence[str]) -> None:
         """Raises RunNotFound for the first run that does not exist."""
-        self._check_all_found(workspace, runs, await self._runs.get_many(workspace, runs))
+        self._check_all_found(workspace, runs, await self._runs.sizes(workspace, runs))
 
-    def _check_all_found(self, workspace: str, runs: Sequence[str], found: Mapping[str, Run]) -> None:
+    def _check_all_found(self, workspace: str, runs: Sequence[str], found: Container[str]) -> None:
         for run in runs:
             if run not in found:
                 raise RunNotFound(workspace, run)
@@ -205,3 +209,7 @@ class Runs:
 
     def _changed(self, workspace: str) -> None:
         self._hints.publish(TOPIC, [workspace])
+
+
+def _too_large() -> InvalidField:
+    return InvalidField("names", f"these runs take more than {BATCH_GET_BYTES} bytes together; ask for fewer")

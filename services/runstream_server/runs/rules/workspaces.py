@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from runstream_server.errors import InvalidPageToken
+from runstream_server.paging import fitting
 from runstream_server.runs.errors import WorkspaceExists, WorkspaceNotEmpty, WorkspaceNotFound
+from runstream_server.runs.limits import described_bytes
 from runstream_server.runs.model import Edits, Tags, Workspace
 from runstream_server.runs.store.requests import RequestStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
@@ -63,8 +65,8 @@ class Workspaces:
         """
         after = self._opened(page_token) if page_token else ""
         found = await self._store.list(after, page_size + 1)
-        page = found[:page_size]
-        return page, self._signer.seal(_LISTING, [page[-1].workspace]) if len(found) > page_size else ""
+        page = fitting(found[:page_size], described_bytes)
+        return page, self._signer.seal(_LISTING, [page[-1].workspace]) if len(found) > len(page) else ""
 
     def _opened(self, token: str) -> str:
         content = self._signer.open(_LISTING, token)

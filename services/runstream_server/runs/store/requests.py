@@ -7,6 +7,8 @@ from typing import Literal
 
 from runstream_server.postgres import Connection, Postgres
 
+_PRUNED_AT_ONCE = 10_000
+
 Kind = Literal["workspace", "experiment", "run", "batch"]
 
 REMEMBER = "INSERT INTO runs.request (workspace, kind, request_id, made, create_time) VALUES ($1, $2, $3, $4, $5)"
@@ -38,5 +40,12 @@ class RequestStore:
         return made
 
     async def prune(self, before: datetime) -> None:
-        """Forgets requests made before a time."""
-        await self._postgres.execute("DELETE FROM runs.request WHERE create_time < $1", before)
+        """Forgets requests made before a time, a bounded number at once."""
+        await self._postgres.execute(
+            """
+            DELETE FROM runs.request WHERE ctid = ANY(ARRAY(
+                   SELECT ctid FROM runs.request WHERE create_time < $1 ORDER BY create_time LIMIT $2))
+            """,
+            before,
+            _PRUNED_AT_ONCE,
+        )

@@ -38,6 +38,20 @@ class RunStore:
         )
         return {run.run: run for run in map(run_of, rows)}
 
+    async def sizes(self, workspace: str, runs: Sequence[str]) -> Mapping[str, int]:
+        """Returns about how many bytes those of the runs that exist take in Postgres, by identifier."""
+        rows = await self._postgres.fetch(
+            """
+            SELECT r.* FROM unnest($2::text[]) AS named (run) CROSS JOIN LATERAL (
+                   SELECT run, pg_column_size(tags) + pg_column_size(properties) + pg_column_size(warnings)
+                               + coalesce(pg_column_size(error), 0) AS size
+                     FROM runs.run r WHERE r.workspace = $1 AND r.run = named.run LIMIT 1) AS r
+            """,
+            workspace,
+            runs,
+        )
+        return {row["run"]: row["size"] for row in rows}
+
     async def move(self, workspace: str, run: str, wanted: Move, at: datetime) -> Moved | None:
         """Moves a run from status to status, or edits it; None if there is none."""
         async with self._postgres.connection() as connection:

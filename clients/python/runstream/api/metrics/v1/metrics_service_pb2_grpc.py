@@ -10,9 +10,13 @@ class MetricsServiceStub(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
-    delay.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
+    * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -59,9 +63,13 @@ class MetricsServiceServicer(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
-    delay.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
+    * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -198,9 +206,13 @@ class MetricsService(object):
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo`
-    delay.
+    * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
+    * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 

@@ -1352,7 +1352,7 @@ class WatchRunsResponse(google.protobuf.message.Message):
     """Continues after this message."""
     @property
     def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RunChange]:
-        """The changes, in order of commit; up to 100. Empty: nothing happened."""
+        """The changes, in the order of transactions; up to 100. Empty: nothing happened."""
 
     def __init__(
         self,

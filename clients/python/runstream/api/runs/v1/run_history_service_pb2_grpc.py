@@ -11,8 +11,10 @@ class RunHistoryServiceStub(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -180,8 +182,10 @@ class RunHistoryServiceServicer(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -491,7 +495,7 @@ class RunHistoryServiceServicer(object):
 
         The first message comes at once and has no changes. Without a resume token the stream starts with the present state
         of each watched run when `include_present` is set, else from now. Heartbeats and metric summaries are no changes.
-        Each changed run is sent in its newest state, in order of commit; states in between may be left out,
+        Each changed run is sent in its newest state, in the order of transactions; states in between may be left out,
         the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
         happened for 15 s.
         A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
@@ -705,8 +709,10 @@ class RunHistoryService(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `DRAINING`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
