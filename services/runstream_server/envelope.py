@@ -22,14 +22,14 @@ def wrap(version: int, body: bytes) -> bytes:
     return covered + _CHECKSUM.pack(zlib.crc32(covered))
 
 
-def unwrap(data: bytes, version: int) -> memoryview:
-    """Takes the body out of an envelope; raises StoredBytesDamaged if anything changed since, or on another version."""
+def unwrap(data: bytes, *versions: int) -> memoryview:
+    """Takes the body out of an envelope; raises StoredBytesDamaged if anything changed since, or on other versions."""
     if len(data) < _VERSION.size + _CHECKSUM.size:
         raise StoredBytesDamaged(f"{len(data)} bytes are too few")
     view = memoryview(data)
     covered, (checksum,) = view[: -_CHECKSUM.size], _CHECKSUM.unpack(view[-_CHECKSUM.size :])
     if zlib.crc32(covered) != checksum:
         raise StoredBytesDamaged("the checksum does not match")
-    if covered[0] != version:
+    if covered[0] not in versions:
         raise StoredBytesDamaged(f"format {covered[0]} is not known to this version")
     return covered[_VERSION.size :]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from tests.load import runs, spool, up
+from tests.load import metrics_ingest, runs, spool, up
 from tests.load.figures import Figure, show, write
 
 Benchmark = Callable[[], AsyncIterator[Figure]]
@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "runs.get": runs.get,
     "runs.list": runs.list_by_metric,
     "runs.watch": runs.watch,
+    "metrics.ingest.bulk": metrics_ingest.bulk,
     "spool.log": spool.log,
     "spool.arrive": spool.arrive,
     "spool.carry": spool.carry,

@@ -26,9 +26,11 @@ from runstream_server.appendstreams.model import (
     Outcome,
     Piece,
     Position,
+    Prepared,
     Refusal,
     decode_writer,
 )
+from runstream_server.appendstreams.once import append_once
 from runstream_server.appendstreams.stream import AppendStream, Dialect
 
 __all__ = [
@@ -46,10 +48,12 @@ __all__ = [
     "Outcome",
     "Piece",
     "Position",
+    "Prepared",
     "Refusal",
     "WriterDiverged",
     "WriterFenced",
     "append_hub",
+    "append_once",
     "decode_writer",
     "judge",
 ]

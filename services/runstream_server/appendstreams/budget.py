@@ -36,6 +36,11 @@ class ByteBudget:
         if self._used >= self._limit:
             self._room.clear()
 
+    def change(self, before_bytes: int, after_bytes: int) -> None:
+        """Counts bytes that were read as what they became."""
+        self.give_back(before_bytes)
+        self.take(after_bytes)
+
     def give_back(self, size_bytes: int) -> None:
         """Counts bytes off."""
         self._used -= size_bytes

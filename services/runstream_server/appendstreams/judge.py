@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from runstream_server.appendstreams.errors import WriterFenced
-from runstream_server.appendstreams.model import Append, AppendKey, Committed, Outcome, Payload, Position
+from runstream_server.appendstreams.model import ANY_EPOCH, Append, AppendKey, Committed, Outcome, Payload, Position
 from runstream_server.errors import RunstreamError
 
 
@@ -23,7 +23,7 @@ def judge(
     new: list[Append[Payload]] = []
     for append in appends:
         position = positions.get(append.key)
-        if position is None or position.epoch != append.epoch:
+        if position is None or append.epoch not in (position.epoch, ANY_EPOCH):
             outcomes.append(WriterFenced())
             continue
         known = append.end <= position.durable and append.payload is not None

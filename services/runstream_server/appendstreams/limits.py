@@ -12,14 +12,15 @@ class AppendLimits:
     max_batch_bytes: int = _MIB
     """How large one message may be."""
 
-    max_in_flight_bytes: int = 4 * _MIB
+    max_in_flight_bytes: int = 16 * _MIB
     """How much of one stream may be read and not yet acknowledged; the stream is not read on meanwhile."""
 
     budget_bytes: int = 64 * _MIB
-    """How much of all streams together may be read and not yet committed. Each stream may exceed it by one message."""
+    """How much memory may be taken by what was read from all streams together and is not yet committed. Each stream may
+    exceed it by one message."""
 
-    max_group_bytes: int = 8 * _MIB
-    """How much one transaction stores, unless a single batch is larger."""
+    max_group_bytes: int = 4 * _MIB
+    """How much one transaction stores, ready to be stored, unless a single batch is larger."""
 
     max_group_appends: int = 2_000
     """How many batches one transaction stores."""

@@ -4,12 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from runstream_server.errors import InvalidField
 from runstream_server.names import RunName
 
 Payload = TypeVar("Payload")
+
+ANY_EPOCH = 0
+"""The epoch of an append that came without a stream; openings are counted from 1."""
 
 _WRITER = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
@@ -57,10 +60,16 @@ class Piece(Generic[Payload]):
     payload: Payload
 
 
-def decode_writer(writer: str) -> str:
+def check_size(piece: Piece[Any], max_bytes: int) -> None:
+    """Raises InvalidField if a message is too large."""
+    if piece.size_bytes > max_bytes:
+        raise InvalidField("message", f"at most {max_bytes} bytes, got {piece.size_bytes}")
+
+
+def decode_writer(writer: str, field: str = "open.writer") -> str:
     """Returns the id of a writer; raises InvalidField if it is none."""
     if not _WRITER.fullmatch(writer):
-        raise InvalidField("open.writer", f"expected 1 to 64 letters, digits, - and _; got {writer[:80]!r}")
+        raise InvalidField(field, f"expected 1 to 64 letters, digits, - and _; got {writer[:80]!r}")
     return writer
 
 
@@ -80,6 +89,18 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared(Generic[Payload]):
+    """A piece that is ready to be stored."""
+
+    payload: Payload
+
+    size_bytes: int
+    """How much memory it takes, about."""
+
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Append(Generic[Payload]):
     """One piece of one stream, ready to be committed; without a payload the writer is done."""
 
@@ -87,7 +108,10 @@ class Append(Generic[Payload]):
     epoch: int
     start: int
     end: int
+
     size_bytes: int
+    """How much memory it takes, about."""
+
     payload: Payload | None
     refusals: Sequence[Refusal] = ()
 

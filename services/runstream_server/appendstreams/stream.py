@@ -20,20 +20,22 @@ from runstream_server.appendstreams.model import (
     Outcome,
     Payload,
     Piece,
+    Prepared,
     Refusal,
+    check_size,
 )
 from runstream_server.appendstreams.progress import Progress
-from runstream_server.errors import Draining, InvalidField, ProtocolError, RunstreamError
+from runstream_server.errors import Draining, ProtocolError, RunstreamError
 from runstream_server.names import RunName
 from runstream_server.runhistory import RunFacts
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-Prepared = TypeVar("Prepared", covariant=True)
+Stored = TypeVar("Stored")
 
 
-class Dialect(Protocol[Prepared]):
+class Dialect(Protocol[Stored]):
     """What one service says on its append streams, and how it makes appends ready to be stored."""
 
     def run(self, message: Any) -> RunName:
@@ -42,10 +44,10 @@ class Dialect(Protocol[Prepared]):
     async def open(self, message: Any) -> Opening:
         """Opens the stream in the database, which fences older streams of the same writer."""
 
-    def decode(self, message: Any) -> Piece[Any] | Finish:
-        """Takes a later message apart; raises ProtocolError if it has no place there."""
+    def decode(self, message: Any, size_bytes: int) -> Piece[Any] | Finish:
+        """Takes a later message apart, which had this size; raises ProtocolError if it has no place there."""
 
-    async def prepare(self, piece: Piece[Any], skip: int) -> tuple[Prepared, Sequence[Refusal]]:
+    async def prepare(self, piece: Piece[Any], skip: int) -> Prepared[Stored]:
         """Makes a piece ready to be stored, without what is known of its beginning, and says what it refuses."""
 
     def gap(self, expected: int) -> RunstreamError:
@@ -134,7 +136,7 @@ class AppendStream(Generic[Payload]):
         piece = self._decode(message)
         if isinstance(piece, Finish):
             self._finished = True
-            self._submit(Append(self._opening.key, self._opening.epoch, self._received, self._received, 0, None))
+            self._submit(Append(self._opening.key, self._opening.epoch, self._received, self._received, 0, None), 0)
         elif not 0 <= piece.start <= self._received:
             raise self._dialect.gap(self._received)
         elif piece.end <= self._received:
@@ -145,31 +147,32 @@ class AppendStream(Generic[Payload]):
     def _decode(self, message: Any) -> Piece[Any] | Finish:
         if self._finished:
             raise ProtocolError("nothing may follow a message that says the writer is done")
-        piece = self._dialect.decode(message)
-        if isinstance(piece, Piece) and piece.size_bytes > self._hub.limits.max_batch_bytes:
-            raise InvalidField("message", f"at most {self._hub.limits.max_batch_bytes} bytes, got {piece.size_bytes}")
+        piece = self._dialect.decode(message, self._context.received_bytes)  # type: ignore[attr-defined]
+        if isinstance(piece, Piece):
+            check_size(piece, self._hub.limits.max_batch_bytes)
         return piece
 
     async def _append(self, piece: Piece[Any]) -> None:
         start, self._received = self._received, piece.end
         self._hub.budget.take(piece.size_bytes)
         try:
-            payload, refusals = await self._dialect.prepare(piece, start - piece.start)
+            prepared = await self._dialect.prepare(piece, start - piece.start)
         except BaseException:
             self._hub.budget.give_back(piece.size_bytes)
             raise
-        opening = self._opening
-        self._submit(Append(opening.key, opening.epoch, start, piece.end, piece.size_bytes, payload, refusals))
+        self._hub.budget.change(piece.size_bytes, prepared.size_bytes)
+        append = (start, piece.end, prepared.size_bytes, prepared.payload, prepared.refusals)
+        self._submit(Append(self._opening.key, self._opening.epoch, *append), piece.size_bytes)
 
-    def _submit(self, append: Append[Payload]) -> None:
-        self._progress.take(append.size_bytes)
-        self._hub.committer.submit(append).add_done_callback(partial(self._committed, append.size_bytes))
+    def _submit(self, append: Append[Payload], sent_bytes: int) -> None:
+        self._progress.take(sent_bytes)
+        self._hub.committer.submit(append).add_done_callback(partial(self._committed, append.size_bytes, sent_bytes))
 
-    def _committed(self, size_bytes: int, future: "asyncio.Future[Outcome]") -> None:
+    def _committed(self, size_bytes: int, sent_bytes: int, future: "asyncio.Future[Outcome]") -> None:
         self._hub.budget.give_back(size_bytes)
         outcome = future.result()
         if isinstance(outcome, Committed):
-            self._progress.commit(outcome, size_bytes)
+            self._progress.commit(outcome, sent_bytes)
         else:
             self._break_off(outcome)
 

@@ -50,12 +50,16 @@ class AppendMetrics:
 
     def committed(self, appends: Sequence[Append[Any]], outcomes: Sequence[Outcome]) -> None:
         """Counts what became of a group."""
-        good = [append for append, outcome in zip(appends, outcomes, strict=True) if isinstance(outcome, Committed)]
+        committed = [
+            (append, outcome)
+            for append, outcome in zip(appends, outcomes, strict=True)
+            if isinstance(outcome, Committed)
+        ]
         self._group.observe(len(appends))
-        self._batches.inc(len(good))
-        self._bytes.inc(sum(append.size_bytes for append in good))
-        self._failed.inc(len(appends) - len(good))
-        self._refused.inc(sum(refusal.count for append in good for refusal in append.refusals))
+        self._batches.inc(len(committed))
+        self._bytes.inc(sum(append.size_bytes for append, _ in committed))
+        self._failed.inc(len(appends) - len(committed))
+        self._refused.inc(sum(refusal.count for _, outcome in committed for refusal in outcome.refusals))
 
     def repeated(self) -> None:
         """Counts a repetition."""

@@ -15,6 +15,7 @@ from runstream_server.appendstreams import (
     Notice,
     Opening,
     Piece,
+    Prepared,
     Refusal,
     decode_writer,
 )
@@ -98,7 +99,7 @@ class LogDialect:
             key, decode_writer(opened.writer), opened.durable_offset, decode_digest(opened.durable_digest)
         )
 
-    def decode(self, message: messages.WriteLogRequest) -> Piece[LogText] | Finish:
+    def decode(self, message: messages.WriteLogRequest, _: int) -> Piece[LogText] | Finish:
         match message.WhichOneof("message"):
             case "chunk":
                 text, offset = decode_text(message.chunk), message.chunk.offset
@@ -108,9 +109,9 @@ class LogDialect:
             case _:
                 raise ProtocolError("after `open` come `chunk` and at last `finish`")
 
-    async def prepare(self, piece: Piece[LogText], skip: int) -> tuple[EncodedText, Sequence[Refusal]]:
+    async def prepare(self, piece: Piece[LogText], skip: int) -> Prepared[EncodedText]:
         text = piece.payload
-        return await self._logs.prepare(LogText(text.data[skip:], text.write_time)), ()
+        return Prepared(await self._logs.prepare(LogText(text.data[skip:], text.write_time)), piece.size_bytes)
 
     def gap(self, expected: int) -> RunstreamError:
         return OffsetGap(expected)

@@ -2,24 +2,43 @@
 
 from collections.abc import Sequence
 
-from runstream_server.appendstreams import Refusal
+from runstream_server.appendstreams import Prepared, Refusal
 from runstream_server.metrics.encoding import encode_chunk
-from runstream_server.metrics.model import MetricBatch, Points, SeriesPiece
-from runstream_server.metrics.refusals import find_problem, refusal
+from runstream_server.metrics.limits import MAX_BATCH_SERIES
+from runstream_server.metrics.model import Chunk, MetricBatch, Points, SeriesPiece
+from runstream_server.metrics.refusals import Problem, find_problem, refusal
 
 _LARGE_POINTS = 1_024
+_PIECE_BYTES = 1_024
 
 
-def check_batch(
-    sequence: int, digest: bytes, columns: Sequence[tuple[str, str, Points]]
-) -> tuple[MetricBatch, Sequence[Refusal]]:
+def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, Points]]) -> Prepared[MetricBatch]:
     """Takes metric, description and points of each column of a batch; says what is refused of it."""
-    pieces, refusals = [], []
-    for place, (metric, description, points) in enumerate(columns):
-        problem = find_problem(place, metric, description, points)
+    pieces: list[SeriesPiece] = []
+    refusals: list[Refusal] = []
+    for metric, description, points in columns[:MAX_BATCH_SERIES]:
+        problem = find_problem(metric, description, points)
         if problem is None:
             content = points if points.count < _LARGE_POINTS else encode_chunk(points)
-            pieces.append(SeriesPiece(metric, description, content))
+            pieces.append(SeriesPiece(metric, description, points.series_kind, points.column_names, content))
         else:
             refusals.append(refusal(sequence, metric, problem, points.claimed_count))
-    return MetricBatch(digest, pieces), refusals
+    if beyond := columns[MAX_BATCH_SERIES:]:
+        count = sum(points.claimed_count for _, _, points in beyond)
+        refusals.append(refusal(sequence, beyond[0][0], _too_many_series(len(columns)), count))
+    size_bytes = len(columns) * _PIECE_BYTES + sum(_size_of(piece.content) for piece in pieces)
+    return Prepared(MetricBatch(digest, pieces), size_bytes, refusals)
+
+
+def _too_many_series(count: int) -> Problem:
+    return (
+        "TOO_MANY_SERIES",
+        f"a batch has up to {MAX_BATCH_SERIES} series; got {count}, of which those from this one on are refused; send"
+        " them in the next batch",
+    )
+
+
+def _size_of(content: Points | Chunk) -> int:
+    if isinstance(content, Chunk):
+        return len(content.data)
+    return sum(segment.size_bytes for segment in content.segments)

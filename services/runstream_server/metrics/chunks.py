@@ -1,7 +1,10 @@
 """Points as bytes and back. A chunk describes itself and stays readable for all later versions.
 
-Format 1, in an envelope: the number of points and of segments, the steps, the times, then the segments one after the
-other, each its kind, its number of values and the values. Everything is little endian.
+Format 2, in an envelope: the number of points and of segments, the steps, the times, then the segments one after the
+other, each its kind, its number of values and the values. Rows of a table are the number of columns, then of each its
+name, its kind and its cells; artifacts are what they are, then their paths. Everything is little endian.
+
+Format 1 is the same without rows and artifacts.
 """
 
 import struct
@@ -19,10 +22,15 @@ from runstream_server.metrics.columns import (
     unpack_strings,
 )
 from runstream_server.metrics.model import Bools, Doubles, Int64s, Kind, Points, Segment
+from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
-_FORMAT = 1
+_FORMAT = 2
+_READABLE_FORMATS = (1, 2)
 _HEAD = struct.Struct("<IIB")
 _SEGMENT = struct.Struct("<BI")
+_COLUMN_COUNT = struct.Struct("<H")
+_COLUMN = struct.Struct("<HB")
+_ARTIFACT_KIND = struct.Struct("<B")
 
 
 def encode_points(points: Points) -> bytes:
@@ -51,11 +59,21 @@ def _encode_values(segment: Segment) -> bytes:
             return pack_strings(segment.strings)
         case Kind.NULL:
             return b""
+        case Kind.TABLE:
+            columns = segment.table.columns
+            return _COLUMN_COUNT.pack(len(columns)) + b"".join(map(_encode_column, columns))
+        case Kind.ARTIFACTS:
+            return _ARTIFACT_KIND.pack(segment.artifacts.artifact_kind) + pack_strings(segment.artifacts.paths)
+
+
+def _encode_column(column: TableColumn) -> bytes:
+    name = column.name.encode()
+    return _COLUMN.pack(len(name), column.cells.kind) + name + _encode_values(column.cells)
 
 
 def decode_points(data: bytes) -> Points:
     """Decodes what `encode_points` made, by this version or an earlier one; raises StoredBytesDamaged."""
-    body = unwrap(data, _FORMAT)
+    body = unwrap(data, *_READABLE_FORMATS)
     try:
         return _decode(body)
     except (struct.error, ValueError, IndexError) as error:
@@ -80,7 +98,10 @@ def _decode(body: memoryview) -> Points:
 
 def _decode_segment(body: memoryview) -> tuple[Segment, memoryview]:
     number, count = _SEGMENT.unpack_from(body)
-    kind, body = Kind(number), body[_SEGMENT.size :]
+    return _decode_values(Kind(number), count, body[_SEGMENT.size :])
+
+
+def _decode_values(kind: Kind, count: int, body: memoryview) -> tuple[Segment, memoryview]:
     match kind:
         case Kind.DOUBLE:
             doubles, body = unpack_doubles(body)
@@ -96,3 +117,22 @@ def _decode_segment(body: memoryview) -> tuple[Segment, memoryview]:
             return Segment(kind, count, strings), body
         case Kind.NULL:
             return Segment(kind, count, None), body
+        case Kind.TABLE:
+            table, body = _decode_table(body, count)
+            return Segment(kind, count, table), body
+        case Kind.ARTIFACTS:
+            (artifact_kind,) = _ARTIFACT_KIND.unpack_from(body)
+            paths, body = unpack_strings(body[_ARTIFACT_KIND.size :], count)
+            return Segment(kind, count, Artifacts(artifact_kind, paths)), body
+
+
+def _decode_table(body: memoryview, count: int) -> tuple[Table, memoryview]:
+    (column_count,) = _COLUMN_COUNT.unpack_from(body)
+    body = body[_COLUMN_COUNT.size :]
+    columns = []
+    for _ in range(column_count):
+        length, number = _COLUMN.unpack_from(body)
+        name = bytes(body[_COLUMN.size : _COLUMN.size + length]).decode()
+        cells, body = _decode_values(Kind(number), count, body[_COLUMN.size + length :])
+        columns.append(TableColumn(name, cells))
+    return Table(count, columns), body

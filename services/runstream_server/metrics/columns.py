@@ -24,7 +24,7 @@ def pack_integers(values: Int64s) -> bytes:
         return _FORM.pack(_LINEAR) + _PAIR.pack(first, 0)
     strides = values[1:] - values[:-1]  # wraps around, and back again in unpack_integers
     least = int(strides.min())
-    offsets = strides.view(np.uint64) - np.array(least, np.int64).view(np.uint64)
+    offsets = np.subtract(strides, least, out=strides).view(np.uint64)
     greatest = int(offsets.max())
     if greatest == 0:
         return _FORM.pack(_LINEAR) + _PAIR.pack(first, least)

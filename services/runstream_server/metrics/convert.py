@@ -1,19 +1,17 @@
 """Between messages and the words of metrics."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
-from runstream_server.appendstreams import AppendLimits, Notice, Refusal
-from runstream_server.errors import InvalidField
+from runstream_server.appendstreams import AppendLimits, Committed, Notice, Refusal
 from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
-from runstream_server.metrics.refusals import MAX_SERIES
-from runstream_server.names import RunName
+from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
-_MAX_RUNS = 1_000
 _LENGTH_DELIMITED = 2
 _NOTICES = {
     Notice.CANCEL_REQUESTED: messages.METRICS_NOTICE_KIND_CANCEL_REQUESTED,
@@ -26,23 +24,9 @@ _KINDS = {
     "bools": Kind.BOOL,
     "strings": Kind.STRING,
     "nulls": Kind.NULL,
+    "table": Kind.TABLE,
+    "artifacts": Kind.ARTIFACTS,
 }
-
-
-def decode_runs(request: messages.ReadSeriesRequest) -> Sequence[RunName]:
-    """The runs to read; raises InvalidField if the request breaks its limits."""
-    if not 1 <= len(request.runs) <= _MAX_RUNS:
-        raise InvalidField("runs", f"expected 1 to {_MAX_RUNS} runs; got {len(request.runs)}")
-    if len(request.metrics) > MAX_SERIES:
-        raise InvalidField("metrics", f"expected up to {MAX_SERIES} metrics; got {len(request.metrics)}")
-    if any("\0" in metric for metric in request.metrics):
-        raise InvalidField("metrics", "no metric has NUL in its name")
-    if request.start_index < 0 or request.end_index < 0:
-        raise InvalidField("start_index" if request.start_index < 0 else "end_index", "expected 0 or more")
-    runs = [RunName.parse(run, f"runs[{place}]") for place, run in enumerate(request.runs)]
-    if len({run.workspace for run in runs}) > 1:
-        raise InvalidField("runs", "all runs have to be of one workspace")
-    return runs
 
 
 def decode_columns(series: Sequence[messages.SeriesColumns]) -> Sequence[tuple[str, str, Points]]:
@@ -60,13 +44,33 @@ def _decode_segments(columns: messages.SeriesColumns) -> Sequence[Segment]:
     field = columns.WhichOneof("values")
     if field is None:
         return ()
-    kind = _KINDS[field]
+    match _KINDS[field]:
+        case Kind.TABLE:
+            return (Segment(Kind.TABLE, columns.table.row_count, _decode_table(columns.table)),)
+        case Kind.ARTIFACTS:
+            paths = list(columns.artifacts.paths)
+            return (Segment(Kind.ARTIFACTS, len(paths), Artifacts(columns.artifacts.kind, paths)),)
+        case kind:
+            return (_decode_values(kind, getattr(columns, field)),)
+
+
+def _decode_values(kind: Kind, message: Any) -> Segment:
     if kind is Kind.NULL:
-        return (Segment(kind, columns.nulls.count, None),)
+        return Segment(kind, message.count, None)
     if kind is Kind.STRING:
-        return (Segment(kind, len(columns.strings.values), list(columns.strings.values)),)
-    values = np.asarray(getattr(columns, field).values)
-    return (Segment(kind, len(values), values),)
+        return Segment(kind, len(message.values), list(message.values))
+    return Segment(kind, len(message.values), np.asarray(message.values))
+
+
+def _decode_table(message: messages.TableValues) -> Table:
+    return Table(message.row_count, [TableColumn(each.name, _decode_cells(each)) for each in message.columns])
+
+
+def _decode_cells(column: messages.TableColumn) -> Segment:
+    field = column.WhichOneof("cells")
+    if field is None:
+        return Segment(Kind.NULL, 0, None)
+    return _decode_values(_KINDS[field], getattr(column, field))
 
 
 def encode_slice(part: Slice) -> messages.ReadSeriesResponse:
@@ -82,27 +86,40 @@ def encode_points(message: messages.SeriesColumns, points: Points, start_index: 
     steps = points.steps
     if steps is None:
         steps = np.arange(start_index, start_index + points.count)
-    _fill(message, message.STEPS_FIELD_NUMBER, steps)
-    _fill(message, message.TIMES_FIELD_NUMBER, points.times)
+    fill(message, message.STEPS_FIELD_NUMBER, steps)
+    fill(message, message.TIMES_FIELD_NUMBER, points.times)
     for segment in points.segments:
         _encode_segment(message, segment)
 
 
 def _encode_segment(message: messages.SeriesColumns, segment: Segment) -> None:
     match segment.kind:
+        case Kind.TABLE:
+            message.table.row_count = segment.count
+            for column in segment.table.columns:
+                _encode_values(message.table.columns.add(name=column.name), column.cells)
+        case Kind.ARTIFACTS:
+            message.artifacts.kind = cast("messages.ArtifactKind.ValueType", segment.artifacts.artifact_kind)
+            message.artifacts.paths.extend(segment.artifacts.paths)
+        case _:
+            _encode_values(message, segment)
+
+
+def _encode_values(message: messages.SeriesColumns | messages.TableColumn, segment: Segment) -> None:
+    match segment.kind:
         case Kind.NULL:
             message.nulls.count = segment.count
         case Kind.STRING:
             message.strings.values.extend(segment.strings)
         case Kind.DOUBLE:
-            _fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.doubles, message.doubles.VALUES_FIELD_NUMBER, segment.array)
         case Kind.INT64:
-            _fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.int64s, message.int64s.VALUES_FIELD_NUMBER, segment.array)
         case Kind.BOOL:
-            _fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.array)
+            fill(message.bools, message.bools.VALUES_FIELD_NUMBER, segment.array)
 
 
-def _fill(message: Message, field_number: int, values: NDArray[np.generic]) -> None:
+def fill(message: Message, field_number: int, values: NDArray[np.generic]) -> None:
     """Appends to a packed field of fixed-width elements, or of truth values: several times as fast as `extend`.
 
     Such a field stands on the wire as its number, its length, and what numpy has in memory anyway.
@@ -130,6 +147,8 @@ def encode_series(series: Series) -> messages.Series:
         min=series.min,
         max=series.max,
         description=series.description,
+        kind=cast("messages.SeriesKind.ValueType", int(series.kind)),
+        columns=series.columns,
     )
 
 
@@ -147,19 +166,24 @@ def encode_opened(durable: int, limits: AppendLimits) -> messages.WriteMetricsRe
 def encode_acknowledged(durable: int, refusals: Sequence[Refusal]) -> messages.WriteMetricsResponse:
     """Makes the message that acknowledges."""
     return messages.WriteMetricsResponse(
-        acknowledged=messages.MetricsAcknowledged(
-            durable_sequence=durable,
-            refusals=[
-                messages.SeriesRefusal(
-                    sequence=refusal.sequence,
-                    metric=refusal.metric,
-                    reason=refusal.reason,
-                    message=refusal.message,
-                    count=refusal.count,
-                )
-                for refusal in refusals
-            ],
-        )
+        acknowledged=messages.MetricsAcknowledged(durable_sequence=durable, refusals=map(_encode_refusal, refusals))
+    )
+
+
+def encode_logged(outcome: Committed) -> messages.LogMetricsResponse:
+    """Makes the answer to a batch that came without a stream."""
+    return messages.LogMetricsResponse(
+        durable_sequence=outcome.durable, refusals=map(_encode_refusal, outcome.refusals)
+    )
+
+
+def _encode_refusal(refusal: Refusal) -> messages.SeriesRefusal:
+    return messages.SeriesRefusal(
+        sequence=refusal.sequence,
+        metric=refusal.metric,
+        reason=refusal.reason,
+        message=refusal.message,
+        count=refusal.count,
     )
 
 

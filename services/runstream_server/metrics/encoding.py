@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import encode_points
 from runstream_server.metrics.model import Chunk, Kind, Points, Segment, Summary
+from runstream_server.metrics.overview_format import chunk_overview
+from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
 _CHUNK_POINTS = 16_384
 
@@ -18,14 +20,16 @@ NOTHING = Summary(0, None, None, None, 0)
 def encode_chunk(points: Points) -> Chunk:
     """Encodes 1 or more points."""
     summary = summarize(points)
-    return Chunk(sum(segment.size_bytes for segment in points.segments), encode_points(points), summary)
+    size_bytes = sum(segment.size_bytes for segment in points.segments)
+    return Chunk(size_bytes, encode_points(points), summary, chunk_overview(points))
 
 
 def summarize(points: Points) -> Summary:
     """The summary of some values; only double and int64 count as numbers."""
-    summary = NOTHING
+    summary = Summary(0, None, None, None, 0)
     for segment in points.segments:
         summary = summary.then(_summarize(segment))
+    summary.first_time = int(points.times.min()) if points.count else None
     return summary
 
 
@@ -48,14 +52,15 @@ def joined(pieces: Iterable[Points]) -> Iterator[Points]:
         count = 0
         for points in group:
             if waiting and count + points.count > _CHUNK_POINTS:
-                yield _join(waiting)
+                yield join_points(waiting)
                 waiting, count = [], 0
             waiting.append(points)
             count += points.count
-        yield _join(waiting)
+        yield join_points(waiting)
 
 
-def _join(pieces: Sequence[Points]) -> Points:
+def join_points(pieces: Sequence[Points]) -> Points:
+    """Joins pieces that all have steps, or all have none."""
     if len(pieces) == 1:
         return pieces[0]
     steps = [piece.steps for piece in pieces if piece.steps is not None]
@@ -63,12 +68,12 @@ def _join(pieces: Sequence[Points]) -> Points:
     return Points(
         np.concatenate(steps) if steps else None,
         np.concatenate([piece.times for piece in pieces]),
-        [join_segments(list(alike)) for _, alike in groupby(segments, key=lambda segment: segment.kind)],
+        [join_segments(list(alike)) for _, alike in groupby(segments, key=lambda segment: segment.form)],
     )
 
 
 def join_segments(segments: Sequence[Segment]) -> Segment:
-    """Joins segments of one kind."""
+    """Joins segments of one form."""
     if len(segments) == 1:
         return segments[0]
     kind, count = segments[0].kind, sum(segment.count for segment in segments)
@@ -77,5 +82,15 @@ def join_segments(segments: Sequence[Segment]) -> Segment:
             return Segment(kind, count, None)
         case Kind.STRING:
             return Segment(kind, count, [text for segment in segments for text in segment.strings])
+        case Kind.TABLE:
+            return Segment(kind, count, _join_tables([segment.table for segment in segments], count))
+        case Kind.ARTIFACTS:
+            paths = [path for segment in segments for path in segment.artifacts.paths]
+            return Segment(kind, count, Artifacts(segments[0].artifacts.artifact_kind, paths))
         case _:
             return Segment(kind, count, np.concatenate([segment.array for segment in segments]))
+
+
+def _join_tables(tables: Sequence[Table], count: int) -> Table:
+    columns = zip(*(table.columns for table in tables), strict=True)
+    return Table(count, [TableColumn(each[0].name, join_segments([one.cells for one in each])) for each in columns])

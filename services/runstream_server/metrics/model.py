@@ -1,6 +1,6 @@
 """The words of metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias, cast
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runstream_server.appendstreams import Append
+from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 from runstream_server.names import RunName
 
 Int64s: TypeAlias = NDArray[np.int64]
@@ -27,6 +28,20 @@ class Kind(IntEnum):
     BOOL = 3
     STRING = 4
     NULL = 5
+    TABLE = 6
+    ARTIFACTS = 7
+
+
+class SeriesKind(IntEnum):
+    """What a series consists of. The numbers are stored, and those of the contract: never changed."""
+
+    NOTHING = 0
+    VALUES = 1
+    TABLE = 2
+    ARTIFACTS = 3
+
+
+_SERIES_KINDS = {Kind.TABLE: SeriesKind.TABLE, Kind.ARTIFACTS: SeriesKind.ARTIFACTS}
 
 
 @dataclass(slots=True)
@@ -36,14 +51,32 @@ class Segment:
     kind: Kind
     count: int
 
-    values: NDArray[np.generic] | Sequence[str] | None
+    values: NDArray[np.generic] | Sequence[str] | Artifacts | Table | None
     """`count` values as the kind says; None for nulls."""
 
     @property
     def size_bytes(self) -> int:
         """How much memory the values take, with their steps and times, about."""
-        texts = sum(map(len, self.strings)) if self.kind is Kind.STRING else 0
-        return self.count * _POINT_BYTES + texts
+        match self.kind:
+            case Kind.STRING:
+                return self.count * _POINT_BYTES + sum(map(len, self.strings))
+            case Kind.TABLE:
+                return self.count * _POINT_BYTES + sum(column.cells.size_bytes for column in self.table.columns)
+            case Kind.ARTIFACTS:
+                return self.count * _POINT_BYTES + sum(map(len, self.artifacts.paths))
+            case _:
+                return self.count * _POINT_BYTES
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for segments that one segment can hold."""
+        match self.kind:
+            case Kind.TABLE:
+                return self.kind, tuple((column.name, column.cells.kind) for column in self.table.columns)
+            case Kind.ARTIFACTS:
+                return self.kind, self.artifacts.artifact_kind
+            case _:
+                return self.kind
 
     @property
     def strings(self) -> Sequence[str]:
@@ -54,6 +87,16 @@ class Segment:
     def array(self) -> NDArray[np.generic]:
         """The values of a segment of numbers or truth values."""
         return cast("NDArray[np.generic]", self.values)
+
+    @property
+    def table(self) -> Table:
+        """The values of a segment of rows."""
+        return cast("Table", self.values)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The values of a segment of artifacts."""
+        return cast("Artifacts", self.values)
 
     def cut(self, start: int, end: int) -> "Segment":
         """The values from `start` to before `end`, 0 <= start <= end <= count."""
@@ -80,8 +123,22 @@ class Points:
 
     @property
     def claimed_count(self) -> int:
-        """How many values there are if the columns are not of one length."""
-        return max(self.count, *(len(each.values) for each in self.segments if each.values is not None), 0)
+        """How many values there are if the columns are not of one length; what rows and nulls claim counts nothing."""
+        sent = [each.values for each in self.segments if each.kind not in (Kind.NULL, Kind.TABLE)]
+        return max(self.count, *(len(values) for values in sent if values is not None), 0)
+
+    @property
+    def series_kind(self) -> SeriesKind:
+        """What a series has to consist of to hold these values, which are all of one kind."""
+        kind = self.segments[0].kind
+        if kind is Kind.NULL and not self.count:
+            return SeriesKind.NOTHING
+        return _SERIES_KINDS.get(kind, SeriesKind.VALUES)
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """The columns of rows; none for other values."""
+        return self.segments[0].table.names if self.segments[0].kind is Kind.TABLE else ()
 
 
 @dataclass(slots=True)
@@ -96,6 +153,9 @@ class Summary:
     kinds: int
     """The bit `1 << kind` is set for each kind among the values."""
 
+    first_time: int | None = None
+    """When the earliest value was logged, in microseconds since the Unix epoch. None: there are no values."""
+
     def then(self, later: "Summary") -> "Summary":
         """The summary of these values and of later ones."""
         return Summary(
@@ -104,6 +164,7 @@ class Summary:
             later.min if self.min is None else self.min if later.min is None else min(self.min, later.min),
             later.max if self.max is None else self.max if later.max is None else max(self.max, later.max),
             self.kinds | later.kinds,
+            min((each for each in (self.first_time, later.first_time) if each is not None), default=None),
         )
 
 
@@ -117,6 +178,9 @@ class Chunk:
     data: bytes
     summary: Summary
 
+    overview: bytes | None
+    """What is known of many points without decoding them."""
+
 
 @dataclass(slots=True)
 class SeriesPiece:
@@ -124,6 +188,10 @@ class SeriesPiece:
 
     metric: str
     description: str
+    kind: SeriesKind
+
+    columns: Sequence[str]
+    """The columns of rows; none for other values."""
 
     content: Points | Chunk
     """Few values are encoded later, together with others of their series."""
@@ -156,6 +224,8 @@ class Series:
     max: float | None
     description: str
     revision: int
+    kind: SeriesKind
+    columns: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +251,15 @@ class StoredChunk:
     series: Series
     start_index: int
     count: int
-    data: bytes
+
+    data: bytes | Points
+    """Encoded, or the values themselves."""
+
+    wanted_index: int
+    """The index before which values are not wanted; larger than `start_index` if reading begins within the chunk."""
+
+    wanted_end: int
+    """The index from which on values are not wanted; less than `end_index` if reading ends within the chunk."""
 
     @property
     def end_index(self) -> int:
@@ -198,6 +276,11 @@ class Slice:
     points: Points
 
     @property
+    def end_index(self) -> int:
+        """The index after the last value."""
+        return self.start_index + self.points.count
+
+    @property
     def segment(self) -> Segment:
         """The values."""
         return self.points.segments[0]
@@ -208,5 +291,10 @@ class Slice:
         return cast("Int64s", self.points.steps)
 
 
-NO_POINTS = Points(None, np.empty(0, np.int64), (Segment(Kind.NULL, 0, None),))
-"""What a series without values is read as."""
+def no_points(series: Series) -> Points:
+    """What a series without values is read as: a table shows its columns."""
+    nulls = Segment(Kind.NULL, 0, None)
+    if series.kind is SeriesKind.TABLE:
+        empty = Table(0, [TableColumn(name, nulls) for name in series.columns])
+        return Points(None, np.empty(0, np.int64), (Segment(Kind.TABLE, 0, empty),))
+    return Points(None, np.empty(0, np.int64), (nulls,))

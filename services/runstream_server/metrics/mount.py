@@ -6,12 +6,23 @@ from contextlib import asynccontextmanager
 
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
+from runstream_server.metrics.append_store import AppendStore
+from runstream_server.metrics.comparing import Comparison
+from runstream_server.metrics.maintenance.compaction import Compaction
+from runstream_server.metrics.maintenance.compaction_store import CompactionStore
+from runstream_server.metrics.maintenance.fragments import Fragments
+from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
+from runstream_server.metrics.overview_store import OverviewStore
+from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
-from runstream_server.metrics.servicer import MetricsServicer
+from runstream_server.metrics.servicer import MetricsServicer, Readers
+from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
+from runstream_server.metrics.tail_store import TailStore
+from runstream_server.metrics.tails import HINT_TOPIC, Tails, hint_key
 from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
 from runstream_server.runhistory import RunHistory, run_watch
@@ -20,14 +31,28 @@ from runstream_server.runhistory import RunHistory, run_watch
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
+    fragments = Fragments()
+    appends = AppendStore(platform.postgres, fragments.note)
     store = MetricStore(platform.postgres)
+    source = ChunkSource(store, OverviewStore(platform.postgres))
     history = RunHistory(platform.channel, platform.stream_channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
+    pace = Pace(platform.config.maintenance.share)
+    compaction = Compaction(CompactionStore(platform.postgres), fragments, pace)
 
-    async def commit(appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
-        outcomes = await store.commit(appends)
-        outbox.wake()
+    async def commit(group: Sequence[MetricAppend]) -> Sequence[Outcome]:
+        outcomes = await appends.commit(group)
+        committed(group)
         return outcomes
+
+    async def rescue(append: MetricAppend) -> Outcome:
+        outcome = await appends.commit_one_by_one(append)
+        committed([append])
+        return outcome
+
+    def committed(group: Sequence[MetricAppend]) -> None:
+        outbox.wake()
+        platform.hints.publish(HINT_TOPIC, {hint_key(append.key.run_name) for append in group})
 
     async with (
         asyncio.TaskGroup() as tasks,
@@ -35,15 +60,23 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         append_hub(
             "metrics",
             commit,
-            rescue=store.commit_one_by_one,
+            rescue=rescue,
             limits=AppendLimits(),
             watch=watch,
             draining=platform.draining,
         ) as hub,
     ):
-        add_MetricsServiceServicer_to_server(MetricsServicer(Metrics(store), hub), server)  # type: ignore[arg-type]
-        delivering = tasks.create_task(outbox.run(), name="metrics-summary-outbox")
+        tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
+        readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
+        servicer = MetricsServicer(Metrics(store, appends), readers, hub, history)
+        add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
+        background = [
+            tasks.create_task(outbox.run(), name="metrics-summary-outbox"),
+            tasks.create_task(compaction.run(), name="metrics-compaction"),
+            tasks.create_task(tails.drain_when_told(), name="metrics-drain-tails"),
+        ]
         try:
             yield
         finally:
-            delivering.cancel()
+            for task in background:
+                task.cancel()

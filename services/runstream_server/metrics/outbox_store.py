@@ -48,7 +48,7 @@ class OutboxStore:
         """The marked series as they are now, sorted by run and metric."""
         rows = await self._postgres.fetch(
             """
-            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision
+            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind, columns
               FROM (SELECT DISTINCT changed.*
                       FROM metrics.summary_outbox,
                            unnest(workspaces, runs, metrics) AS changed (workspace, run, metric)

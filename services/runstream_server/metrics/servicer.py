@@ -1,6 +1,8 @@
 """`MetricsService` on the wire: decode, delegate, encode."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
@@ -14,37 +16,69 @@ from runstream_server.appendstreams import (
     Notice,
     Opening,
     Piece,
+    Prepared,
     Refusal,
+    append_once,
     decode_writer,
 )
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
+from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.convert import (
     decode_columns,
-    decode_runs,
     encode_acknowledged,
+    encode_logged,
     encode_notice,
     encode_opened,
     encode_series,
     encode_slice,
 )
+from runstream_server.metrics.convert_queries import (
+    decode_comparison,
+    decode_read,
+    decode_tail,
+    encode_tail,
+    encode_thinned,
+)
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import MetricBatch
+from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
+from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
+from runstream_server.runhistory import RunHistory
 
 _MAX_DIGEST = 32
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The ways to read series."""
+
+    series: SeriesReader
+    comparison: Comparison
+    tails: Tails
 
 
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, hub: AppendHub[MetricBatch]) -> None:
+    def __init__(self, metrics: Metrics, readers: Readers, hub: AppendHub[MetricBatch], history: RunHistory) -> None:
         self._metrics = metrics
+        self._readers = readers
         self._hub = hub
+        self._history = history
 
     async def WriteMetrics(self, _: object, context: Any) -> None:  # type: ignore[override]
         await AppendStream(context, MetricsDialect(self._metrics), self._hub).serve()
+
+    async def LogMetrics(self, request: messages.LogMetricsRequest, _: object) -> messages.LogMetricsResponse:
+        run = RunName.parse(request.run, "run")
+        key = AppendKey(run.workspace, run.run, decode_writer(request.writer, "writer"))
+        piece = _piece(request.batch, request.ByteSize())
+        await self._history.get_run(run)
+        await self._metrics.expect(key, request.batch.sequence)
+        return encode_logged(await append_once(self._hub, key, piece, MetricsDialect(self._metrics).prepare))
 
     async def ListSeries(self, request: messages.ListSeriesRequest, _: object) -> messages.ListSeriesResponse:
         run = RunName.parse(request.parent, "parent")
@@ -60,10 +94,23 @@ class MetricsServicer(MetricsServiceServicer):
     async def ReadSeries(
         self, request: messages.ReadSeriesRequest, _: object
     ) -> AsyncIterator[messages.ReadSeriesResponse]:
-        runs = decode_runs(request)
-        slices = self._metrics.read_series(runs, list(request.metrics), request.start_index, request.end_index)
-        async for each in slices:
-            yield encode_slice(each)
+        async with aclosing(self._readers.series.read(*decode_read(request))) as slices:
+            async for each in slices:
+                yield encode_slice(each)
+
+    async def CompareSeries(
+        self, request: messages.CompareSeriesRequest, _: object
+    ) -> AsyncIterator[messages.CompareSeriesResponse]:
+        async with aclosing(self._readers.comparison.compare(decode_comparison(request))) as series:
+            async for each in series:
+                yield encode_thinned(each)
+
+    async def TailSeries(
+        self, request: messages.TailSeriesRequest, _: object
+    ) -> AsyncIterator[messages.TailSeriesResponse]:
+        async with aclosing(self._readers.tails.tail(decode_tail(request))) as tail:
+            async for message in tail:
+                yield encode_tail(message)
 
 
 class MetricsDialect:
@@ -85,18 +132,16 @@ class MetricsDialect:
             raise InvalidField("open.durable_sequence", "expected 0 or more")
         return await self._metrics.open_writer(key, message.open.durable_sequence, digest)
 
-    def decode(self, message: messages.WriteMetricsRequest) -> Piece[messages.MetricBatch] | Finish:
+    def decode(self, message: messages.WriteMetricsRequest, size_bytes: int) -> Piece[messages.MetricBatch] | Finish:
         match message.WhichOneof("message"):
             case "batch":
-                batch = message.batch
-                _checked_digest(batch.digest, "batch.digest")
-                return Piece(batch.sequence - 1, batch.sequence, message.ByteSize(), batch)
+                return _piece(message.batch, size_bytes)
             case "finish":
                 return Finish()
             case _:
                 raise ProtocolError("after `open` come `batch` and at last `finish`")
 
-    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> tuple[MetricBatch, Sequence[Refusal]]:
+    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> Prepared[MetricBatch]:
         batch = piece.payload
         return await self._metrics.prepare(
             batch.sequence, batch.digest, piece.size_bytes, lambda: decode_columns(batch.series)
@@ -113,6 +158,11 @@ class MetricsDialect:
 
     def notice(self, notice: Notice) -> messages.WriteMetricsResponse:
         return encode_notice(notice)
+
+
+def _piece(batch: messages.MetricBatch, size_bytes: int) -> Piece[messages.MetricBatch]:
+    _checked_digest(batch.digest, "batch.digest")
+    return Piece(batch.sequence - 1, batch.sequence, size_bytes, batch)
 
 
 def _checked_digest(digest: bytes, field: str) -> bytes:

@@ -1,7 +1,7 @@
 """Plans in which order, and how much at once, series are read."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from runstream_server.envelope import StoredBytesDamaged
@@ -10,23 +10,26 @@ from runstream_server.metrics.model import Series, Span, StoredChunk
 _SHORT_POINTS = 5_000
 
 
-def grouped_spans(page: Sequence[Series], start_index: int, end_index: int) -> Iterator[Sequence[Span]]:
-    """Yields spans of series that are to be read together: many short ones, a long or an empty one alone.
+def spans_in_range(page: Sequence[Series], start_index: int, end_index: int) -> Sequence[Span]:
+    """What is to be read of series from `start_index` to before `end_index`; 0: to the end of each series.
 
-    A series that has values, but none in range, is left out. `end_index` 0: to the end of each series.
+    A series that has values, but none in range, is left out; one without values has a span without values.
     """
+    spans = [Span(series, start_index, min(end_index or series.count, series.count)) for series in page]
+    return [span for span in spans if span.count > 0 or not span.series.count]
+
+
+def grouped_spans(spans: Iterable[Span]) -> Iterator[Sequence[Span]]:
+    """Yields spans that are to be read together: many short ones; a long one, or one of an empty series, alone."""
     group: list[Span] = []
     points = 0
-    for series in page:
-        span = Span(series, start_index, min(end_index or series.count, series.count))
-        if series.count and span.count <= 0:
-            continue
-        if group and (not series.count or points + span.count > _SHORT_POINTS):
+    for span in spans:
+        if group and (not span.series.count or points + span.count > _SHORT_POINTS):
             yield group
             group, points = [], 0
         group.append(span)
         points += span.count
-        if not series.count:
+        if not span.series.count:
             yield group
             group, points = [], 0
     if group:

@@ -10,7 +10,7 @@ import json
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -35,10 +35,22 @@ class Subscription:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._keys: set[str] = set()
+        self._anything = False
 
-    def wake(self) -> None:
-        """Hints at the reader; counts also when it is not waiting."""
+    def wake(self, key: str | None = None) -> None:
+        """Hints at the reader; counts also when it is not waiting. None: anything may have changed."""
+        if key is None:
+            self._anything = True
+        else:
+            self._keys.add(key)
         self._event.set()
+
+    def take_keys(self) -> Collection[str] | None:
+        """What was hinted at since this was last asked; None: it may be anything."""
+        keys, anything = self._keys, self._anything
+        self._keys, self._anything = set(), False
+        return None if anything else keys
 
     async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109 - a bound that is part of what the caller says
         """Waits for a hint since the last wait, at most `timeout` seconds; returns whether there was one."""
@@ -96,7 +108,7 @@ class Hints:
     def _wake(self, topic: str, keys: Iterable[str]) -> None:
         for place in [(topic, _All), *((topic, key) for key in keys)]:
             for subscription in self._subscriptions.get(place, ()):
-                subscription.wake()
+                subscription.wake(place[1])
 
     def _wake_all(self, topic: str | None = None) -> None:
         for (of_topic, _), subscriptions in self._subscriptions.items():

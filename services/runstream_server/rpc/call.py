@@ -69,7 +69,8 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-    return make(serve, _forgiving(handler.request_deserializer), handler.response_serializer)
+    deserialize = _forgiving(handler.request_deserializer)
+    return make(serve, _sized(deserialize) if handler.request_streaming else deserialize, handler.response_serializer)
 
 
 def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
@@ -82,6 +83,21 @@ def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], 
             return deserialize(data)
         except DecodeError as error:
             return MalformedMessage(str(error).rpartition(": ")[2])
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A message of a stream, and how large it was: to ask the message itself would serialize it again."""
+
+    message: Any
+    size_bytes: int
+
+
+def _sized(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    def read(data: bytes) -> _Received:
+        return _Received(deserialize(data) if deserialize else data, len(data))
 
     return read
 
@@ -287,6 +303,9 @@ def _log(policy: CallPolicy, identifier: str, code: grpc.StatusCode, seconds: fl
 class _CountingContext:
     """A servicer context that counts the messages of a stream."""
 
+    received_bytes = 0
+    """How large the message was that was read last."""
+
     def __init__(self, context: _Context, metrics: RpcMetrics) -> None:
         self._context = context
         self._metrics = metrics
@@ -295,10 +314,8 @@ class _CountingContext:
         return getattr(self._context, name)
 
     async def read(self) -> Any:
-        message = await self._context.read()
-        if message is not grpc.aio.EOF:
-            self._metrics.received()
-        return _readable(message)
+        received = await self._context.read()
+        return received if received is grpc.aio.EOF else self._take(received)
 
     async def write(self, message: Any) -> None:
         await self._context.write(message)
@@ -308,6 +325,10 @@ class _CountingContext:
         return self._counted(request) if hasattr(request, "__aiter__") else _readable(request)
 
     async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            self._metrics.received()
-            yield _readable(request)
+        async for received in requests:
+            yield self._take(received)
+
+    def _take(self, received: _Received) -> Any:
+        self._metrics.received()
+        self.received_bytes = received.size_bytes
+        return _readable(received.message)

@@ -118,10 +118,13 @@ async def test_listing_pages_through_all_series_with_what_is_known_of_them(backe
         page = await stub.ListSeries(messages.ListSeriesRequest(parent=run, page_size=3, page_token=token))
         listed, token = [*listed, *page.series], page.next_page_token
 
-    assert listed[0] == messages.Series(metric="a", count=4, last=3.0, min=1.0, max=3.0)
+    assert listed[0] == messages.Series(
+        metric="a", count=4, last=3.0, min=1.0, max=3.0, kind=messages.SERIES_KIND_VALUES
+    )
     assert (listed[1].metric, listed[1].count, listed[1].HasField("min")) == ("b", 1, False)
     assert math.isnan(listed[1].last)
-    assert listed[2:] == [messages.Series(metric="c", count=1, description="text"), messages.Series(metric="d")]
+    texts = messages.Series(metric="c", count=1, description="text", kind=messages.SERIES_KIND_VALUES)
+    assert listed[2:] == [texts, messages.Series(metric="d")]
 
 
 @pytest.mark.parametrize(

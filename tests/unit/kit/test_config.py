@@ -46,6 +46,8 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         ("RUNSTREAM_LOG_LEVEL", "LOUD"),
         ("RUNSTREAM_ACCESS_LOG", "some"),
         ("RUNSTREAM_METRICS_PORT", "x"),
+        ("RUNSTREAM_MAINTENANCE_SHARE", "0"),
+        ("RUNSTREAM_MAINTENANCE_SHARE", "1.1"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_name_of_its_variable(variable: str, value: str) -> None:

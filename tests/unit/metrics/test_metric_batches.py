@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pytest
 
 from runstream.api.metrics.v1.metrics_service_pb2 import (
+    ARTIFACT_KIND_IMAGE,
+    ARTIFACT_KIND_UNSPECIFIED,
+    ArtifactKind,
+    ArtifactValues,
     BoolValues,
     DoubleValues,
     Int64Values,
     NullValues,
     SeriesColumns,
     StringValues,
+    TableColumn,
+    TableValues,
 )
 from runstream_server.appendstreams import Append, AppendKey
 from runstream_server.metrics.batches import check_batch
@@ -25,12 +32,22 @@ from runstream_server.metrics.model import Kind, Points, Segment
 DOUBLES = DoubleValues(values=[1.0, 2.0])
 
 
+def table(row_count: int, *columns: TableColumn, metric: str = "m") -> SeriesColumns:
+    values = TableValues(row_count=row_count, columns=columns)
+    return SeriesColumns(metric=metric, times=range(row_count), table=values)
+
+
+def artifact(kind: int, *paths: str, metric: str = "m") -> SeriesColumns:
+    values = ArtifactValues(kind=cast("ArtifactKind.ValueType", kind), paths=paths)
+    return SeriesColumns(metric=metric, times=range(len(paths)), artifacts=values)
+
+
 def encode(*batches: Sequence[SeriesColumns]) -> tuple[Sequence[SeriesGrowth], list[tuple[str, str, int]]]:
     """What batches of one transaction do to each series, in order of name, and what is refused of them."""
     key = AppendKey("space", "run", "writer")
     checked = [check_batch(place, b"", decode_columns(series)) for place, series in enumerate(batches, 1)]
-    appends = [Append(key, 1, place, place + 1, 1, batch) for place, (batch, _) in enumerate(checked)]
-    refusals = [(each.metric, each.reason, each.count) for _, of_batch in checked for each in of_batch]
+    appends = [Append(key, 1, place, place + 1, 1, batch.payload) for place, batch in enumerate(checked)]
+    refusals = [(each.metric, each.reason, each.count) for batch in checked for each in batch.refusals]
     return group_by_series(appends), refusals
 
 
@@ -53,6 +70,23 @@ def points_of(growth: SeriesGrowth) -> list[Points]:
         (SeriesColumns(metric="m", times=[1], strings=StringValues(values=["x" * 10_001])), "TEXT_TOO_LONG", 1),
         (SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES, description="x" * 5_001), "TEXT_TOO_LONG", 2),
         (SeriesColumns(metric="m", times=[1, 2], doubles=DOUBLES, description="\0"), "INVALID_TEXT", 2),
+        (table(2, TableColumn(name="c", doubles=DOUBLES), TableColumn(name="d")), "UNEQUAL_COLUMNS", 2),
+        (table(2, TableColumn(name="c", nulls=NullValues(count=3))), "UNEQUAL_COLUMNS", 2),
+        (table(3, TableColumn(name="c", doubles=DOUBLES)), "UNEQUAL_COLUMNS", 3),
+        (SeriesColumns(metric="m", times=[1], table=TableValues(row_count=2)), "UNEQUAL_COLUMNS", 1),
+        (SeriesColumns(metric="m", table=TableValues(row_count=-1)), "UNEQUAL_COLUMNS", 0),
+        (table(2, TableColumn(doubles=DOUBLES)), "INVALID_NAME", 2),
+        (table(2, TableColumn(name="\0", doubles=DOUBLES)), "INVALID_NAME", 2),
+        (table(2, TableColumn(name="x" * 256, doubles=DOUBLES)), "INVALID_NAME", 2),
+        (table(2, *[TableColumn(name="c", doubles=DOUBLES)] * 2), "INVALID_NAME", 2),
+        (table(1, TableColumn(name="c", strings=StringValues(values=["x" * 10_001]))), "TEXT_TOO_LONG", 1),
+        (table(0, *(TableColumn(name=f"c{n}", nulls=NullValues()) for n in range(251))), "TOO_MANY_COLUMNS", 0),
+        (artifact(ARTIFACT_KIND_UNSPECIFIED, "path"), "UNSTORABLE", 1),
+        (artifact(6, "path"), "UNSTORABLE", 1),
+        (artifact(ARTIFACT_KIND_IMAGE), "NO_VALUES", 0),
+        (artifact(ARTIFACT_KIND_IMAGE, ""), "INVALID_TEXT", 1),
+        (artifact(ARTIFACT_KIND_IMAGE, "a\0b"), "INVALID_TEXT", 1),
+        (artifact(ARTIFACT_KIND_IMAGE, "path", "x" * 1_025), "TEXT_TOO_LONG", 2),
     ],
 )
 def test_a_bad_column_is_refused_by_itself(columns: SeriesColumns, reason: str, count: int) -> None:
@@ -70,21 +104,29 @@ def test_what_just_keeps_its_limits_is_stored() -> None:
             SeriesColumns(metric="empty", nulls=NullValues(count=0)),
             SeriesColumns(metric="s", times=[1], strings=StringValues(values=["x" * 10_000])),
             SeriesColumns(metric="x" * 255, times=[1, 2], doubles=DOUBLES, description="x" * 5_000),
+            artifact(ARTIFACT_KIND_IMAGE, "x" * 1_024, metric="artifact"),
+            table(0, *(TableColumn(name=f"{n:0>255}", nulls=NullValues()) for n in range(250)), metric="table"),
         ]
     )
 
     assert refusals == []
-    assert [growth.summary.count for growth in growths] == [0, 1, 2]
-    assert growths[0].chunks == []
+    assert [(growth.metric[:8], growth.summary.count) for growth in growths] == [
+        ("artifact", 1),
+        ("empty", 0),
+        ("s", 1),
+        ("table", 0),
+        ("xxxxxxxx", 2),
+    ]
+    assert growths[1].chunks == growths[3].chunks == []
 
 
-def test_series_beyond_the_ten_thousandth_are_refused() -> None:
+def test_series_beyond_the_ten_thousandth_are_refused_together() -> None:
     growths, refusals = encode(
-        [SeriesColumns(metric=f"m{n}", times=[1], nulls=NullValues(count=1)) for n in range(10_001)]
+        [SeriesColumns(metric=f"m{n}", times=[1], nulls=NullValues(count=1)) for n in range(10_003)]
     )
 
     assert len(growths) == 10_000
-    assert refusals == [("m10000", "TOO_MANY_SERIES", 1)]
+    assert refusals == [("m10000", "TOO_MANY_SERIES", 3)]
 
 
 def test_what_one_transaction_appends_to_a_series_becomes_one_chunk_in_its_order() -> None:

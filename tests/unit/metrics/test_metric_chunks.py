@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.chunks import decode_points, encode_points
 from runstream_server.metrics.model import Kind, Points, Segment
+from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 DOUBLE_BITS = st.integers(0, 2**64 - 1)
-KINDS = st.sampled_from(Kind)
+CELL_KINDS = (Kind.DOUBLE, Kind.INT64, Kind.BOOL, Kind.STRING, Kind.NULL)
+TEXTS = st.text(max_size=50)
 FORMAT_1 = (
     "ASgAAAAFAAAAAQMBAAAAAAAAAAcAAAAAAAAAAE4AAABOAAAAAAAMAB4ANgBUAHgAogDSAAgBRAGGAc4BHAJwAsoCKgOQA/wDbgTm"
     "BGQF6AVyBgIHmAc0CNYIfgksCuAKmgtaDCAN7A2+DpYPdBBYEUISBOhDHhgkCgYAuAsAAAAAAABCUQAAAJwAAAAotS/9AABFAgCU"
@@ -30,9 +32,7 @@ def doubles(bits: list[int]) -> np.ndarray:
     return np.array(bits, np.uint64).view(np.float64)
 
 
-@st.composite
-def segments(draw: st.DrawFn) -> Segment:
-    kind, count = draw(KINDS), draw(st.integers(1, 40))
+def plain(draw: st.DrawFn, kind: Kind, count: int) -> Segment:
     match kind:
         case Kind.DOUBLE:
             return Segment(kind, count, doubles(draw(st.lists(DOUBLE_BITS, min_size=count, max_size=count))))
@@ -41,9 +41,25 @@ def segments(draw: st.DrawFn) -> Segment:
         case Kind.BOOL:
             return Segment(kind, count, np.array(draw(st.lists(st.booleans(), min_size=count, max_size=count))))
         case Kind.STRING:
-            return Segment(kind, count, draw(st.lists(st.text(max_size=50), min_size=count, max_size=count)))
+            return Segment(kind, count, draw(st.lists(TEXTS, min_size=count, max_size=count)))
         case _:
             return Segment(kind, count, None)
+
+
+def table(draw: st.DrawFn, count: int) -> Table:
+    names = draw(st.lists(TEXTS, max_size=4, unique=True))
+    return Table(count, [TableColumn(name, plain(draw, draw(st.sampled_from(CELL_KINDS)), count)) for name in names])
+
+
+@st.composite
+def segments(draw: st.DrawFn) -> Segment:
+    kind, count = draw(st.sampled_from(Kind)), draw(st.integers(1, 40))
+    if kind is Kind.TABLE:
+        return Segment(kind, count, table(draw, count))
+    if kind is Kind.ARTIFACTS:
+        paths = draw(st.lists(TEXTS, min_size=count, max_size=count))
+        return Segment(kind, count, Artifacts(draw(st.integers(1, 5)), paths))
+    return plain(draw, kind, count)
 
 
 @st.composite
@@ -61,13 +77,21 @@ def assert_same(one: Points, other: Points) -> None:
         assert np.array_equal(one.steps, other.steps)
     assert np.array_equal(one.times, other.times)
     for left, right in zip(one.segments, other.segments, strict=True):
-        assert (left.kind, left.count) == (right.kind, right.count)
-        if left.kind is Kind.DOUBLE:
-            assert left.array.tobytes() == right.array.tobytes()
-        elif left.kind in (Kind.INT64, Kind.BOOL):
-            assert np.array_equal(left.array, right.array)
-        else:
-            assert left.values == right.values
+        assert_same_values(left, right)
+
+
+def assert_same_values(left: Segment, right: Segment) -> None:
+    assert (left.kind, left.count) == (right.kind, right.count)
+    if left.kind is Kind.DOUBLE:
+        assert left.array.tobytes() == right.array.tobytes()
+    elif left.kind in (Kind.INT64, Kind.BOOL):
+        assert np.array_equal(left.array, right.array)
+    elif left.kind is Kind.TABLE:
+        assert left.table.names == right.table.names
+        for column, same in zip(left.table.columns, right.table.columns, strict=True):
+            assert_same_values(column.cells, same.cells)
+    else:
+        assert left.values == right.values
 
 
 @given(points())

@@ -1,0 +1,174 @@
+"""Stores what writers append, and where they stand. Rows do not leave this module."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import asyncpg
+
+from runstream_server.appendstreams import AppendKey, Committed, Opening, Outcome, Position, Refusal, judge
+from runstream_server.metrics.admission import count_of
+from runstream_server.metrics.errors import SequenceGap
+from runstream_server.metrics.grouping import SeriesGrowth, Share, group_by_series
+from runstream_server.metrics.growing import NameCounts, grow
+from runstream_server.metrics.model import MetricAppend
+from runstream_server.metrics.refusals import Problem, refusal
+from runstream_server.postgres import Connection, Postgres
+
+_GROUPED_ON_THE_LOOP_PIECES = 500
+_REFUSED_BY_DATABASE = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+
+class AppendStore:
+    """The positions of writers, and what they append to series."""
+
+    def __init__(self, postgres: Postgres, stored: Callable[[Sequence[SeriesGrowth]], None]) -> None:
+        """`stored` is told what was committed."""
+        self._postgres = postgres
+        self._stored = stored
+
+    async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening | None:
+        """Counts up the epoch of a writer, made if it is new, unless what the client believes contradicts its row."""
+        row = await self._postgres.fetchrow(
+            """
+            INSERT INTO metrics.writer AS known (workspace, run, writer)
+            VALUES ($1, $2, $3)
+            ON CONFLICT (workspace, run, writer) DO UPDATE
+               SET epoch = known.epoch + 1
+             WHERE known.position > $4
+                OR (known.position = $4 AND ($5 = ''::bytea OR known.digest = ''::bytea OR known.digest = $5))
+            RETURNING position, epoch
+            """,
+            key.workspace,
+            key.run,
+            key.name,
+            believed,
+            digest,
+        )
+        return Opening(key, row["epoch"], row["position"]) if row else None
+
+    async def position(self, key: AppendKey) -> int | None:
+        """The sequence of the last durable batch of a writer; None if the writer is not known."""
+        position: int | None = await self._postgres.fetchval(
+            "SELECT position FROM metrics.writer WHERE workspace = $1 AND run = $2 AND writer = $3",
+            key.workspace,
+            key.run,
+            key.name,
+        )
+        return position
+
+    async def make_writer(self, key: AppendKey) -> None:
+        """Makes a writer unless it is there; fences nobody."""
+        await self._postgres.execute(
+            "INSERT INTO metrics.writer (workspace, run, writer) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            key.workspace,
+            key.run,
+            key.name,
+        )
+
+    async def commit(self, appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
+        """Stores what is new of a group and moves its writers, in one transaction; says what became of each append."""
+        growths = await self._grouped(appends)
+        async with self._postgres.transaction() as connection:
+            positions, names = await _lock_writers(connection, appends)
+            outcomes, new = judge(appends, positions, SequenceGap)
+            if len(new) != len(appends):
+                growths = group_by_series(new)
+            refused = await grow(connection, growths, names)
+            await _move_writers(connection, new)
+        self._stored(growths)
+        return _with_refusals(appends, outcomes, refused)
+
+    async def _grouped(self, appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
+        """What the appends do to each series, if all of them are new; many are encoded in a thread."""
+        if sum(len(append.payload.pieces) for append in appends if append.payload) <= _GROUPED_ON_THE_LOOP_PIECES:
+            return group_by_series(appends)
+        return await asyncio.to_thread(group_by_series, appends)
+
+    async def commit_one_by_one(self, append: MetricAppend) -> Outcome:
+        """Stores what the database takes of an append that it refused as a whole: series by series."""
+        refused: list[tuple[Share, Problem]] = []
+        async with self._postgres.transaction() as connection:
+            positions, names = await _lock_writers(connection, [append])
+            outcomes, new = judge([append], positions, SequenceGap)
+            for growth in group_by_series(new):
+                try:
+                    async with connection.transaction():
+                        refused.extend(await grow(connection, [growth], names))
+                except _REFUSED_BY_DATABASE as error:
+                    problem = "UNSTORABLE", f"the database refuses it: {error}"
+                    refused.extend((share, problem) for share in (*growth.shares, *growth.others))
+            await _move_writers(connection, new)
+        return _with_refusals([append], outcomes, refused)[0]
+
+
+def _with_refusals(
+    appends: Sequence[MetricAppend], outcomes: Sequence[Outcome], refused: Iterable[tuple[Share, Problem]]
+) -> Sequence[Outcome]:
+    """Adds to each outcome what was refused of its append."""
+    added: dict[tuple[AppendKey, int], list[Refusal]] = {}
+    for (append, piece), problem in refused:
+        refusals = added.setdefault((append.key, append.end), [])
+        refusals.append(refusal(append.end, piece.metric, problem, count_of(piece)))
+    if not added:
+        return outcomes
+    return [
+        replace(outcome, refusals=[*outcome.refusals, *added.get((append.key, append.end), ())])
+        if isinstance(outcome, Committed)
+        else outcome
+        for append, outcome in zip(appends, outcomes, strict=True)
+    ]
+
+
+async def _lock_writers(
+    connection: Connection, appends: Sequence[MetricAppend]
+) -> tuple[Mapping[AppendKey, Position], NameCounts]:
+    """Locks the rows of the writers, in the order that all transactions keep; sees how many series their runs have."""
+    keys = sorted({append.key for append in appends})
+    rows = await connection.fetch(
+        """
+        SELECT workspace, run, writer, position, epoch, series_count
+          FROM metrics.writer
+          JOIN unnest($1::text[], $2::text[], $3::text[]) AS key (workspace, run, writer) USING (workspace, run, writer)
+          LEFT JOIN metrics.name_count USING (workspace, run)
+         ORDER BY workspace, run, writer
+           FOR UPDATE OF writer
+        """,
+        [key.workspace for key in keys],
+        [key.run for key in keys],
+        [key.name for key in keys],
+    )
+    positions = {
+        AppendKey(row["workspace"], row["run"], row["writer"]): Position(row["position"], row["epoch"]) for row in rows
+    }
+    return positions, {(row["workspace"], row["run"]): row["series_count"] or 0 for row in rows}
+
+
+async def _move_writers(connection: Connection, appends: Sequence[MetricAppend]) -> None:
+    """Moves the positions of writers to the ends of their last appends."""
+    if not appends:
+        return
+    last = {append.key: append for append in appends}
+    digests = {append.key: append.payload.digest for append in appends if append.payload is not None}
+    finished = {append.key for append in appends if append.payload is None}
+    await connection.execute(
+        """
+        UPDATE metrics.writer AS known
+           SET position = moved.position,
+               digest   = coalesce(moved.digest, known.digest),
+               finished = known.finished OR moved.finished
+          FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::boolean[])
+               AS moved (workspace, run, writer, position, digest, finished)
+         WHERE (known.workspace, known.run, known.writer) = (moved.workspace, moved.run, moved.writer)
+        """,
+        [key.workspace for key in last],
+        [key.run for key in last],
+        [key.name for key in last],
+        [append.end for append in last.values()],
+        [digests.get(key) for key in last],
+        [key in finished for key in last],
+    )

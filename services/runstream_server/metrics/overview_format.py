@@ -1,0 +1,131 @@
+"""Overviews as bytes and back. An encoded overview describes itself and stays readable for all later versions.
+
+Format 1, in an envelope: the number of buckets, whether steps are relative to the index of the first value, then one
+block with a table of 64-bit numbers, column by column, the first bytes of all numbers of a column first. Columns: four
+16-bit numbers (values, numbers among them, place of the least and of the greatest one); least step and least time, each
+as the difference to the bucket before; greatest step, step of the least and of the greatest number, as differences to
+the least step; the same three of times; the least and the greatest number.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runstream_server.compression import pack_bytes, unpack
+from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
+from runstream_server.metrics.model import Int64s, Points
+from runstream_server.metrics.overview import Extremes, Overview, overview_of
+
+WORTH_POINTS = 256
+
+_FORMAT = 1
+_HEAD = struct.Struct("<IB")
+_STORED_COLUMNS = 11
+_ITEM = 8
+
+
+def chunk_overview(points: Points) -> bytes | None:
+    """The encoded overview of a chunk whose place in its series is not known yet; None if it has too few values."""
+    if points.count < WORTH_POINTS:
+        return None
+    return _encode(overview_of(points, 0), relative_steps=points.steps is None)
+
+
+def encode_overview(overview: Overview) -> bytes:
+    """Encodes an overview without gaps; `decode_overviews` takes the index of its first value again."""
+    return _encode(overview, relative_steps=False)
+
+
+def _encode(overview: Overview, *, relative_steps: bool) -> bytes:
+    table = np.empty((_STORED_COLUMNS, len(overview.starts)), "<i8")
+    places = table[0].view("<u2").reshape(-1, 4)
+    least, greatest = overview.least, overview.greatest
+    for field, column in enumerate(
+        (overview.counts, overview.numbers, least.indexes - overview.starts, greatest.indexes - overview.starts)
+    ):
+        places[:, field] = column
+    table[1], table[2] = _differences(overview.min_steps), _differences(overview.min_times)
+    for row, steps in enumerate((overview.max_steps, least.steps, greatest.steps), 3):
+        table[row] = steps - overview.min_steps  # wraps around, and back again in decoding
+    for row, times in enumerate((overview.max_times, least.times, greatest.times), 6):
+        table[row] = times - overview.min_times
+    table[9], table[10] = least.values.view(np.int64), greatest.values.view(np.int64)
+    planes = table.view(np.uint8).reshape(_STORED_COLUMNS, -1, _ITEM).transpose(0, 2, 1)
+    return wrap(_FORMAT, _HEAD.pack(table.shape[1], relative_steps) + pack_bytes(planes.tobytes()))
+
+
+def _differences(column: Int64s) -> Int64s:
+    differences = column.copy()
+    differences[1:] -= column[:-1]
+    return differences
+
+
+def decode_overviews(stored: Sequence[tuple[bytes, int]]) -> Overview:
+    """Decodes 1 or more encoded overviews of one series, each with the index of its first value, and joins them.
+
+    Many at once take hardly longer than one. Raises StoredBytesDamaged.
+    """
+    try:
+        return _decode(stored)
+    except (struct.error, ValueError, IndexError) as error:
+        raise StoredBytesDamaged(str(error)) from error
+
+
+def _decode(stored: Sequence[tuple[bytes, int]]) -> Overview:
+    opened = [_open(data) for data, _ in stored]
+    lengths = np.array([planes.shape[1] for planes, _ in opened])
+    table = _unshuffle(np.concatenate([planes for planes, _ in opened], axis=1))
+    firsts = np.array([index for _, index in stored], np.int64)
+    places = np.ascontiguousarray(table[0]).view("<u2").reshape(-1, 4).astype(np.int64)
+    counts = places[:, 0].copy()
+    starts = np.repeat(firsts, lengths) + _sums_before(counts, lengths)
+    shifts = np.where([relative for _, relative in opened], firsts, 0)
+    min_steps = _sums(table[1], lengths) + np.repeat(shifts, lengths)
+    min_times = _sums(table[2], lengths)
+    least = Extremes(
+        starts + places[:, 2], min_steps + table[4], min_times + table[7], table[9].copy().view(np.float64)
+    )
+    greatest = Extremes(
+        starts + places[:, 3], min_steps + table[5], min_times + table[8], table[10].copy().view(np.float64)
+    )
+    return Overview(
+        starts,
+        counts,
+        places[:, 1].copy(),
+        min_steps,
+        min_steps + table[3],
+        min_times,
+        min_times + table[6],
+        least,
+        greatest,
+    )
+
+
+def _open(data: bytes) -> tuple[NDArray[np.uint8], bool]:
+    """The planes of an overview, and whether its steps are relative."""
+    body = unwrap(data, _FORMAT)
+    count, relative = _HEAD.unpack_from(body)
+    content, _ = unpack(body[_HEAD.size :])
+    return np.frombuffer(content, np.uint8).reshape(_STORED_COLUMNS * _ITEM, count), bool(relative)
+
+
+def _unshuffle(planes: NDArray[np.uint8]) -> Int64s:
+    numbers = np.empty((_STORED_COLUMNS, planes.shape[1], _ITEM), np.uint8)
+    for place in range(_ITEM):
+        numbers[:, :, place] = planes[place::_ITEM]
+    return cast("Int64s", numbers.view("<i8").reshape(_STORED_COLUMNS, -1).astype(np.int64, copy=False))
+
+
+def _sums(column: Int64s, lengths: Int64s) -> Int64s:
+    """Running sums within each of the parts with these lengths; wraps around as the differences did."""
+    sums = np.cumsum(column)
+    ends = np.cumsum(lengths)[:-1]
+    befores = np.concatenate([np.zeros(1, np.int64), sums[ends - 1]])
+    return cast("Int64s", sums - np.repeat(befores, lengths))
+
+
+def _sums_before(column: Int64s, lengths: Int64s) -> Int64s:
+    return cast("Int64s", _sums(column, lengths) - column)

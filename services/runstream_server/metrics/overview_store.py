@@ -1,0 +1,47 @@
+"""Reads overviews of chunks. Rows do not leave this module."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runstream_server.metrics.model import Span
+from runstream_server.postgres import Postgres
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOverview:
+    """An encoded overview, and which values it is of."""
+
+    start_index: int
+    end_index: int
+    data: bytes
+
+
+class OverviewStore:
+    """The overviews of chunks."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def overviews(self, spans: Sequence[Span]) -> Sequence[Sequence[StoredOverview]]:
+        """The overviews of the chunks of each of some spans of one workspace, in order; short chunks have none."""
+        rows = await self._postgres.fetch(
+            """
+            SELECT place, start_index, point_count, overview
+              FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+                   WITH ORDINALITY AS wanted (run, series, first, beyond, place)
+              JOIN metrics.chunk USING (run, series)
+             WHERE workspace = $1 AND start_index < beyond AND start_index + point_count > first
+               AND overview IS NOT NULL
+             ORDER BY place, start_index
+            """,
+            spans[0].series.run.workspace,
+            [span.series.run.run for span in spans],
+            [span.series.number for span in spans],
+            [span.start_index for span in spans],
+            [span.end_index for span in spans],
+        )
+        found: list[list[StoredOverview]] = [[] for _ in spans]
+        for row in rows:
+            start = row["start_index"]
+            found[row["place"] - 1].append(StoredOverview(start, start + row["point_count"], row["overview"]))
+        return found

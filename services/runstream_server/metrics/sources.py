@@ -1,0 +1,61 @@
+"""Where readers get stored values, and what is known of them, from."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+
+from runstream_server.metrics.model import Span, StoredChunk
+from runstream_server.metrics.overview_format import decode_overviews
+from runstream_server.metrics.overview_store import OverviewStore, StoredOverview
+from runstream_server.metrics.spans import grouped_spans, remaining_spans
+from runstream_server.metrics.store import MetricStore
+from runstream_server.metrics.windows import Interval, KnownSpan
+
+
+class ChunkSource:
+    """The one place that knows where the values of a series are."""
+
+    def __init__(self, store: MetricStore, overviews: OverviewStore) -> None:
+        self._store = store
+        self._overviews = overviews
+
+    async def read(self, spans: Iterable[Span]) -> AsyncGenerator[list[StoredChunk], None]:
+        """Yields the chunks that hold these spans of 1 or more values, in order, some MiB at a time.
+
+        Spans of one series may leave out values between them; a chunk comes once for each span that it has values of.
+
+        Raises:
+            StoredBytesDamaged: Chunks are missing.
+        """
+        for group in grouped_spans(spans):
+            left = group
+            while left:
+                chunks = await (self._store.read_long(left[0]) if len(left) == 1 else self._store.read_short(left))
+                left = remaining_spans(left, chunks)
+                yield list(chunks)
+
+    async def known(self, spans: Sequence[Span]) -> Sequence[KnownSpan]:
+        """What is known of 1 or more spans of one workspace without decoding their values, in the same order.
+
+        Raises:
+            StoredBytesDamaged: An overview is not what was stored.
+        """
+        stored = await self._overviews.overviews(spans)
+        return await asyncio.to_thread(lambda: [_known(*each) for each in zip(spans, stored, strict=True)])
+
+
+def _known(span: Span, stored: Sequence[StoredOverview]) -> KnownSpan:
+    overview = decode_overviews([(each.data, each.start_index) for each in stored]) if stored else None
+    return KnownSpan(span, overview, _gaps(span, stored))
+
+
+def _gaps(span: Span, stored: Sequence[StoredOverview]) -> Sequence[Interval]:
+    """Which values of a span no overview tells of."""
+    gaps = []
+    index = span.start_index
+    for each in stored:
+        if each.start_index > index:
+            gaps.append((index, each.start_index))
+        index = each.end_index
+    if index < span.end_index:
+        gaps.append((index, span.end_index))
+    return gaps
