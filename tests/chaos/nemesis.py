@@ -1,4 +1,4 @@
-"""What goes wrong, and when: drawn from a seed, and noted on the clock of the histories."""
+"""What goes wrong: drawn from a seed, and noted on the clock of the histories."""
 
 import random
 import signal
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tests.chaos.database import PostgresProcess
-from tests.chaos.pace import Pace
 from tests.postgres_proxy import Cut, PostgresProxy
 from tests.server_process import ServerProcess
 
@@ -17,24 +16,20 @@ Faults: TypeAlias = Mapping[str, Callable[[], Awaitable[None]]]
 
 
 class Nemesis:
-    """Does what a seed tells it to do, each fault as soon as so and so many batches are acknowledged."""
+    """Does what a seed tells it to do, and notes it in a diary."""
 
-    def __init__(self, faults: Faults, choice: random.Random, pace: Pace, diary: Path) -> None:
+    def __init__(self, faults: Faults, choice: random.Random, diary: Path) -> None:
         self._faults = faults
         self._choice = choice
-        self._pace = pace
         self._diary = diary
+        self._names: list[str] = []
 
-    async def run(self, after_each: Callable[[], Awaitable[None]]) -> None:
-        """Does as many faults as the pace has; each kind once before any comes again."""
-        names: list[str] = []
-        for number in range(self._pace.faults):
-            names = names or self._choice.sample(sorted(self._faults), len(self._faults))
-            due = (number + self._choice.random()) * self._pace.stride * self._pace.writers
-            await self._pace.until(lambda due=due: self._pace.acknowledged >= due)  # type: ignore[misc]
-            self._pace.begin_fault()
-            await self._do(names.pop())
-            await after_each()
+    async def run(self, count: int, due: Callable[[int], Awaitable[None]]) -> None:
+        """Does so many faults, each kind once before any comes again; `due` returns when one has its moment."""
+        for number in range(count):
+            await due(number)
+            self._names = self._names or self._choice.sample(sorted(self._faults), len(self._faults))
+            await self._do(self._names.pop())
 
     async def _do(self, name: str) -> None:
         with self._diary.open("a") as diary:

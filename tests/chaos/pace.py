@@ -33,8 +33,9 @@ class Pace:
         self._acknowledged[writer] = sequence
         self._change()
 
-    def begin_fault(self) -> None:
-        """Takes note of a fault that begins: it has a stride of batches to meet."""
+    async def fault_due(self, strides: float) -> None:
+        """Returns when the writers made so many strides; what then goes wrong has another stride of batches to meet."""
+        await self.until(lambda: self.acknowledged >= strides * self.stride * self.writers)
         self._begun += 1
         self._change()
 

@@ -34,10 +34,15 @@ async def test_acknowledged_batches_are_stored_once_whatever_is_killed(site: Sit
         **cut_faults(site.proxy),
         **both_faults(site.server, site.postgres),
     }
-    nemesis = Nemesis(faults, choice, pace, tmp_path / "diary")
+    nemesis = Nemesis(faults, choice, tmp_path / "diary")
+
+    async def due(number: int) -> None:
+        if number:
+            await checker.check_kept(site.server.address)
+        await pace.fault_due(number + choice.random())
 
     async with asyncio.timeout(SCALE.seconds), asyncio.TaskGroup() as tasks:
-        tasks.create_task(nemesis.run(lambda: checker.check_kept(site.server.address)))
+        tasks.create_task(nemesis.run(SCALE.faults, due))
         for writer in range(WRITERS):
             tasks.create_task(write(site.server.address, run, seed, writer, POINTS, tmp_path, pace))
     async with open_channel(site.server.address) as channel:
