@@ -275,7 +275,7 @@ async def hints() -> Hints:
 async def tails(backend: Backend, postgres: Postgres, hints: Hints, clock: Clock) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`, without its hints."""
     source = ChunkSource(MetricStore(postgres), OverviewStore(postgres))
-    async with run_watch(RunHistory(backend.channel)) as watch:
+    async with run_watch(RunHistory(backend.channel, backend.channel)) as watch:
         yield Tails(TailStore(postgres), source, watch, hints, asyncio.Event(), clock)
 
 
