@@ -101,7 +101,16 @@ class MaintenanceConfig:
     """How what is stored is kept in order in the background."""
 
     share: float = 0.2
-    """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process such work takes at most; above 0, up to 1."""
+    """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process that merging chunks of metrics takes at most,
+    and sealing runs once more; above 0, up to 1."""
+
+    seal_quiet_seconds: float = 60.0
+    """`RUNSTREAM_SEAL_QUIET_SECONDS`. For how long nothing must have come for a run that has ended, before its metrics
+    are sealed into an object in the bucket. Writers that said that they are done are not waited for."""
+
+    seal_grace_seconds: float = 3_600.0
+    """`RUNSTREAM_SEAL_GRACE_SECONDS`. For how long an object stays in the bucket after a newer one took its place;
+    longer than any reader takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +191,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _maintenance(read: "_Reader") -> MaintenanceConfig:
-    return MaintenanceConfig(share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share))
+    return MaintenanceConfig(
+        share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share),
+        seal_quiet_seconds=read.seconds("RUNSTREAM_SEAL_QUIET_SECONDS", MaintenanceConfig.seal_quiet_seconds),
+        seal_grace_seconds=read.seconds("RUNSTREAM_SEAL_GRACE_SECONDS", MaintenanceConfig.seal_grace_seconds),
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from tests.load import metrics_ingest, runs, spool, up
+from tests.load import metrics_ingest, metrics_read, runs, spool, up
 from tests.load.figures import Figure, show, write
 
 Benchmark = Callable[[], AsyncIterator[Figure]]
@@ -18,6 +18,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "runs.list": runs.list_by_metric,
     "runs.watch": runs.watch,
     "metrics.ingest.bulk": metrics_ingest.bulk,
+    "metrics.ingest.small": metrics_ingest.small,
+    "metrics.ingest.filled": metrics_ingest.filled,
+    "metrics.ingest.idle": metrics_ingest.idle,
+    "metrics.ingest.bytes": metrics_ingest.points_size,
+    "metrics.read.series": metrics_read.series,
+    "metrics.read.compare": metrics_read.compare,
+    "metrics.read.compare_sealed": metrics_read.compare_sealed,
+    "metrics.read.tail": metrics_read.tail,
     "spool.log": spool.log,
     "spool.arrive": spool.arrive,
     "spool.carry": spool.carry,

@@ -1,18 +1,32 @@
 """Writers of metrics as raw bytes: they cost as little as they can, and each batch holds a curve of its own."""
 
+import asyncio
+import random
+import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
+from runstream.api.runs.v1 import run_history_service_pb2 as api
+from runstream.api.runs.v1.experiment_pb2 import Experiment
+from runstream.api.runs.v1.run_pb2 import Run
 from runstream_server.metrics.convert import encode_points
+from runstream_server.metrics.encoding import encode_chunk
 from runstream_server.metrics.model import Kind, Points, Segment
 from tests.load.discarding import METHOD
 
+if TYPE_CHECKING:
+    from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
+
 NOISE = 1 << 20
+WORKSPACE = "workspaces/default"
+FILL_CHUNK = 10_000
+FILL_SERIES = 1_000_000
 
 
 class Curves:
@@ -45,19 +59,118 @@ def batches(curves: Curves, batch_count: int, series: Sequence[str], points: int
         yield message.SerializeToString()
 
 
-async def write(channel: grpc.aio.Channel, run: str, writer: str, requests: Sequence[bytes]) -> None:
-    """Sends batches as fast as the server takes them, until all are acknowledged."""
+async def open_stream(channel: grpc.aio.Channel, run: str, writer: str) -> Any:
+    """Opens a stream and waits for the answer."""
     call: Any = channel.stream_stream(METHOD, response_deserializer=messages.WriteMetricsResponse.FromString)()
     opened = messages.WriteMetricsRequest(open=messages.OpenMetrics(run=run, writer=writer))
     await call.write(opened.SerializeToString())
     await call.read()
+    return call
+
+
+def cancel_all(calls: Sequence[Any]) -> None:
+    """Ends streams."""
+    for call in calls:
+        call.cancel()
+
+
+async def write(channel: grpc.aio.Channel, run: str, writer: str, requests: Sequence[bytes]) -> None:
+    """Sends batches as fast as the server takes them, until all are acknowledged."""
+    call = await open_stream(channel, run, writer)
     for request in requests:
         await call.write(request)
     durable = 0
     while durable < len(requests):
-        response = await call.read()
-        if response.acknowledged.refusals:
-            raise RuntimeError(f"refused: {response.acknowledged.refusals[0]}")
-        durable = max(durable, response.acknowledged.durable_sequence)
+        durable = await _acknowledged(call)
     await call.done_writing()
     call.cancel()
+
+
+async def _acknowledged(call: Any) -> int:
+    """Waits for an acknowledgement; nothing may be refused."""
+    response = await call.read()
+    if response is grpc.aio.EOF:
+        raise RuntimeError(f"the stream ended: {await call.code()} {await call.details()}")
+    if response.acknowledged.refusals:
+        raise RuntimeError(f"refused: {response.acknowledged.refusals[0]}")
+    return int(response.acknowledged.durable_sequence)
+
+
+class Pace:
+    """When writers send, and how long all of it took."""
+
+    def __init__(self, period_seconds: float) -> None:
+        self.period_seconds = period_seconds
+        self.begun = 0.0
+        self.seconds = 0.0
+
+    async def start(self) -> float:
+        """Returns when the writer sends first: each at its own moment of the period."""
+        self.begun = self.begun or time.perf_counter()
+        return time.perf_counter() + random.random() * self.period_seconds
+
+    def end(self) -> None:
+        """Notes that a writer has everything acknowledged."""
+        self.seconds = time.perf_counter() - self.begun
+
+
+async def write_paced(channel: grpc.aio.Channel, run: str, requests: Sequence[bytes], pace: Pace) -> Sequence[float]:
+    """Sends a batch each period; returns how many milliseconds each took from when it was due until acknowledged."""
+    call = await open_stream(channel, run, "w")
+    taken: list[float] = []
+    begun = await pace.start()
+    sending = asyncio.create_task(_send_paced(call, requests, begun, pace.period_seconds))
+    while len(taken) < len(requests):
+        durable, now = await _acknowledged(call), time.perf_counter()
+        taken.extend((now - begun - place * pace.period_seconds) * 1_000 for place in range(len(taken), durable))
+    await sending
+    pace.end()
+    call.cancel()
+    return taken
+
+
+async def _send_paced(call: Any, requests: Sequence[bytes], begun: float, period_seconds: float) -> None:
+    for place, request in enumerate(requests):
+        await asyncio.sleep(begun + place * period_seconds - time.perf_counter())
+        await call.write(request)
+
+
+def own_connection(address: str) -> grpc.aio.Channel:
+    """A channel that shares its connection with no other."""
+    return grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+async def make_runs(runs: "RunHistoryServiceAsyncStub", count: int) -> Sequence[str]:
+    """Makes running runs; returns their names."""
+    experiment = await runs.CreateExperiment(
+        api.CreateExperimentRequest(
+            parent=WORKSPACE, experiment=Experiment(display_name="ingest"), return_existing=True
+        )
+    )
+    run = Run(experiment=experiment.experiment.name)
+    request = api.BatchCreateRunsRequest(parent=WORKSPACE, requests=[api.CreateRunRequest(run=run, start=True)] * count)
+    return [run.name for run in (await runs.BatchCreateRuns(request)).runs]
+
+
+async def fill(connection: "asyncpg.Connection[asyncpg.Record]", curves: Curves, point_count: int) -> None:
+    """Stores points in the tables of the service: series of a million, whose encoded chunks all series repeat."""
+    chunks = [encode_chunk(curves.points(FILL_CHUNK, step)) for step in range(0, FILL_SERIES, FILL_CHUNK)]
+    series = await connection.fetch(
+        """
+        INSERT INTO metrics.series (workspace, run, metric, point_count, kinds, kind, description, revision)
+        SELECT 'default', 'filled', 'loss/' || number, $1, 2, 1, '', 1 FROM generate_series(1, $2) number
+        RETURNING series
+        """,
+        FILL_SERIES,
+        point_count // FILL_SERIES,
+    )
+    for (number,) in series:
+        await connection.copy_records_to_table(
+            "chunk",
+            schema_name="metrics",
+            columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns"),
+            records=[
+                ("default", "filled", number, place * FILL_CHUNK, FILL_CHUNK, chunk.size_bytes, chunk.data)
+                for place, chunk in enumerate(chunks)
+            ],
+        )

@@ -9,11 +9,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import grpc
+import psutil
 
 from runstream_server.rpc import open_channel
 from tests.load.backend import backend
-from tests.load.figures import Figure, rate
-from tests.load.metric_writers import Curves, batches, write
+from tests.load.figures import Figure, cost, rate
+from tests.load.metric_writers import (
+    Curves,
+    Pace,
+    batches,
+    cancel_all,
+    fill,
+    make_runs,
+    open_stream,
+    own_connection,
+    write,
+    write_paced,
+)
 from tests.make_runs import make_run
 
 SAMPLES = 5
@@ -22,6 +34,11 @@ SERIES = [f"loss/{number}" for number in range(10)]
 BATCHES = 40
 POINTS = 4_000
 COPIED = 200_000
+RUNS = 1_000
+PERIOD_SECONDS = 0.1
+CONNECTIONS = 8
+STORED = 200_000_000
+IDLE = 5_000
 
 
 async def bulk() -> AsyncIterator[Figure]:
@@ -30,7 +47,7 @@ async def bulk() -> AsyncIterator[Figure]:
     requests = [list(batches(curves, BATCHES, SERIES, POINTS)) for _ in range(WRITERS)]
     stored, discarded, copied = [], [], []
     async with backend() as (up, _), discarding() as sink, AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(open_channel(up.address)) for _ in range(1)]
+        channel = await stack.enter_async_context(open_channel(up.address))
         connection = await asyncpg.connect(up.postgres)
         await connection.execute(
             "CREATE TABLE plain (run text, name text, step bigint, value double precision, time timestamptz)"
@@ -38,7 +55,7 @@ async def bulk() -> AsyncIterator[Figure]:
         await _points_per_second(sink, "none", requests)
         for sample in range(SAMPLES):
             discarded.append(await _points_per_second(sink, "none", requests))
-            stored.append(await _points_per_second(channels[0], await make_run(channels[0], f"r{sample}"), requests))
+            stored.append(await _points_per_second(channel, await make_run(channel, f"r{sample}"), requests))
             copied.append(await _copied_per_second(connection, curves))
         await connection.close()
     goal = 0.6 * statistics.median(discarded)
@@ -53,6 +70,14 @@ async def _points_per_second(channel: grpc.aio.Channel, run: str, requests: Sequ
     return len(requests) * BATCHES * len(SERIES) * POINTS / (time.perf_counter() - begun)
 
 
+async def _samples(channel: grpc.aio.Channel, name: str, requests: Sequence[Sequence[bytes]]) -> list[float]:
+    """Points per second of some runs, one after the other."""
+    return [
+        await _points_per_second(channel, await make_run(channel, f"{name}-{sample}"), requests)
+        for sample in range(SAMPLES)
+    ]
+
+
 async def _copied_per_second(connection: "asyncpg.Connection[asyncpg.Record]", curves: Curves) -> float:
     points = curves.points(COPIED)
     times = points.times.astype("datetime64[us]").tolist()
@@ -61,6 +86,102 @@ async def _copied_per_second(connection: "asyncpg.Connection[asyncpg.Record]", c
     begun = time.perf_counter()
     await connection.copy_records_to_table("plain", records=rows)
     return len(rows) / (time.perf_counter() - begun)
+
+
+async def small(seconds: float = 60.0) -> AsyncIterator[Figure]:
+    """1,000 runs that log 10 metrics every 100 ms: how long acknowledgements take, and the memory of the server."""
+    async with backend() as (up, runs), AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(own_connection(up.address)) for _ in range(CONNECTIONS)]
+        names = await make_runs(runs, RUNS)
+        requests = list(batches(Curves(), int(seconds / PERIOD_SECONDS), SERIES, 1))
+        server = psutil.Process(up.pid)
+        pace = Pace(PERIOD_SECONDS)
+        memory = [server.memory_info().rss / 1e6]
+        async with asyncio.TaskGroup() as tasks:
+            writing = [
+                tasks.create_task(write_paced(channels[place % CONNECTIONS], run, requests, pace))
+                for place, run in enumerate(names)
+            ]
+            while not all(task.done() for task in writing):
+                await asyncio.sleep(1.0)
+                memory.append(server.memory_info().rss / 1e6)
+    taken = [task.result() for task in writing]
+    cuts = [statistics.quantiles(part, n=100) for part in _thirds(taken)]
+    offered = RUNS * len(SERIES) / PERIOD_SECONDS
+    alone = [PERIOD_SECONDS * 1_000] * len(cuts)
+    limit = "the time between two batches of a run", alone
+    yield cost("metrics.ingest.small_ack_p99", "ms", [cut[98] for cut in cuts], limit, 1_000)
+    yield cost("metrics.ingest.small_ack_p50", "ms", [cut[49] for cut in cuts], limit, None)
+    per_second = [RUNS * len(SERIES) * len(requests) / pace.seconds] * 3
+    yield rate("metrics.ingest.small", "values/s", per_second, ("what was offered", [offered] * 3), 0.99 * offered)
+    third = len(memory) // 3
+    growth = statistics.median(memory[-third:]) - statistics.median(memory[third : 2 * third])
+    yield cost("metrics.ingest.small_growth", "MB of server", [growth] * 3, ("none", [1.0] * 3), 16.0)
+
+
+def _thirds(taken: Sequence[Sequence[float]]) -> Sequence[list[float]]:
+    """What all streams measured in the first, the second and the last third of their time."""
+    third = len(taken[0]) // 3
+    return [[each for of_stream in taken for each in of_stream[k * third : (k + 1) * third]] for k in range(3)]
+
+
+async def points_size() -> AsyncIterator[Figure]:
+    """Bytes of Postgres for each point of training curves, indexes and rows of series included."""
+    sizes, plain = [], []
+    async with backend() as (up, _), open_channel(up.address) as channel:
+        connection = await asyncpg.connect(up.postgres)
+        for sample in range(3):
+            before = await _metrics_bytes(connection)
+            requests = list(batches(Curves(sample), BATCHES, SERIES, POINTS))
+            await write(channel, await make_run(channel, f"r{sample}"), "w", requests)
+            count = len(requests) * len(SERIES) * POINTS
+            sizes.append((await _metrics_bytes(connection) - before) / count)
+            plain.append(24.0)
+        await connection.close()
+    yield cost("metrics.ingest.bytes_per_point", "bytes", sizes, ("step, time and value as they are", plain), 6.0)
+
+
+async def _metrics_bytes(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+    size: int = await connection.fetchval(
+        "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_stat_user_tables WHERE schemaname = 'metrics'"
+    )
+    return size
+
+
+async def filled() -> AsyncIterator[Figure]:
+    """The bulk figure with 200 million points stored, beside the same with none."""
+    curves = Curves()
+    requests = [list(batches(curves, BATCHES, SERIES, POINTS)) for _ in range(WRITERS)]
+    async with backend() as (up, _), open_channel(up.address) as channel:
+        await _points_per_second(channel, await make_run(channel, "warm"), requests)
+        empty = await _samples(channel, "empty", requests)
+        connection = await asyncpg.connect(up.postgres)
+        await fill(connection, curves, STORED)
+        await connection.execute("CHECKPOINT")
+        await connection.close()
+        full = await _samples(channel, "full", requests)
+    limit = "the same into an empty database", empty
+    yield rate("metrics.ingest.filled", "points/s", full, limit, 0.9 * statistics.median(empty))
+
+
+async def idle() -> AsyncIterator[Figure]:
+    """What an open stream that says nothing costs the server in memory."""
+    async with backend() as (up, runs), AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(own_connection(up.address)) for _ in range(CONNECTIONS)]
+        names = await make_runs(runs, IDLE // 10)
+        server = psutil.Process(up.pid)
+        costs = []
+        for sample in range(SAMPLES):
+            before = server.memory_info().rss
+            count = IDLE // SAMPLES
+            opened = [
+                open_stream(channels[place % CONNECTIONS], names[place % len(names)], f"w{sample}-{place}")
+                for place in range(count)
+            ]
+            calls = await asyncio.gather(*opened)
+            stack.callback(cancel_all, calls)
+            costs.append((server.memory_info().rss - before) / count / 1024)
+    yield cost("metrics.ingest.idle_stream", "KiB", costs, ("the goal", [150.0] * 3), 150.0)
 
 
 @asynccontextmanager

@@ -160,7 +160,8 @@ async def _move_writers(connection: Connection, appends: Sequence[MetricAppend])
         UPDATE metrics.writer AS known
            SET position = moved.position,
                digest   = coalesce(moved.digest, known.digest),
-               finished = known.finished OR moved.finished
+               finished = known.finished OR moved.finished,
+               hot      = known.hot OR moved.position <> known.position
           FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::boolean[])
                AS moved (workspace, run, writer, position, digest, finished)
          WHERE (known.workspace, known.run, known.writer) = (moved.workspace, moved.run, moved.writer)

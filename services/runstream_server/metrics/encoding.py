@@ -26,10 +26,11 @@ def encode_chunk(points: Points) -> Chunk:
 
 def summarize(points: Points) -> Summary:
     """The summary of some values; only double and int64 count as numbers."""
-    summary = Summary(0, None, None, None, 0)
-    for segment in points.segments:
+    summary = _summarize(points.segments[0])
+    for segment in points.segments[1:]:
         summary = summary.then(_summarize(segment))
-    summary.first_time = int(points.times.min()) if points.count else None
+    if points.count:
+        summary.first_time = int(points.times.min() if points.count > 1 else points.times[0])
     return summary
 
 
@@ -37,9 +38,11 @@ def _summarize(segment: Segment) -> Summary:
     kinds = 1 << segment.kind
     if segment.kind not in (Kind.DOUBLE, Kind.INT64):
         return Summary(segment.count, None, None, None, kinds)
-    values = segment.array
+    values = cast("NDArray[np.float64]", segment.array)
+    last = float(values[-1])
+    if segment.count == 1:
+        return Summary(1, last, last, last, kinds) if last == last else Summary(1, last, None, None, kinds)
     least, greatest = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
-    last = float(cast("NDArray[np.float64]", values)[-1])
     if least != least:  # all are NaN
         return Summary(segment.count, last, None, None, kinds)
     return Summary(segment.count, last, least, greatest, kinds)

@@ -121,6 +121,18 @@ class Points:
         """How many values there are."""
         return len(self.times)
 
+    def cut(self, start: int, end: int) -> "Points":
+        """The points from `start` to before `end`, 0 <= start < end <= count; those without steps are not cut."""
+        if (start, end) == (0, self.count):
+            return self
+        segments, begin = [], 0
+        for segment in self.segments:
+            first, beyond = max(start - begin, 0), min(end - begin, segment.count)
+            if first < beyond:
+                segments.append(segment.cut(first, beyond))
+            begin += segment.count
+        return Points(cast("Int64s", self.steps)[start:end], self.times[start:end], segments)
+
     @property
     def claimed_count(self) -> int:
         """How many values there are if the columns are not of one length; what rows and nulls claim counts nothing."""

@@ -18,6 +18,9 @@ from runstream_server.metrics.outbox_store import OutboxStore
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
+from runstream_server.metrics.sealing.object_store import SealedObjectStore
+from runstream_server.metrics.sealing.reading import SealedReader
+from runstream_server.metrics.sealing.service import sealing_of
 from runstream_server.metrics.servicer import MetricsServicer, Readers
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
@@ -34,11 +37,18 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     fragments = Fragments()
     appends = AppendStore(platform.postgres, fragments.note)
     store = MetricStore(platform.postgres)
+<<<<<<< HEAD
     source = ChunkSource(store, OverviewStore(platform.postgres))
     history = RunHistory(platform.channel, platform.stream_channel)
+=======
+    overviews, sealed = OverviewStore(platform.postgres), SealedObjectStore(platform.postgres)
+    source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
+    history = RunHistory(platform.channel)
+>>>>>>> m-read
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
-    pace = Pace(platform.config.maintenance.share)
-    compaction = Compaction(CompactionStore(platform.postgres), fragments, pace)
+    share = platform.config.maintenance.share
+    compaction = Compaction(CompactionStore(platform.postgres), fragments, Pace(share))
+    sealing = sealing_of(platform, history, store, source)
 
     async def commit(group: Sequence[MetricAppend]) -> Sequence[Outcome]:
         outcomes = await appends.commit(group)
@@ -73,6 +83,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),
             tasks.create_task(compaction.run(), name="metrics-compaction"),
+            tasks.create_task(sealing.run(), name="metrics-sealing"),
             tasks.create_task(tails.drain_when_told(), name="metrics-drain-tails"),
         ]
         try:

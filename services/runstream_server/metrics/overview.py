@@ -6,6 +6,7 @@ neighbours join into one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import cast
 
 import numpy as np
@@ -74,16 +75,38 @@ class Overview:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class BucketPlaces:
+    """Where in columns of values buckets are, and their extremes; one element for each bucket, in order."""
+
+    starts: Int64s
+    counts: Int64s
+
+    numbers: Int64s
+    """How many values are numbers, NaN left out."""
+
+    extremes: Int64s
+    """Six rows: where the least and the greatest step, the least and the greatest number, the least and the greatest
+    time are. Places of numbers mean nothing where there are none."""
+
+
 def overview_of(points: Points, start_index: int) -> Overview:
     """Computes the overview of 1 or more points, the first of which has this index."""
     steps = np.arange(start_index, start_index + points.count) if points.steps is None else points.steps
     values = numbers_of(points)
-    cuts = _cuts(points.count)
-    parts = [
-        _buckets(steps[start:end], points.times[start:end], values[start:end], start_index + start, size)
-        for start, end, size in cuts
-    ]
-    return join_overviews(parts)
+    buckets = bucket_places(steps, points.times, values)
+    least_step, greatest_step, least, greatest, least_time, greatest_time = buckets.extremes
+    return Overview(
+        start_index + buckets.starts,
+        buckets.counts,
+        buckets.numbers,
+        steps[least_step],
+        steps[greatest_step],
+        points.times[least_time],
+        points.times[greatest_time],
+        Extremes(start_index + least, steps[least], points.times[least], values[least]),
+        Extremes(start_index + greatest, steps[greatest], points.times[greatest], values[greatest]),
+    )
 
 
 def numbers_of(points: Points) -> Doubles:
@@ -99,46 +122,42 @@ def numbers_of(points: Points) -> Doubles:
     return numbers
 
 
-def _cuts(count: int) -> Sequence[tuple[int, int, int]]:
-    """Start, end and bucket size of the two parts: whole buckets, and a shorter one."""
-    whole = count // BUCKET_POINTS * BUCKET_POINTS
-    cuts = ((0, whole, BUCKET_POINTS), (whole, count, count - whole))
-    return [cut for cut in cuts if cut[0] < cut[1]]
+def bucket_places(steps: Int64s, times: Int64s, values: Doubles) -> BucketPlaces:
+    """Cuts 1 or more values into buckets of 128; the last one may be shorter."""
+    starts = np.arange(0, len(values), BUCKET_POINTS)
+    counts = np.full(len(starts), BUCKET_POINTS)
+    counts[-1] = len(values) - starts[-1]
+    extremes = np.empty((6, len(starts)), np.int64)
+    for row, column in ((0, steps), (2, values), (4, times)):
+        _find_extremes(column, extremes[row], extremes[row + 1])
+    extremes += starts
+    numbers = counts
+    found = values[extremes[2]]
+    if isnan(found.min()):  # argmin and argmax take NaN for the least and the greatest
+        numbers = counts.copy()
+        for bucket in np.flatnonzero(np.isnan(found)).tolist():
+            start = int(starts[bucket])
+            numbers[bucket] = _leave_out_nan(values[start : start + BUCKET_POINTS], start, extremes[2:4, bucket])
+    return BucketPlaces(starts, counts, numbers, extremes)
 
 
-def _buckets(steps: Int64s, times: Int64s, values: Doubles, start_index: int, size: int) -> Overview:
-    """The overview of values that make whole buckets of `size`."""
-    firsts = np.arange(0, len(values), size)
-    min_steps, max_steps = _range(steps, size)
-    min_times, max_times = _range(times, size)
-    places, numbers = _extreme_places(values.reshape(-1, size))
-    extremes = [
-        Extremes(start_index + chosen, steps[chosen], times[chosen], values[chosen])
-        for chosen in (firsts + place for place in places)
-    ]
-    counts = np.full(len(firsts), size)
-    return Overview(
-        start_index + firsts, counts, numbers, min_steps, max_steps, min_times, max_times, extremes[0], extremes[1]
-    )
+def _find_extremes(column: NDArray[np.int64 | np.float64], least: Int64s, greatest: Int64s) -> None:
+    """Notes where in each bucket the least and the greatest value are, counted from the start of the bucket."""
+    whole = len(column) // BUCKET_POINTS
+    rows = column[: whole * BUCKET_POINTS].reshape(whole, BUCKET_POINTS)
+    rows.argmin(axis=1, out=least[:whole])
+    rows.argmax(axis=1, out=greatest[:whole])
+    if whole < len(least):
+        rest = column[whole * BUCKET_POINTS :]
+        least[whole], greatest[whole] = rest.argmin(), rest.argmax()
 
 
-def _range(column: Int64s, size: int) -> tuple[Int64s, Int64s]:
-    rows = column.reshape(-1, size)
-    return rows.min(axis=1), rows.max(axis=1)
-
-
-def _extreme_places(rows: Doubles) -> tuple[tuple[Int64s, Int64s], Int64s]:
-    """Where in each row the least and the greatest number are, and how many numbers it has."""
-    least, greatest = rows.argmin(axis=1), rows.argmax(axis=1)
-    numbers = np.full(len(rows), rows.shape[1])
-    with_nan = np.flatnonzero(np.isnan(rows[np.arange(len(rows)), least]))  # argmin takes NaN for the least
-    for row in with_nan.tolist():
-        known = np.flatnonzero(~np.isnan(rows[row]))
-        numbers[row] = len(known)
-        if len(known):
-            least[row] = known[rows[row, known].argmin()]
-            greatest[row] = known[rows[row, known].argmax()]
-    return (least, greatest), numbers
+def _leave_out_nan(values: Doubles, start: int, extremes: Int64s) -> int:
+    """Notes where in a bucket the least and the greatest number are; returns how many numbers it has."""
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known):
+        extremes[:] = start + known[values[known].argmin()], start + known[values[known].argmax()]
+    return len(known)
 
 
 def join_overviews(parts: Sequence[Overview]) -> Overview:

@@ -2,9 +2,10 @@
 
 Format 1, in an envelope: the number of buckets, whether steps are relative to the index of the first value, then one
 block with a table of 64-bit numbers, column by column, the first bytes of all numbers of a column first. Columns: four
-16-bit numbers (values, numbers among them, place of the least and of the greatest one); least step and least time, each
-as the difference to the bucket before; greatest step, step of the least and of the greatest number, as differences to
-the least step; the same three of times; the least and the greatest number.
+16-bit numbers (values, numbers among them, place of the least and of the greatest one); the least step, as the
+difference to the bucket before; the greatest step, the step of the least and of the greatest number, as differences to
+the least step; the time of the least and of the greatest number, the least and the greatest time, likewise; the least
+and the greatest number.
 """
 
 import struct
@@ -14,53 +15,62 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from runstream_server.compression import pack_bytes, unpack
+from runstream_server.compression import pack_array, unpack
 from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
 from runstream_server.metrics.model import Int64s, Points
-from runstream_server.metrics.overview import Extremes, Overview, overview_of
+from runstream_server.metrics.overview import Extremes, Overview, bucket_places, numbers_of
 
-WORTH_POINTS = 256
+WORTH_POINTS = 2_048
+"""A smaller chunk has no overview: it would cost ingestion half as much as the chunk itself, and is merged soon."""
 
 _FORMAT = 1
 _HEAD = struct.Struct("<IB")
 _STORED_COLUMNS = 11
 _ITEM = 8
+_STEPS, _TIMES, _VALUES = slice(1, 5), slice(5, 9), slice(9, 11)
 
 
 def chunk_overview(points: Points) -> bytes | None:
     """The encoded overview of a chunk whose place in its series is not known yet; None if it has too few values."""
     if points.count < WORTH_POINTS:
         return None
-    return _encode(overview_of(points, 0), relative_steps=points.steps is None)
+    steps = np.arange(points.count) if points.steps is None else points.steps
+    values = numbers_of(points)
+    buckets = bucket_places(steps, points.times, values)
+    extremes = buckets.extremes
+    table = np.empty((_STORED_COLUMNS, len(buckets.starts)), "<i8")
+    _put_counts(table, buckets.counts, buckets.numbers, extremes[2:4] - buckets.starts)
+    table[_STEPS] = steps[extremes[:4]]
+    table[_TIMES] = points.times[extremes[2:]]
+    table[_VALUES] = values[extremes[2:4]].view(np.int64)
+    return _packed(table, relative_steps=points.steps is None)
 
 
 def encode_overview(overview: Overview) -> bytes:
     """Encodes an overview without gaps; `decode_overviews` takes the index of its first value again."""
-    return _encode(overview, relative_steps=False)
-
-
-def _encode(overview: Overview, *, relative_steps: bool) -> bytes:
-    table = np.empty((_STORED_COLUMNS, len(overview.starts)), "<i8")
-    places = table[0].view("<u2").reshape(-1, 4)
     least, greatest = overview.least, overview.greatest
-    for field, column in enumerate(
-        (overview.counts, overview.numbers, least.indexes - overview.starts, greatest.indexes - overview.starts)
-    ):
-        places[:, field] = column
-    table[1], table[2] = _differences(overview.min_steps), _differences(overview.min_times)
-    for row, steps in enumerate((overview.max_steps, least.steps, greatest.steps), 3):
-        table[row] = steps - overview.min_steps  # wraps around, and back again in decoding
-    for row, times in enumerate((overview.max_times, least.times, greatest.times), 6):
-        table[row] = times - overview.min_times
-    table[9], table[10] = least.values.view(np.int64), greatest.values.view(np.int64)
+    table = np.empty((_STORED_COLUMNS, len(overview.starts)), "<i8")
+    _put_counts(table, overview.counts, overview.numbers, np.stack((least.indexes, greatest.indexes)) - overview.starts)
+    table[_STEPS] = overview.min_steps, overview.max_steps, least.steps, greatest.steps
+    table[_TIMES] = least.times, greatest.times, overview.min_times, overview.max_times
+    table[_VALUES] = least.values.view(np.int64), greatest.values.view(np.int64)
+    return _packed(table, relative_steps=False)
+
+
+def _put_counts(table: Int64s, counts: Int64s, numbers: Int64s, places: Int64s) -> None:
+    """Four numbers of 16 bits in one column."""
+    fields = table[0].view("<u2").reshape(-1, 4)
+    fields[:, 0], fields[:, 1], fields[:, 2:] = counts, numbers, places.T
+
+
+def _packed(table: Int64s, *, relative_steps: bool) -> bytes:
+    """Packs a table whose steps and times are not differences yet."""
+    table[2:5] -= table[1]  # wraps around, and back again in decoding
+    table[5:7] -= table[7]
+    table[8] -= table[7]
+    table[1:8:6, 1:] -= table[1:8:6, :-1].copy()
     planes = table.view(np.uint8).reshape(_STORED_COLUMNS, -1, _ITEM).transpose(0, 2, 1)
-    return wrap(_FORMAT, _HEAD.pack(table.shape[1], relative_steps) + pack_bytes(planes.tobytes()))
-
-
-def _differences(column: Int64s) -> Int64s:
-    differences = column.copy()
-    differences[1:] -= column[:-1]
-    return differences
+    return wrap(_FORMAT, _HEAD.pack(table.shape[1], relative_steps) + pack_array(planes))
 
 
 def decode_overviews(stored: Sequence[tuple[bytes, int]]) -> Overview:
@@ -84,21 +94,21 @@ def _decode(stored: Sequence[tuple[bytes, int]]) -> Overview:
     starts = np.repeat(firsts, lengths) + _sums_before(counts, lengths)
     shifts = np.where([relative for _, relative in opened], firsts, 0)
     min_steps = _sums(table[1], lengths) + np.repeat(shifts, lengths)
-    min_times = _sums(table[2], lengths)
+    min_times = _sums(table[7], lengths)
     least = Extremes(
-        starts + places[:, 2], min_steps + table[4], min_times + table[7], table[9].copy().view(np.float64)
+        starts + places[:, 2], min_steps + table[3], min_times + table[5], table[9].copy().view(np.float64)
     )
     greatest = Extremes(
-        starts + places[:, 3], min_steps + table[5], min_times + table[8], table[10].copy().view(np.float64)
+        starts + places[:, 3], min_steps + table[4], min_times + table[6], table[10].copy().view(np.float64)
     )
     return Overview(
         starts,
         counts,
         places[:, 1].copy(),
         min_steps,
-        min_steps + table[3],
+        min_steps + table[2],
         min_times,
-        min_times + table[6],
+        min_times + table[8],
         least,
         greatest,
     )

@@ -36,6 +36,16 @@ def grouped_spans(spans: Iterable[Span]) -> Iterator[Sequence[Span]]:
         yield group
 
 
+def leading_chunks(spans: Sequence[Span], chunks: Sequence[StoredChunk]) -> Sequence[StoredChunk]:
+    """Those of the chunks, in order, before the first value of the spans that none of them has."""
+    waiting = deque(spans)
+    for place, chunk in enumerate(chunks):
+        if not _continues(waiting[0], chunk):
+            return chunks[:place]
+        _consume(waiting, chunk)
+    return chunks
+
+
 def remaining_spans(spans: Sequence[Span], chunks: Sequence[StoredChunk]) -> Sequence[Span]:
     """What is left of spans after these chunks, which are the first of them.
 
@@ -44,15 +54,22 @@ def remaining_spans(spans: Sequence[Span], chunks: Sequence[StoredChunk]) -> Seq
     """
     waiting = deque(spans)
     for chunk in chunks:
-        span = waiting[0]
-        if chunk.series is not span.series or not chunk.start_index <= span.start_index < chunk.end_index:
-            raise _missing(span)
-        waiting[0] = replace(span, start_index=chunk.end_index)
-        if waiting[0].count <= 0:
-            waiting.popleft()
+        if not _continues(waiting[0], chunk):
+            raise _missing(waiting[0])
+        _consume(waiting, chunk)
     if not chunks:
         raise _missing(spans[0])
     return waiting
+
+
+def _continues(span: Span, chunk: StoredChunk) -> bool:
+    return chunk.series is span.series and chunk.start_index <= span.start_index < chunk.end_index
+
+
+def _consume(waiting: deque[Span], chunk: StoredChunk) -> None:
+    waiting[0] = replace(waiting[0], start_index=chunk.end_index)
+    if waiting[0].count <= 0:
+        waiting.popleft()
 
 
 def _missing(span: Span) -> StoredBytesDamaged:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import importlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from runstream_server.config import BucketConfig
 from runstream_server.errors import BucketUnavailable, ConfigurationError
 from runstream_server.objectstore.errors import ObjectMissing
 from runstream_server.objectstore.objects import Digest, ObjectInfo, PresignedPut
+from runstream_server.objectstore.uploads import Upload
 
 if TYPE_CHECKING:
     from runstream_server.objectstore.client import Clients
@@ -57,6 +58,49 @@ class Bucket:
         with _errors():
             async with asyncio.timeout(_PUT_SECONDS):
                 await store.put_object(Bucket=self._name, Key=key, Body=data, ChecksumSHA256=_base64(sha256.digest()))
+
+    def upload(self, key: str) -> Upload:
+        """Stores an object part by part."""
+        return Upload(self, key)
+
+    async def begin_parts(self, key: str) -> str:
+        """Begins to store an object part by part; returns the id of that."""
+        store = (await self._connected()).store
+        with _errors():
+            async with asyncio.timeout(_CALL_SECONDS):
+                answer = await store.create_multipart_upload(Bucket=self._name, Key=key)
+        return str(answer["UploadId"])
+
+    async def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
+        """Stores a part, whose numbers count from 1; returns its tag."""
+        store = (await self._connected()).store
+        with _errors():
+            async with asyncio.timeout(_PUT_SECONDS):
+                answer = await store.upload_part(
+                    Bucket=self._name, Key=key, UploadId=upload, PartNumber=number, Body=data
+                )
+        return str(answer["ETag"])
+
+    async def complete_parts(self, key: str, upload: str, tags: Sequence[str]) -> None:
+        """Makes an object of the parts with these tags, in order."""
+        store = (await self._connected()).store
+        parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
+        with _errors():
+            async with asyncio.timeout(_PUT_SECONDS):
+                await store.complete_multipart_upload(
+                    Bucket=self._name, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+                )
+
+    async def discard(self, key: str) -> None:
+        """Removes an object and whatever parts of it were stored. Doing so again changes nothing."""
+        store = (await self._connected()).store
+        with _errors():
+            async with asyncio.timeout(_CALL_SECONDS):
+                answer = await store.list_multipart_uploads(Bucket=self._name, Prefix=key)
+                for upload in answer.get("Uploads", ()):
+                    if upload["Key"] == key:
+                        await store.abort_multipart_upload(Bucket=self._name, Key=key, UploadId=upload["UploadId"])
+        await self.delete(key)
 
     async def head(self, key: str) -> ObjectInfo | None:
         """What the store knows about an object; None if it is not there."""

@@ -91,6 +91,14 @@ class RunHistory:
             response = await self._stub.GetRun(request, timeout=_CALL_SECONDS, wait_for_ready=True)
         return _facts(response.run)
 
+    async def get_runs(self, names: Sequence[RunName]) -> Sequence[RunFacts]:
+        """Returns what is known of 1 to 1,000 runs of one workspace; raises RunNotFound if one of them is not known."""
+        parent = str(WorkspaceName(names[0].workspace))
+        request = messages.BatchGetRunsRequest(parent=parent, names=[str(name) for name in names])
+        with _trouble(RunNotFound(names[0])):
+            response = await self._stub.BatchGetRuns(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+        return [_facts(run) for run in response.runs]
+
     async def check_workspace(self, name: WorkspaceName) -> None:
         """Raises WorkspaceNotFound if no workspace has this name."""
         request = messages.GetWorkspaceRequest(name=str(name))

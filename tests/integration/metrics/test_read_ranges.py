@@ -10,7 +10,7 @@ from tests import stubs
 from tests.append_clients import failure_of_stream, metrics_stream
 from tests.conftest import Backend
 
-SIZES = [8_000, 3, 2_000, 1, 300, 8_100]
+SIZES = [8_300, 3, 2_000, 1, 300, 8_400]
 COUNT = sum(SIZES)
 COLUMNS = {
     "ascending": np.arange(COUNT) * 2,
@@ -86,7 +86,7 @@ async def test_a_range_is_read_without_the_chunks_that_lie_beside_it(
     backend: Backend, postgres: Postgres, run: str
 ) -> None:
     await write(backend, run)
-    await postgres.execute("UPDATE metrics.chunk SET columns = '' WHERE point_count = 8000")
+    await postgres.execute("UPDATE metrics.chunk SET columns = '' WHERE point_count = 8300")
 
     options = {"min_step": 30_000}
     assert await read(backend, run, "ascending", options) == expected("ascending", options)
@@ -96,7 +96,7 @@ async def test_chunks_of_an_earlier_version_without_an_overview_are_read(
     backend: Backend, postgres: Postgres, run: str
 ) -> None:
     await write(backend, run)
-    await postgres.execute("UPDATE metrics.chunk SET overview = NULL WHERE point_count < 8050")
+    await postgres.execute("UPDATE metrics.chunk SET overview = NULL WHERE point_count < 8350")
 
     for options in ({"min_step": 30_000}, {"max_step": 8_000}, {"min_step": 17_000, "max_step": 25_000}):
         assert await read(backend, run, "ascending", options) == expected("ascending", options)

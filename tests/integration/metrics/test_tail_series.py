@@ -16,11 +16,14 @@ from runstream_server import app
 from runstream_server.config import Config
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.queries import TailMessage, TailRequest
+from runstream_server.metrics.sealing.object_store import SealedObjectStore
+from runstream_server.metrics.sealing.reading import SealedReader
 from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.tail_store import TailStore
 from runstream_server.metrics.tails import HINT_TOPIC, Tails, hint_key
 from runstream_server.names import RunName
+from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Hints, Postgres
 from runstream_server.rpc import open_channel
 from runstream_server.runhistory import RunHistory, run_watch
@@ -272,10 +275,13 @@ async def hints() -> Hints:
 
 
 @pytest.fixture
-async def tails(backend: Backend, postgres: Postgres, hints: Hints, clock: Clock) -> AsyncIterator[Tails]:
+async def tails(
+    backend: Backend, postgres: Postgres, bucket: Bucket, hints: Hints, clock: Clock
+) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`, without its hints."""
-    source = ChunkSource(MetricStore(postgres), OverviewStore(postgres))
-    async with run_watch(RunHistory(backend.channel, backend.channel)) as watch:
+    sealed = SealedReader(SealedObjectStore(postgres), bucket)
+    source = ChunkSource(MetricStore(postgres), OverviewStore(postgres), sealed)
+    async with run_watch(RunHistory(backend.channel)) as watch:
         yield Tails(TailStore(postgres), source, watch, hints, asyncio.Event(), clock)
 
 

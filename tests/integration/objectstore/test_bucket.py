@@ -198,3 +198,28 @@ async def test_the_environment_does_not_change_the_settings(
         await bucket.put("key", b"data")
 
         assert await bucket.get("key") == b"data"
+
+
+@pytest.mark.parametrize("parts", [[], [b"a"], [LARGE * 3, LARGE * 3, b"end"]], ids=["empty", "one", "three"])
+async def test_an_object_stored_part_by_part_is_seen_when_it_is_finished(bucket: Bucket, parts: list[bytes]) -> None:
+    upload = bucket.upload("key")
+    for part in parts:
+        await upload.write(part)
+    assert await bucket.head("key") is None
+    await upload.finish()
+
+    assert await bucket.digest("key") == digest_of(b"".join(parts))
+
+
+async def test_discarding_removes_an_object_and_parts_of_it_but_no_other(bucket: Bucket) -> None:
+    await bucket.put("key2", b"stays")
+    await bucket.put("key", b"goes")
+    upload = bucket.upload("key")
+    for part in (LARGE * 3, LARGE):
+        await upload.write(part)
+    await bucket.discard("key")
+    await bucket.discard("key")
+
+    with pytest.raises(BucketUnavailable):
+        await upload.finish()
+    assert [each.key async for each in bucket.list()] == ["key2"]

@@ -127,7 +127,7 @@ def growth(metric: str, count: int) -> SeriesGrowth:
 async def test_a_series_is_due_after_64_small_chunks_and_never_for_large_ones() -> None:
     fragments = Fragments()
     for _ in range(64):
-        fragments.note([growth("small", 1), growth("large", 8_192)])
+        fragments.note([growth("small", 1), growth("large", 2_048)])
 
     async with asyncio.timeout(5):
         assert await fragments.take() == (RUN, ["small"])

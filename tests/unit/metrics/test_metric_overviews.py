@@ -20,6 +20,7 @@ from runstream_server.metrics.overview import (
 )
 from runstream_server.metrics.overview_format import WORTH_POINTS, chunk_overview, decode_overviews, encode_overview
 
+CHUNK_COUNTS = st.integers(WORTH_POINTS, WORTH_POINTS + 400)
 ODD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, 1.7e308]
 
 
@@ -97,7 +98,11 @@ def test_an_overview_survives_its_encoding(seed: int, count: int, with_steps: bo
     assert_equal(decode_overviews([(encode_overview(overview), start_index)]), overview)
 
 
-@given(st.integers(0, 2**32), st.lists(st.integers(WORTH_POINTS, 700), min_size=1, max_size=4), st.integers(0, 2**40))
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.integers(WORTH_POINTS, WORTH_POINTS + 400), min_size=1, max_size=4),
+    st.integers(0, 2**40),
+)
 def test_overviews_of_chunks_join_at_the_place_the_chunks_got(seed: int, counts: list[int], start_index: int) -> None:
     chunks = [columns(seed + place, count, with_steps=bool(place % 2)) for place, count in enumerate(counts)]
     begins = [start_index + sum(counts[:place]) for place in range(len(counts))]
@@ -124,7 +129,7 @@ def test_an_overview_of_a_curve_takes_less_than_half_a_byte_per_value() -> None:
 
 
 def test_a_changed_or_unknown_overview_is_noticed() -> None:
-    overview = chunk_overview(curve(300)) or b""
+    overview = chunk_overview(curve(WORTH_POINTS)) or b""
 
     for damaged in (b"", overview[:-1], overview[:20] + b"?" + overview[21:]):
         with pytest.raises(StoredBytesDamaged):

@@ -118,7 +118,7 @@ async def _insert(connection: Connection, run: RunName, merged: Sequence[Merged]
     await connection.copy_records_to_table(
         "chunk",
         schema_name="metrics",
-        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns"),
+        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns", "overview"),
         records=[
             (
                 run.workspace,
@@ -128,6 +128,7 @@ async def _insert(connection: Connection, run: RunName, merged: Sequence[Merged]
                 each.chunk.summary.count,
                 each.chunk.size_bytes,
                 each.chunk.data,
+                each.chunk.overview,
             )
             for each in merged
         ],

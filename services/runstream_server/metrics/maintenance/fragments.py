@@ -7,7 +7,7 @@ from itertools import islice
 from runstream_server.metrics.grouping import SeriesGrowth
 from runstream_server.names import RunName
 
-SMALL_POINTS = 8_192
+SMALL_POINTS = 2_048
 """A chunk with fewer points is small."""
 
 SMALL_BYTES = 512 * 1024
