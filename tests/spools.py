@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from runstream._spool import RunSpool
+from runstream._spool.leaving import EXIT_VARIABLE
 from runstream._spool.lock import is_locked
 from runstream._spool.places import LOCK_NAME, SPOOL_VARIABLE
 from runstream._spool.run_spool import _registry
@@ -88,6 +89,7 @@ class Spools:
 def spools_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spools]:
     """Lets this process and those it starts keep their spools in a folder, and ends the uplinks afterwards."""
     monkeypatch.setenv(SPOOL_VARIABLE, str(root))
+    monkeypatch.setenv(EXIT_VARIABLE, "0")
     spools = Spools(root)
     try:
         yield spools

@@ -27,6 +27,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "metrics.read.compare_sealed": metrics_read.compare_sealed,
     "metrics.read.tail": metrics_read.tail,
     "spool.log": spool.log,
+    "spool.log_down": spool.log_down,
+    "spool.log_slow": spool.log_slow,
     "spool.arrive": spool.arrive,
     "spool.carry": spool.carry,
     "up.ready": up.ready,

@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 
 from runstream._spool import RunSpool
+from runstream._spool.leaving import EXIT_VARIABLE
 from runstream._spool.places import SPOOL_VARIABLE
 from runstream.api.metrics.v1.metrics_service_pb2 import (
     FinishMetrics,
@@ -65,15 +66,39 @@ print(json.dumps([written, logged]))
 
 async def log() -> AsyncIterator[Figure]:
     """One `log()` of a float while the uplink carries, beside a bare write of as many bytes."""
-    written, logged = [], []
     async with _run() as (address, run, folder):
-        for _ in range(SAMPLES):
-            bare, spooled = json.loads(await _script(run, address, str(CALLS), str(folder / "bare")))
-            written.append(bare)
-            logged.append(spooled)
-    for index, name, goal in ((0, "p50", 5.0), (1, "p99", 50.0)):
-        limit = "the same of a bare write of a record", [sample[index] for sample in written]
-        yield cost(f"spool.log_{name}", "us", [sample[index] for sample in logged], limit, goal)
+        for figure in await _logged("log", run, address, folder):
+            yield figure
+
+
+async def log_down() -> AsyncIterator[Figure]:
+    """As `log`, while no services answer."""
+    async with _run() as (_, run, folder):
+        for figure in await _logged("log_down", run, "127.0.0.1:9", folder):
+            yield figure
+
+
+async def log_slow() -> AsyncIterator[Figure]:
+    """As `log`, while the services take connections and never say a word."""
+    server = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, _run() as (_, run, folder):
+        for figure in await _logged("log_slow", run, f"{host}:{port}", folder):
+            yield figure
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the other side has gone
+    writer.close()
+
+
+async def _logged(label: str, run: str, address: str, folder: Path) -> list[Figure]:
+    samples = [json.loads(await _script(run, address, str(CALLS), str(folder / "bare"))) for _ in range(SAMPLES)]
+    figures = []
+    for index, name, goal in ((0, "p50", 5.0), (1, "p99", 50.0), (2, "max", None)):
+        limit = "the same of a bare write of a record", [written[index] for written, _ in samples]
+        figures.append(cost(f"spool.{label}_{name}", "us", [logged[index] for _, logged in samples], limit, goal))
+    return figures
 
 
 async def arrive() -> AsyncIterator[Figure]:
@@ -133,6 +158,7 @@ async def _run() -> AsyncIterator[tuple[str, str, Path]]:
     """A backend, a run of it, and a folder."""
     with TemporaryDirectory(prefix="runstream-bench-", ignore_cleanup_errors=True) as folder:
         os.environ[SPOOL_VARIABLE] = str(Path(folder, "spool"))
+        os.environ[EXIT_VARIABLE] = "0"
         async with backend() as (up, _), open_channel(up.address) as channel:
             yield up.address, await make_run(channel), Path(folder)
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from runstream._spool.format import DEFINE, DESCRIBE, FINISH, REFUSED, VALUE, Drops
+from runstream._spool.leaving import EXIT_VARIABLE
 from runstream._spool.lock import lock_file
 from runstream._spool.places import LOCK_NAME, LOG_NAME, SPOOL_VARIABLE, group_folder, spools_in
-from runstream._spool.reader import Damage, SpoolReader
+from runstream._spool.reader import Damage, SpoolReader, read_header
 from runstream._spool.records import decode_text, decode_values
 
 ADDRESS = "127.0.0.1:1"
@@ -80,6 +81,7 @@ def read(path: Path) -> Spool:
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(EXIT_VARIABLE, "0")
     group = group_folder(ADDRESS)
     group.mkdir()
     lock = lock_file(group / LOCK_NAME)
@@ -123,12 +125,62 @@ def test_a_killed_script_loses_nothing_that_log_returned_for(scene: Scene, seed:
         assert values == list(range(1, len(values) + 1))
 
 
+def test_a_script_without_services_takes_no_memory_for_what_it_logs(scene: Scene) -> None:
+    done = scene.run(
+        """
+import resource
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for i in range(10_000): spool.log(f"metric {i % 10}", i / 7, step=i)
+before = peak()
+for i in range(300_000): spool.log(f"metric {i % 10}", i / 7, step=i)
+print(peak() - before)
+"""
+    )
+
+    assert int(done.stdout) < 20 * 1024
+    assert sum(len(values) for spool in scene.spools() for values in spool.values.values()) == 310_000
+
+
+SEGMENTS = """
+from runstream._spool import run_spool
+run_spool.TEND_MICROSECONDS = 0
+run_spool.segment_bytes = lambda: 1500
+"""
+
+
+def test_a_kill_between_two_spools_loses_nothing_either(scene: Scene) -> None:
+    returned = json.loads(scene.run(SEGMENTS + KILL, "3", "20").stdout)
+
+    spools: dict[str, dict[str, tuple[str, list[Any]]]] = {}
+    for path in spools_in(scene.group):
+        header, spool = read_header(path), read(path)
+        for name, logged in spool.values.items():
+            spools.setdefault(name, {})[header.after] = header.writer, logged
+    for kill, count in enumerate(returned):
+        chain: list[Any] = []
+        after = ""
+        parts = spools[f"kill {kill}"]
+        while after in parts:
+            after, logged = parts[after]
+            chain += logged
+        assert len(chain) in (count, count + 1)
+        assert chain == list(range(1, len(chain) + 1))
+
+
 def test_what_a_script_logs_is_in_order_and_finished_at_exit(scene: Scene) -> None:
     scene.run("for i in range(1000): spool.log('loss', i / 7)\nspool.log_list('all', range(20000))")
 
     (spool,) = scene.spools()
     assert spool.values == {"loss": [i / 7 for i in range(1000)], "all": list(range(20000))}
     assert spool.is_finished
+
+
+def test_a_script_that_exits_does_not_wait_for_ever_and_says_what_stays(scene: Scene) -> None:
+    done = scene.run(f"os.environ[{EXIT_VARIABLE!r}] = '1.5'\nspool.log('loss', 1.0)")
+
+    assert "waiting until" in done.stderr
+    assert f"kept in {scene.group}" in done.stderr
+    assert "runstream sync" in done.stderr
 
 
 def test_sys_exit_and_exceptions_finish_the_spool_too(scene: Scene) -> None:

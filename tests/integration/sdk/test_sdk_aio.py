@@ -42,6 +42,25 @@ async def test_a_run_is_logged_labelled_and_completed(space: Workspace, digits: 
     assert (await again.wait_for_completion())["status"] == "Completed"
 
 
+async def test_metrics_of_all_kinds_are_logged_read_and_followed(digits: Experiment) -> None:
+    run = await digits.start_logging(snapshot_directory=None)
+    run.log_metrics({"loss": 0.5, "accuracy": 1}, step=3)
+    run.log_row("row", x=1)
+    run.log_table("table", {"x": [1, 2]})
+    run.log_residuals(
+        "residuals",
+        {"schema_type": "residuals", "schema_version": "1.0.0", "data": {"bin_counts": [1], "bin_edges": [0, 1]}},
+    )
+    await run.complete()
+
+    found = await run.get_metrics(populate=True)
+    assert found.pop("residuals").convert_to_object()["data"] == {"bin_counts": [1], "bin_edges": [0, 1]}
+    assert found == {"loss": 0.5, "accuracy": 1, "row": {"x": 1}, "table": {"x": [1, 2]}}
+    assert list((await run.get_series("loss")).steps) == [3]
+    async with run.tail_series() as tail:
+        assert {piece.name async for piece in tail} == {"loss", "accuracy", "row", "table", "residuals"}
+
+
 async def test_an_exception_fails_the_run_and_goes_on(digits: Experiment) -> None:
     run = await digits.start_logging(snapshot_directory=None)
     with pytest.raises(ValueError, match="boom"):

@@ -1,9 +1,15 @@
 """Whatever is killed, what was logged arrives once and in order."""
 
 import asyncio
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from runstream._spool.places import SPOOL_VARIABLE
 from tests.conftest import Backend
 from tests.spools import SECONDS, Spools, columns, script, until, values, warnings
 
@@ -68,11 +74,43 @@ except Exception as error:
     print(error.message)
 """
 
+SMALL_DISK = """
+import logging, os, signal, sys
+from runstream._spool import RunSpool
+warned = []
+class Warned(logging.Handler):
+    def emit(self, record): warned.append(record.getMessage())
+logging.getLogger("runstream").addHandler(Warned())
+spool = RunSpool.open(*sys.argv[1:])
+spool.log("loss", 0.0)
+spool.flush(30)
+group = next(os.scandir(os.environ["RUNSTREAM_SPOOL_DIR"])).path
+uplink = int(open(group + "/uplink.lock").read())
+os.kill(uplink, signal.SIGSTOP)  # nothing is carried up while the disk fills
+for number in range(1, 60_000):
+    spool.log("loss", float(number))
+os.kill(uplink, signal.SIGCONT)
+spool.finish()
+print(len(warned), "warnings")
+"""
+
 LOADED = """
 import sys
 import runstream._spool, runstream.core
 print("grpc" in sys.modules)
 """
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 async def test_everything_a_killed_script_logged_arrives(backend: Backend, run: str, spools: Spools) -> None:
@@ -139,7 +177,23 @@ async def test_a_full_disk_costs_what_does_not_fit_and_says_so(backend: Backend,
     lost = 1_001 - len(stored)
     assert 0 < lost < 1_000
     assert f"{lost} could not be written to the spool" in full.last_line
-    assert any(f"{lost} values could not be written" in text for text in await warnings(backend.channel, run))
+    assert any(f"{lost} values of 1 metric were not recorded" in text for text in await warnings(backend.channel, run))
+
+
+async def test_a_full_file_system_costs_what_does_not_fit_and_the_rest_arrives(
+    backend: Backend, run: str, spools: Spools, small_disk: Path
+) -> None:
+    async with script(SMALL_DISK, run, backend.address, environment={SPOOL_VARIABLE: str(small_disk)}) as full:
+        await full.end()
+    await until(lambda: not list(small_disk.glob("*/*.spool")))
+
+    stored = await values(backend.channel, run, "loss")
+    assert stored == [float(number) for number in range(len(stored))]
+    lost = 60_000 - len(stored)
+    assert lost > 0
+    assert full.last_line == "1 warnings"
+    found = await warnings(backend.channel, run)
+    assert any(f"{lost} values of 1 metric were not recorded: " in text for text in found)
 
 
 async def test_a_second_uplink_refuses(backend: Backend, run: str, spools: Spools) -> None:

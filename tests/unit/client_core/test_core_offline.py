@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -13,10 +14,47 @@ from runstream.core import Run
 from runstream.core.run import _OfflineRun
 from runstream.exceptions import AzureMLException, RunEnvironmentException, UserErrorException
 
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+MATRIX = {
+    "schema_type": "confusion_matrix",
+    "schema_version": "1.0.0",
+    "data": {"class_labels": ["a"], "matrix": [[1]]},
+}
+RESIDUALS = {"schema_type": "residuals", "schema_version": "1.0.0", "data": {"bin_counts": [1], "bin_edges": [0, 1]}}
+PREDICTIONS = {
+    "schema_type": "predictions",
+    "schema_version": "1.0.0",
+    "data": {"bin_averages": [0.5], "bin_errors": [0.1], "bin_counts": [1], "bin_edges": [0, 1]},
+}
+TABLE = {
+    "schema_type": "accuracy_table",
+    "schema_version": "1.0.1",
+    "data": {
+        "class_labels": ["a"],
+        "probability_tables": [[[1, 2, 3, 4]]],
+        "percentile_tables": [[[1, 2, 3, 4]]],
+        "probability_thresholds": [0.5],
+        "percentile_thresholds": [0.5],
+    },
+}
+
+
+class Plot:
+    """What matplotlib has."""
+
+    def savefig(self, file: BinaryIO, format: str) -> None:  # noqa: A002
+        file.write(PNG)
+
+    def __repr__(self) -> str:
+        return "plot"
+
 
 @pytest.fixture(autouse=True)
-def outside_of_a_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No job in the environment, and no thread left behind."""
+def outside_of_a_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No job in the environment, a folder with pictures, and no thread left behind."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("p.png", "q.png"):
+        Path(name).write_bytes(PNG)
     for variable in ("AZUREML_RUN_ID", "RUNSTREAM_RUN_ID"):
         monkeypatch.delenv(variable, raising=False)
     yield
@@ -52,12 +90,13 @@ def test_an_offline_run_can_be_refused() -> None:
         (lambda run: run.log_list("a", (x for x in (1, 2))), "Attempted to log list metric a:\n[1, 2]\n"),
         (lambda run: run.log_row("a", x=1, y="b"), "Attempted to log row metric a:\n{'x': 1, 'y': 'b'}\n"),
         (lambda run: run.log_table("a", {"x": [1]}), "Attempted to log table metric a:\n{'x': [1]}\n"),
+        (lambda run: run.log_metrics({"a": 1}), "Attempted to log scalar metric a:\n1\n"),
         (lambda run: run.log_image("a", path="p.png"), "Attempted to log image metric a:\np.png\n"),
-        (lambda run: run.log_image("a", plot="plot"), "Attempted to log image metric a:\nplot\n"),
-        (lambda run: run.log_residuals("a", {}), "Attempted to log residual metric a:\n{}\n"),
-        (lambda run: run.log_predictions("a", {}), "Attempted to log predictions metric a:\n{}\n"),
-        (lambda run: run.log_accuracy_table("a", {}), "Attempted to log accuracy_table metric a:\n{}\n"),
-        (lambda run: run.log_confusion_matrix("a", {}), "Attempted to log confusion_matrix metric a:\n{}\n"),
+        (lambda run: run.log_image("a", plot=Plot()), "Attempted to log image metric a:\nplot\n"),
+        (lambda run: run.log_residuals("a", RESIDUALS), f"Attempted to log residual metric a:\n{RESIDUALS}\n"),
+        (lambda run: run.log_predictions("a", PREDICTIONS), f"Attempted to log predictions metric a:\n{PREDICTIONS}\n"),
+        (lambda run: run.log_accuracy_table("a", TABLE), f"Attempted to log accuracy_table metric a:\n{TABLE}\n"),
+        (lambda run: run.log_confusion_matrix("a", MATRIX), f"Attempted to log confusion_matrix metric a:\n{MATRIX}\n"),
         (lambda run: run.tag("t"), "Attempted to add tag t with value None\n"),
         (lambda run: run.tag("t", "v"), "Attempted to add tag t with value v\n"),
         (lambda run: run.set_tags({"a": "b"}), "Attempted to set tags {'a': 'b'}\n"),
@@ -136,18 +175,20 @@ def test_what_was_logged_reads_back(run: _OfflineRun) -> None:
         "table": {"x": [1, 2], "y": [3, 4]},
         "image": f"aml://artifactId/ExperimentRun/dcid.{run.id}/p.png",
     }
+    assert run.get_metrics("image", populate=True)["image"].data == PNG
+    assert list(run.get_series("both").steps) == [0, 1, 2]
     assert run.get_metrics("once") == {"once": 1}
     assert run.get_metrics("absent") == {}
 
 
 def test_tags_properties_and_files_read_back(run: _OfflineRun, tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "b.txt").write_text("b")
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    (tmp_path / "folder" / "sub" / "b.txt").write_text("b")
     run.set_tags({"a": "1", "b": None})
     run.remove_tags(["a"])
     run.add_properties({"p": "1"})
     run.upload_file("a.txt", "a.txt")
-    run.upload_folder("folder", tmp_path)
+    run.upload_folder("folder", tmp_path / "folder")
 
     assert (run.get_tags(), run.tags) == ({"b": None}, {"b": None})
     assert run.get_properties() == {"p": "1"}
@@ -191,6 +232,8 @@ def test_wrong_arguments_are_refused_as_online(run: _OfflineRun) -> None:
         run.log_list("a", 1)  # type: ignore[arg-type]
     with pytest.raises(AzureMLException):
         run.log_image("a")
+    with pytest.raises(UserErrorException, match=r"\$\.schema_type"):
+        run.log_residuals("a", {})
     with pytest.raises(AzureMLException):
         run.log_table("a", {"x": [1], "y": [1, 2]})
     with pytest.raises(TypeError):

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import threading
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runstream._spool.artifacts import Artifact, artifact_record, decode_artifact
 from runstream._spool.events import Refusal
 from runstream._spool.format import (
     BOOL,
@@ -21,6 +23,7 @@ from runstream._spool.format import (
     INT64,
     NULL,
     TEXT,
+    VALUE,
     Drops,
     Header,
     SpoolDamaged,
@@ -35,6 +38,7 @@ from runstream._spool.records import (
     Column,
     Record,
     Scalar,
+    decode_finish,
     decode_follow,
     decode_mark,
     decode_refused,
@@ -184,6 +188,41 @@ def test_a_later_version_is_told_from_damage() -> None:
         decode_header(bytes(data))
 
 
+def test_spools_of_the_first_version_are_readable(spool: Path) -> None:
+    data = bytearray(write(spool, numbered(3)))
+    data[8] = 1
+    spool.write_bytes(data)
+
+    assert decode_header(bytes(data)) == HEADER
+    assert places(read(spool)) == [0, 1, 2]
+
+
+def test_the_bytes_of_the_first_version_are_read_as_they_were_written() -> None:
+    path = Path(__file__).with_name("spool_v1.bin")
+    reader = SpoolReader(path)
+    found = reader.read(final=True)
+    drops = reader.drops()
+    reader.close()
+
+    assert reader.header.run == "workspaces/default/runs/one"
+    assert (reader.header.address, reader.header.after, reader.header.first) == ("127.0.0.1:7878", "", "")
+    assert drops == Drops(3, 28, 0)
+    records = [item for item in found if isinstance(item, Record)]
+    assert len(records) == len(found) == 19
+    stored = [decode_values(record.body) for record in records if record.type >= VALUE]
+    assert [(each.step, list(each.column) if not isinstance(each.column, int) else each.column) for each in stored] == [
+        *((None, [0.5]), (7, [0.25]), (None, [-(2**63)]), (None, [1]), (3, ["drei ü"]), (None, 1)),
+        *((None, [1.0, 2.0, float("inf")]), (None, ["a", "", "b"]), (None, 0)),
+    ]
+    assert stored[0].time == 1_700_000_000_000_000
+    assert not decode_finish(records[-1].body)
+
+
+@given(artifact=st.builds(Artifact, ids, texts, st.integers(1, 5), texts, times, texts))
+def test_an_artifact_is_read_as_written(artifact: Artifact) -> None:
+    assert decode_artifact(only(artifact_record(artifact)).body) == artifact
+
+
 @pytest.mark.parametrize("length", [0, 7, 8, 100, HEADER_BYTES - 1])
 def test_a_header_that_is_cut_off_is_damaged(length: int) -> None:
     with pytest.raises(SpoolDamaged):
@@ -202,10 +241,10 @@ def test_each_flipped_bit_of_the_header_is_noticed() -> None:
             decode_header(bytes(data))
 
 
-@given(count=st.integers(0, 2**64 - 1), errno=st.integers(0, 2**32 - 1))
-def test_drops_are_read_as_written(count: int, errno: int) -> None:
-    assert decode_drops(encode_drops(Drops(count, errno))) == Drops(count, errno)
-    assert decode_drops(encode_drops(Drops(count, errno))[:-1]) is None
+@given(st.builds(Drops, st.integers(0, 2**64 - 1), st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1)))
+def test_drops_are_read_as_written(drops: Drops) -> None:
+    assert decode_drops(encode_drops(drops)) == drops
+    assert decode_drops(encode_drops(drops)[:-1]) is None
 
 
 @pytest.mark.parametrize("cut", range(1, 201))
@@ -257,6 +296,27 @@ def test_an_unfinished_record_is_waited_for_while_somebody_writes(spool: Path) -
         file.write(last[-1:])
     assert places(list(_read_all(reader, final=False))) == [2]
     reader.close()
+
+
+def test_records_that_become_whole_while_they_are_read_are_not_taken_for_damage(spool: Path) -> None:
+    data = write(spool, numbered(20_000))
+    os.truncate(spool, HEADER_BYTES)
+    reader = SpoolReader(spool)
+
+    def write_in_pieces() -> None:
+        with spool.open("ab", buffering=0) as file:
+            for start in range(HEADER_BYTES, len(data), 40):  # mostly in the middle of a record
+                file.write(data[start : start + 40])
+
+    writing = threading.Thread(target=write_in_pieces)
+    writing.start()
+    found: list[Record | Damage] = []
+    while writing.is_alive() or reader.size > reader.position:
+        found += reader.read(100, final=False)
+    reader.close()
+
+    assert places(found) == list(range(20_000))
+    assert len(found) == 20_000
 
 
 def test_a_length_that_was_damaged_does_not_hold_up_what_follows(spool: Path) -> None:

@@ -12,6 +12,9 @@ from runstream.exceptions import UserErrorException
 
 ADDRESS_VARIABLE = "RUNSTREAM_ADDRESS"
 STATE_VARIABLE = "RUNSTREAM_STATE_DIR"
+MODE_VARIABLE = "RUNSTREAM_MODE"
+OFFLINE = "offline"
+"""The value of `RUNSTREAM_MODE`, and the address in offline mode: nothing is sent, `runstream sync` does that later."""
 
 LOGIN_FILE = "login.json"
 UP_FILE = "up.json"
@@ -25,15 +28,27 @@ def state_folder() -> Path:
     return Path(chosen) if chosen else platformdirs.user_state_path("runstream")
 
 
+def is_offline() -> bool:
+    """Whether `RUNSTREAM_MODE` says that this process is offline.
+
+    Raises:
+        UserErrorException: It says something that is not known.
+    """
+    mode = os.environ.get(MODE_VARIABLE, "").strip().lower()
+    if mode not in ("", "online", OFFLINE):
+        raise UserErrorException(f"{MODE_VARIABLE} is online or offline, not {mode!r}.", reason="INVALID_MODE")
+    return mode == OFFLINE
+
+
 def find_address() -> str:
-    """The address of the services as `host:port`.
+    """The address of the services as `host:port`; `offline` in offline mode.
 
     It is `RUNSTREAM_ADDRESS`, else what `runstream login` stored, else that of a `runstream up` on this machine.
 
     Raises:
         UserErrorException: None of them gives an address, or it is not `host:port`.
     """
-    return find_address_and_source()[0]
+    return OFFLINE if is_offline() else find_address_and_source()[0]
 
 
 def find_address_and_source() -> tuple[str, str]:
@@ -50,7 +65,8 @@ def find_address_and_source() -> tuple[str, str]:
     for source, address in sources.items():
         if address:
             return parse_address(address), source
-    raise UserErrorException(f"No Runstream services found: {REMEDY}.", reason="NO_ADDRESS")
+    offline = f"{MODE_VARIABLE}={OFFLINE} records without them"
+    raise UserErrorException(f"No Runstream services found: {REMEDY}. {offline}.", reason="NO_ADDRESS")
 
 
 def store_login(address: str) -> Path:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
+from runstream._channel.address import OFFLINE
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
 from runstream._channel.forked import RelayChannel, is_forked
 from runstream._channel.options import channel_options
+from runstream._channel.threads import can_start_threads
 
 if TYPE_CHECKING:
     import grpc
@@ -58,7 +60,8 @@ class Connection:
     """A channel to the services at one address, with a typed stub per service.
 
     It belongs to the event loop it was opened on and is never used across a fork: in a process that was forked after
-    gRPC had been loaded calls go through a relay. Use `Connection.to`.
+    gRPC had been loaded, or that exits and cannot start the threads of gRPC any more, calls go through a relay. Use
+    `Connection.to`.
     """
 
     runs: "RunHistoryServiceAsyncStub"
@@ -69,13 +72,17 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._channel: Any = RelayChannel(address) if is_forked() else open_channel(address)
+        self._channel: Any = RelayChannel(address) if needs_relay() else open_channel(address)
         self._reached: asyncio.Task[None] | None = None
         self._add_stubs()
 
     @classmethod
     def to(cls, address: str) -> "Connection":
         """The connection of this process and of the running event loop to `address`, opened at the first use."""
+        if address == OFFLINE:
+            from runstream._journal.connection import OfflineConnection
+
+            return cast("Connection", OfflineConnection.shared())
         connections = _connections.setdefault(asyncio.get_running_loop(), {})
         if address not in connections:
             connections[address] = cls(address)
@@ -188,6 +195,11 @@ async def close_connections() -> None:
     """Closes the connections of the running event loop."""
     for connection in _connections.pop(asyncio.get_running_loop(), {}).values():
         await connection.close()
+
+
+def needs_relay() -> bool:
+    """Whether gRPC cannot be used in this process."""
+    return is_forked() or not can_start_threads()
 
 
 def open_channel(address: str) -> "grpc.aio.Channel":

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from runstream._channel.address import REMEDY
+from runstream._channel.address import MODE_VARIABLE, OFFLINE, REMEDY
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 USER_ERRORS = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"})
@@ -81,7 +81,9 @@ def to_exception(failure: CallFailure, address: str) -> AzureMLException:
 
 def unreachable(address: str) -> CallFailure:
     """The failure of a call to services that nobody answers for."""
-    return CallFailure("UNAVAILABLE", f"Runstream cannot be reached at {address}: {REMEDY}.", "UNREACHABLE")
+    offline = f"{MODE_VARIABLE}={OFFLINE} records without it, for `runstream sync` to upload"
+    message = f"Runstream cannot be reached at {address}: {REMEDY}. {offline}."
+    return CallFailure("UNAVAILABLE", message, "UNREACHABLE")
 
 
 def _service_message(failure: CallFailure, address: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from runstream._channel.connection import close_connections
+from runstream._channel.threads import start_thread
 
 T = TypeVar("T")
 
@@ -15,19 +16,24 @@ STOP_SECONDS = 3.0
 
 
 class BackgroundLoop:
-    """An event loop on a daemon thread. It never crosses a fork: a child process gets one of its own."""
+    """An event loop on a daemon thread. It never crosses a fork: a child process gets one of its own.
+
+    In an interpreter that exits and starts no threads any more, whoever calls turns it.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_report)
         self._thread = threading.Thread(target=self._turn, name="runstream-loop", daemon=True)
-        self._thread.start()
+        self._has_thread = start_thread(self._thread)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs `coroutine` to its end and returns its result; an interrupt of the caller cancels it."""
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a blocking call was made on the thread that serves blocking calls")
+        if not self._has_thread:
+            return self._loop.run_until_complete(coroutine)
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
@@ -40,14 +46,19 @@ class BackgroundLoop:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(STOP_SECONDS)
+        elif not self._has_thread:
+            self._end()
 
     def _turn(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
         finally:
-            self._loop.run_until_complete(self._finish())
-            self._loop.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._loop.run_until_complete(self._finish())
+        self._loop.close()
 
     async def _finish(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

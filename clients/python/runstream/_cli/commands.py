@@ -49,7 +49,7 @@ class PlacedCommand(Command):
 class Group(click.Group):
     """A group of commands, with the global options."""
 
-    command_class = PlacedCommand
+    command_class: type[click.Command] | None = PlacedCommand
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

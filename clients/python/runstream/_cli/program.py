@@ -36,7 +36,9 @@ COMMANDS = {
     "login": Entry("Use the services at --address from now on.", "runstream._cli.login"),
     "logout": Entry("Forget what `login` stored.", "runstream._cli.login"),
     "run": Entry("List, show, change and follow runs.", "runstream._cli.run"),
+    "spool": Entry("Look at what is recorded on this machine and not stored yet.", "runstream._cli.spool"),
     "status": Entry("Tell which services are found, and whether they answer.", "runstream._cli.status"),
+    "sync": Entry("Upload what was recorded without the services.", "runstream._cli.sync"),
     "up": Entry(
         "Run the whole backend on this machine until Ctrl-C.",
         remedy="it comes with the server; say: pip install 'runstream-server[embedded]'",

@@ -73,12 +73,12 @@ class Session:
             click.echo(message, err=True)
 
 
-def pass_session(command: Callable[..., None]) -> Callable[..., None]:
+def pass_session(command: Callable[..., int | None]) -> Callable[..., int | None]:
     """Gives a command its session as first argument."""
 
     @functools.wraps(command)
-    def with_session(*args: Any, **kwargs: Any) -> None:
-        command(Session(settings_of(click.get_current_context())), *args, **kwargs)
+    def with_session(*args: Any, **kwargs: Any) -> int | None:
+        return command(Session(settings_of(click.get_current_context())), *args, **kwargs)
 
     return with_session
 

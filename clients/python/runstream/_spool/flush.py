@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runstream._spool.events import EventReader, Refusal, Stop
-from runstream._spool.places import events_of, progress_of
-from runstream._spool.progress import read_progress
+from runstream._spool.launch import is_uplink_alive
+from runstream._spool.places import LOG_NAME, events_of, group_folder, progress_of
+from runstream._spool.progress import Progress, read_progress
 from runstream.exceptions import AzureMLException
 
 FIRST_PAUSE_SECONDS = 0.001
@@ -27,6 +28,26 @@ class Consignment:
     def want(self, offset: int | None, mark: int = 0) -> None:
         """Sets what there is to wait for: everything before `offset`, and the flush `mark`. None: all, to the end."""
         self._offset, self._mark = offset, mark
+
+    @property
+    def spool(self) -> Path:
+        """The file."""
+        return self._spool
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is still anything to carry up."""
+        return self._spool.exists()
+
+    @property
+    def pending_bytes(self) -> int:
+        """How much of it is not carried up, at least 1 until it is removed; nothing once the uplink gave it up."""
+        try:
+            size = self._spool.stat().st_size
+        except OSError:
+            return 0
+        progress = read_progress(progress_of(self._spool)) or Progress()
+        return 0 if progress.stopped else max(size - progress.offset, 1)
 
     @property
     def is_stopped(self) -> bool:
@@ -57,6 +78,16 @@ class Consignment:
             why = self._stop.message if self._stop else "see the log of the uplink"
             raise AzureMLException(f"The queue is not carried up any more: {why}. It stays in {self._spool}.")
         return False
+
+
+def explain(address: str) -> str:
+    """Why what was logged may not have arrived at the services at `address`, for people."""
+    group = group_folder(address)
+    lives = "is running" if is_uplink_alive(group) else "is not running"
+    return (
+        f"Not everything has been acknowledged by the services at {address}; the process that sends it {lives} and "
+        f"writes its log to {group / LOG_NAME}. What was logged is kept and sent later."
+    )
 
 
 def wait(

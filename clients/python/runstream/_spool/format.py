@@ -1,8 +1,9 @@
 """The spool file: what the training process writes and the uplink reads.
 
     file    = header (1,024 bytes), records to the end
-    header  = magic "RUNSPOOL", version u8, 3 zero bytes, crc u32, length u32, JSON [run, writer, address], zeros;
-              at 1,008: drops = crc u32, errno u32, count u64, overwritten in place
+    header  = magic "RUNSPOOL", version u8, 3 zero bytes, crc u32, length u32,
+              JSON [run, writer, address, after, first], zeros;
+              at 1,008: drops = crc u32, errno u16, metrics u16, values u64, overwritten in place
     record  = crc u32, length u32, body
     body    = type u8, payload                         (length bytes, 1 MiB at most)
 
@@ -15,15 +16,27 @@ and count, of length and body. Times are microseconds since the Unix epoch. Text
     FOLLOW_FILE     JSON [log path, local path]
     FOLLOW_FOLDER   JSON [log prefix, local folder]
     MARK            number u64                         where a flush stands
-    FINISH                                             the writer will never write again
+    FINISH          nothing, or 1 u8                   the writer will never write again; 1: its process goes on in the
+                                                       spool that names this one in `after`
+    ARTIFACT        JSON [number, metric, kind, path, time, description]       a file of the writer is one of the run
+    DEFINE_TABLE    id u32, metric text                as DEFINE, for a metric that consists of rows
     VALUE | kind    id u32, time i64, value
     STEPPED | kind  id u32, time i64, step i64, value
     LIST | kind     id u32, time i64, count u32, values             one after the other, all logged at once
+    TABLE           id u32, time i64, rows u32, columns u16, columns
+    column          kind u8, name length u16, cells length u32, name text, cells as the values of a LIST
 
 A value is an f64, i64, u8, text or nothing, as its kind says; in a LIST a text has its length as u32 before it.
 
+The bytes of an artifact are in a file of their own, `runstream._spool.places` says where; it is there before the record
+is. Numbers of artifacts count from 1 without gaps.
+
 A record is written by one call of the system, so a writer that is killed leaves at most its last record unfinished, and
-for that one `log()` had not returned. A file of another version has another version byte.
+for that one `log()` had not returned. A file of another version has another version byte; version 1 is the same but for
+ARTIFACT, DEFINE_TABLE, TABLE, the 1 of FINISH, and what its header lacks: `after`, `first`, how many metrics.
+
+A process that logs much writes one spool after the other, each a writer of its own. `after` is the one before, which is
+carried up and removed before this one is begun, and `first` the one that the process began with.
 """
 
 import json
@@ -32,10 +45,12 @@ import zlib
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
 HEADER_BYTES: Final = 1024
 DROPS_OFFSET: Final = 1008
 DROPS_BYTES: Final = 16
+MAX_DROPPED_METRICS: Final = 2**16 - 1
 RECORD_HEAD_BYTES: Final = 8
 MAX_BODY_BYTES: Final = 1024 * 1024
 
@@ -46,9 +61,12 @@ FOLLOW_FILE: Final = 0x04
 FOLLOW_FOLDER: Final = 0x05
 MARK: Final = 0x06
 FINISH: Final = 0x07
+ARTIFACT: Final = 0x08
+DEFINE_TABLE: Final = 0x09
 VALUE: Final = 0x10
 STEPPED: Final = 0x20
 LIST: Final = 0x30
+TABLE: Final = 0x40
 
 DOUBLE: Final = 1
 INT64: Final = 2
@@ -59,14 +77,16 @@ NULL: Final = 5
 KIND_MASK: Final = 0x0F
 SHAPE_MASK: Final = 0xF0
 KINDS: Final = (DOUBLE, INT64, BOOL, TEXT, NULL)
-TYPES: Final = frozenset(range(DEFINE, FINISH + 1)) | {
-    shape | kind for shape in (VALUE, STEPPED, LIST) for kind in KINDS
-}
+TYPES: Final = (
+    frozenset(range(DEFINE, DEFINE_TABLE + 1))
+    | {shape | kind for shape in (VALUE, STEPPED, LIST) for kind in KINDS}
+    | {TABLE}
+)
 
 _MAGIC = b"RUNSPOOL"
 _HEADER = struct.Struct("<8sB3xII")
 _LENGTH = struct.Struct("<I")
-_DROPS = struct.Struct("<IIQ")
+_DROPS = struct.Struct("<IHHQ")
 
 
 class SpoolDamaged(Exception):
@@ -90,6 +110,12 @@ class Header:
     address: str
     """`host:port` of the services that know the run."""
 
+    after: str = ""
+    """The writer whose spool the same process wrote before this one; empty: there was none."""
+
+    first: str = ""
+    """The writer of the first spool of the process; empty: this one."""
+
 
 class Drops(NamedTuple):
     """Values that never reached the spool."""
@@ -97,6 +123,8 @@ class Drops(NamedTuple):
     value_count: int
     errno: int
     """Why the last of them could not be written; 0: not by an error of the system."""
+    metric_count: int = 0
+    """Of how many metrics, `MAX_DROPPED_METRICS` for as many or more; 0: not known."""
 
 
 def encode_header(header: Header) -> bytes:
@@ -105,7 +133,7 @@ def encode_header(header: Header) -> bytes:
     Raises:
         ValueError: The names are too long for it.
     """
-    text = json.dumps([header.run, header.writer, header.address]).encode()
+    text = json.dumps([header.run, header.writer, header.address, header.after, header.first]).encode()
     crc = zlib.crc32(_LENGTH.pack(len(text)) + text)
     packed = _HEADER.pack(_MAGIC, VERSION, crc, len(text)) + text
     if len(packed) > DROPS_OFFSET:
@@ -124,7 +152,7 @@ def decode_header(data: bytes) -> Header:
         raise SpoolDamaged("the header is cut off")
     magic, version, crc, length = _HEADER.unpack_from(data)
     text = data[_HEADER.size : _HEADER.size + length]
-    if magic == _MAGIC and version != VERSION:
+    if magic == _MAGIC and version not in READABLE_VERSIONS:
         raise UnknownVersion(f"version {version} of the spool format is not known here")
     if magic != _MAGIC or crc != zlib.crc32(_LENGTH.pack(length) + text):
         raise SpoolDamaged("the header is damaged")
@@ -133,7 +161,7 @@ def decode_header(data: bytes) -> Header:
 
 def encode_drops(drops: Drops) -> bytes:
     """The `DROPS_BYTES` bytes that stand at `DROPS_OFFSET`."""
-    checked = _DROPS.pack(0, drops.errno, drops.value_count)[_LENGTH.size :]
+    checked = _DROPS.pack(0, drops.errno, drops.metric_count, drops.value_count)[_LENGTH.size :]
     return _LENGTH.pack(zlib.crc32(checked)) + checked
 
 
@@ -141,5 +169,5 @@ def decode_drops(data: bytes) -> Drops | None:
     """What the bytes at `DROPS_OFFSET` say; None when they are damaged or just being overwritten."""
     if len(data) != DROPS_BYTES:
         return None
-    crc, errno, count = _DROPS.unpack(data)
-    return Drops(count, errno) if crc == zlib.crc32(data[_LENGTH.size :]) else None
+    crc, errno, metric_count, count = _DROPS.unpack(data)
+    return Drops(count, errno, metric_count) if crc == zlib.crc32(data[_LENGTH.size :]) else None

@@ -1,7 +1,9 @@
-"""Locks on files, given back by the system when their owner dies."""
+"""Locks: on files, given back by the system when their owner dies, and of threads."""
 
 import fcntl
 import os
+import re
+import threading
 from pathlib import Path
 
 
@@ -37,6 +39,20 @@ def is_locked(file: int) -> bool:
         return True
     fcntl.flock(file, fcntl.LOCK_UN)
     return False
+
+
+def is_live(path: Path) -> bool:
+    """Whether somebody has a file locked, as who writes a spool has it."""
+    try:
+        with path.open("rb") as file:
+            return is_locked(file.fileno())
+    except OSError:
+        return False
+
+
+def is_held_once(lock: "threading.RLock") -> bool:
+    """Whether this thread, which has the lock, took it once only: then it interrupts nothing that holds it."""
+    return re.search(r"\bcount=1\b", repr(lock)) is not None
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -3,6 +3,7 @@
     <root>/<group>/<writer>.spool       what the writer logged
     <root>/<group>/<writer>.progress    how far it has been carried
     <root>/<group>/<writer>.events      what was refused on the way, and why it stopped
+    <root>/<group>/<writer>.files/<n>   artifacts that were logged as metrics, each until it is uploaded
     <root>/<group>/uplink.lock          locked by the uplink of the group while it lives; has its process id
     <root>/<group>/uplink.log           what the uplink has to say
 
@@ -24,6 +25,9 @@ SPOOL_VARIABLE = "RUNSTREAM_SPOOL_DIR"
 SPOOL_SUFFIX = ".spool"
 PROGRESS_SUFFIX = ".progress"
 EVENTS_SUFFIX = ".events"
+FILES_SUFFIX = ".files"
+STAGED_SUFFIX = ".staged"
+"""A file that is just being written, and will belong to a spool."""
 LOCK_NAME = "uplink.lock"
 LOG_NAME = "uplink.log"
 
@@ -63,6 +67,11 @@ def progress_of(spool: Path) -> Path:
 def events_of(spool: Path) -> Path:
     """The events file of a spool."""
     return spool.with_suffix(EVENTS_SUFFIX)
+
+
+def files_of(spool: Path) -> Path:
+    """The folder of the artifacts of a spool; it need not exist."""
+    return spool.with_suffix(FILES_SUFFIX)
 
 
 def _can_make(folder: Path) -> bool:

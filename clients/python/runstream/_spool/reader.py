@@ -36,6 +36,17 @@ class Damage(NamedTuple):
     """Where the next record begins, or the file ends."""
 
 
+def read_header(path: Path) -> Header:
+    """Whose records a spool holds.
+
+    Raises:
+        OSError: It cannot be opened.
+        SpoolDamaged: Its header cannot be read.
+    """
+    with path.open("rb") as file:
+        return decode_header(file.read(HEADER_BYTES))
+
+
 class SpoolReader:
     """The records of one spool from the first on, in order, each as soon as it is whole.
 
@@ -81,14 +92,12 @@ class SpoolReader:
 
     def read(self, max_bytes: int = READ_BYTES, *, final: bool = False) -> list[Record | Damage]:
         """Up to `max_bytes` bytes of records from `position` on, but always one if there is one, and moves it."""
-        if found := self._records(max_bytes) or self._records(LARGEST_RECORD):
+        found = self._records(max_bytes) or self._records(LARGEST_RECORD)
+        if not found and self.size > self.position and (one := self._record_or_damage(final)):
+            found = [one]
+        if found:
             self.position = found[-1].end
-            return found
-        damage = self._damage(final) if self.size > self.position else None
-        if damage is None:
-            return []
-        self.position = damage.end
-        return [damage]
+        return found
 
     def close(self) -> None:
         """Closes the file."""
@@ -103,8 +112,11 @@ class SpoolReader:
             at = record.end - self.position
         return found
 
-    def _damage(self, final: bool) -> Damage | None:
+    def _record_or_damage(self, final: bool) -> Record | Damage | None:
+        """What stands at `position`; None: it may be a record that is not whole yet."""
         data = os.pread(self._file, READ_BYTES, self.position)
+        if record := record_at(data, 0, self.position):
+            return record  # it has become whole since it was looked at
         end = self.position + len(data)
         if end == self._searched and not final:
             return None

@@ -98,7 +98,7 @@ def value_record(kind: int, id_: int, time: int, step: int | None, value: Scalar
 def list_record(kind: int, id_: int, time: int, column: Column) -> bytes:
     """A LIST record of all values of `column`."""
     count = column if isinstance(column, int) else len(column)
-    return frame(_LIST_HEAD.pack(LIST | kind, id_, time, count) + _encode_column(column))
+    return frame(_LIST_HEAD.pack(LIST | kind, id_, time, count) + encode_column(column))
 
 
 def text_record(type_: int, id_: int, text: bytes) -> bytes:
@@ -121,9 +121,14 @@ def mark_record(number: int) -> bytes:
     return frame(bytes([MARK]) + _U64.pack(number))
 
 
-def finish_record() -> bytes:
-    """A FINISH record."""
-    return frame(bytes([FINISH]))
+def finish_record(*, goes_on: bool = False) -> bytes:
+    """A FINISH record; `goes_on`: in another spool."""
+    return frame(bytes([FINISH, 1] if goes_on else [FINISH]))
+
+
+def decode_finish(body: bytes) -> bool:
+    """Whether the process that wrote a FINISH record goes on in another spool."""
+    return body[1:] == b"\x01"
 
 
 def record_at(data: bytes, at: int, base: int) -> Record | None:
@@ -165,7 +170,7 @@ def decode_values(body: bytes) -> Values:
     shape, kind = body[0] & SHAPE_MASK, body[0] & KIND_MASK
     if shape == LIST:
         _, id_, time, count = _LIST_HEAD.unpack_from(body)
-        return Values(id_, kind, time, None, count, _decode_column(kind, count, body[_LIST_HEAD.size :]))
+        return Values(id_, kind, time, None, count, decode_column(kind, count, body[_LIST_HEAD.size :]))
     if shape == STEPPED:
         _, id_, time, step = _STEPPED_HEAD.unpack_from(body)
         return Values(id_, kind, time, step, 1, _decode_single(kind, body[_STEPPED_HEAD.size :]))
@@ -184,7 +189,8 @@ def _encode_scalar(kind: int, value: Scalar) -> bytes:
     return value.encode() if isinstance(value, str) else _SCALARS[kind].pack(value)
 
 
-def _encode_column(column: Column) -> bytes:
+def encode_column(column: Column) -> bytes:
+    """Values as they stand in a LIST record."""
     if isinstance(column, int):
         return b""
     if isinstance(column, list):
@@ -193,10 +199,11 @@ def _encode_column(column: Column) -> bytes:
 
 
 def _decode_single(kind: int, data: bytes) -> Column:
-    return [data.decode()] if kind == TEXT else _decode_column(kind, 1, data)
+    return [data.decode()] if kind == TEXT else decode_column(kind, 1, data)
 
 
-def _decode_column(kind: int, count: int, data: bytes) -> Column:
+def decode_column(kind: int, count: int, data: bytes) -> Column:
+    """What `encode_column` made of `count` values."""
     if kind == NULL:
         return count
     if kind == TEXT:

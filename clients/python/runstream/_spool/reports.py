@@ -1,9 +1,9 @@
 """Tells the user of a process what was lost: a warning line at once, an exception for who flushes."""
 
 import logging
-import os
 
 from runstream._spool.events import Refusal
+from runstream._spool.room import why
 from runstream.exceptions import AzureMLException
 
 MAX_WARNINGS = 1_000
@@ -36,7 +36,7 @@ class Reports:
         """Notes values that could not be written to the spool."""
         self._dropped += count
         self._drop_reason = _reason(error)
-        self.add_trouble("values cannot be written to the spool and are lost", error)
+        self._warn(("dropped",), "values cannot be written to the spool and are lost: %s", _reason(error))
 
     def add_note(self, metric: str, note: str) -> None:
         """Notes that a value was changed to be stored."""
@@ -74,4 +74,4 @@ class Reports:
 
 
 def _reason(error: Exception) -> str:
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error) or repr(error)
+    return why(error.errno) if isinstance(error, OSError) and error.errno else str(error) or repr(error)

@@ -4,20 +4,26 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import time_ns
 from typing import Any
 
+from runstream._channel.address import OFFLINE
 from runstream._spool.events import Refusal
-from runstream._spool.flush import Consignment, wait
+from runstream._spool.flush import Consignment, explain, wait
 from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
-from runstream._spool.launch import ensure_uplink, is_uplink_alive, trust_uplink
-from runstream._spool.places import LOG_NAME, group_folder
+from runstream._spool.kinds import OtherKinds, check_name, text_of
+from runstream._spool.launch import ensure_uplink, trust_uplink
+from runstream._spool.leaving import await_departed
+from runstream._spool.lock import is_held_once
+from runstream._spool.places import group_folder
 from runstream._spool.records import Scalar
 from runstream._spool.reports import Reports
+from runstream._spool.room import has_room, segment_bytes
 from runstream._spool.values import Stretch, convert, convert_list, convert_step, is_step
-from runstream._spool.writer import MAX_METRIC_CHARACTERS, Refused, SpoolWriter
+from runstream._spool.writer import MAX_METRIC_CHARACTERS, MAX_METRICS, Refused, SpoolWriter
 from runstream.exceptions import UserErrorException
 
 TEND_MICROSECONDS = 1_000_000
@@ -29,7 +35,7 @@ LOOK_SECONDS = 0.05
 """The same for what is only tried now and then."""
 
 
-class RunSpool:
+class RunSpool(OtherKinds):
     """The queue of one run in this process: what is logged is safe when the method returns, and carried up later.
 
     Thread-safe, and usable in a signal handler. A forked process writes a spool of its own from its first value on. But
@@ -47,7 +53,7 @@ class RunSpool:
         self._tend_time = 0
         self._begin_time = 0
         self._begin_error: Exception | None = None
-        self._unwritten = 0
+        self._unwritten: Counter[str] = Counter()
 
     @classmethod
     def open(cls, run: str, address: str) -> "RunSpool":
@@ -100,12 +106,12 @@ class RunSpool:
             UserErrorException: The name is no text.
         """
         time = time_ns() // 1000
-        _check_name(name)
+        check_name(name)
         stretches, notes = convert_list(values)
         for note in notes:
-            self._reports.add_note(name, note)
+            self._note(name, note)
         for stretch in stretches or [Stretch(NULL, 0)]:
-            self._append_list(name, stretch, time, description)
+            self._append(name, stretch.length, time, _list_adder(name, stretch, time), description)
 
     def follow_file(self, path: str, local_path: str | os.PathLike[str]) -> None:
         """Makes a local text file the log file `path` of the run, now and as it grows, until this process finishes."""
@@ -136,16 +142,18 @@ class RunSpool:
             AzureMLException: It took longer than `timeout_seconds`.
         """
         with self._patient_lock(min(LOCK_SECONDS, timeout_seconds)):
+            if self._address == OFFLINE:
+                return
             self._mark()
             awaited = list(self._consignments())
             if awaited:
                 self._tend_safely()
-        wait(awaited, timeout_seconds, self._tend_safely, self._explain)
+        wait(awaited, timeout_seconds, self._tend_safely, lambda: explain(self._address))
         if awaited:
             trust_uplink(group_folder(self._address))
         with self._patient_lock(LOCK_SECONDS):
             self._collect()
-            self._finished.clear()
+            self._finished[:] = [each for each in self._finished if each not in awaited]
 
     def finish(self) -> None:
         """Says that this process is done with the run, without waiting; logging again begins a new spool."""
@@ -163,11 +171,18 @@ class RunSpool:
             self._tend_safely()
 
     def _convert(self, name: str, value: object, step: object) -> tuple[int, Scalar, int | None]:
-        _check_name(name)
+        kind, stored = self._convert_value(name, value)
+        return kind, stored, self._convert_step(name, step)
+
+    def _convert_value(self, name: str, value: object) -> tuple[int, Scalar]:
+        check_name(name)
         kind, stored, note = convert(value)
         if note:
-            self._reports.add_note(name, note)
-        return kind, stored, self._convert_step(name, step)
+            self._note(name, note)
+        return kind, stored
+
+    def _note(self, name: str, note: str) -> None:
+        self._reports.add_note(name, note)
 
     def _convert_step(self, name: str, step: object) -> int | None:
         try:
@@ -176,28 +191,29 @@ class RunSpool:
             self._reports.add_note(name, NO_STEP)
             return None
 
-    def _append_list(self, name: str, stretch: Stretch, time: int, description: str) -> None:
+    def _append(
+        self, name: str, count: int, time: int, add: Callable[[SpoolWriter], None], description: object = ""
+    ) -> None:
         try:
             with self._lock:
                 writer = self._writer or self._begin(time)
-                writer.add_list(name, *stretch, time)
+                add(writer)
                 if not isinstance(description, str) or description:
                     self._describe(writer, name, description)
                 if time >= self._tend_time:
                     self._tend(time)
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
-            self._lose(name, stretch.length, error)
+            self._lose(name, count, error)
 
     def _describe(self, writer: SpoolWriter, name: str, description: object) -> None:
         try:
-            text = "" if description is None else str(description)
-            if text:
+            if text := text_of(description):
                 writer.describe(name, text)
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
             self._reports.add_trouble(f"a description of metric {name!r} is not stored", error)
 
     def _follow(self, type_: int, path: str, local: Path) -> None:
-        _check_name(path)
+        check_name(path)
         try:
             with self._lock:
                 writer = self._writer or self._begin(time_ns() // 1000)
@@ -226,8 +242,10 @@ class RunSpool:
             writer.discard()
             return self._writer
         if self._unwritten:
-            writer.drop(self._unwritten, getattr(self._begin_error, "errno", None) or 0)
-        self._begin_error, self._unwritten, self._tend_time = None, 0, 0
+            metrics, count = list(self._unwritten), sum(self._unwritten.values())
+            writer.drop(count, getattr(self._begin_error, "errno", None) or 0, metrics)
+            self._unwritten.clear()
+        self._begin_error, self._tend_time = None, 0
         return writer
 
     def _tend(self, time: int) -> None:
@@ -237,7 +255,7 @@ class RunSpool:
         """
         self._tend_time = time + TEND_MICROSECONDS
         try:
-            if self._consignment is None or not self._consignment.is_stopped:
+            if self._address != OFFLINE and (self._consignment is None or not self._consignment.is_stopped):
                 ensure_uplink(group_folder(self._address))
         except OSError as error:
             self._reports.add_trouble("what is logged stays on this machine for now", error)
@@ -246,6 +264,38 @@ class RunSpool:
             self._reports.add_trouble("what was logged is lost", FileNotFoundError("somebody removed the spool"))
             self._writer.abandon()
             self._writer = self._consignment = None
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Begins another spool where this one is long, and stops or goes on with writing as the limit says."""
+        if self._writer is None or self._consignment is None:
+            return
+        if not has_room(each.spool for each in self._consignments()):
+            self._writer.hold_back()
+        elif self._writer.is_held_back:
+            self._writer.resume()
+        if self._writer.position > segment_bytes() and not self._writer.is_held_back:
+            self._go_on(self._writer, self._consignment)
+
+    def _go_on(self, writer: SpoolWriter, consignment: Consignment) -> None:
+        """Begins another spool; not in a signal handler that interrupts who writes to this one."""
+        if not is_held_once(self._lock):
+            return
+        try:
+            following = SpoolWriter(group_folder(self._address), self._run, self._address, writer)
+        except (OSError, ValueError):
+            return  # this one goes on growing
+        begun = Consignment(following.path)
+        if self._writer is not writer:
+            following.discard()
+            return
+        self._writer, self._consignment = following, begun
+        consignment.want(None)
+        self._finished.append(consignment)
+        with contextlib.suppress(OSError):
+            following.take_follows(writer)
+        with contextlib.suppress(OSError):
+            writer.finish(goes_on=True)
 
     def _tend_safely(self) -> None:
         with self._patient_lock(LOOK_SECONDS) as is_held, contextlib.suppress(OSError):
@@ -262,19 +312,12 @@ class RunSpool:
             if is_held:
                 self._lock.release()
 
-    def _explain(self) -> str:
-        """Why what was logged may not have arrived, for people."""
-        group = group_folder(self._address)
-        lives = "is running" if is_uplink_alive(group) else "is not running"
-        return (
-            f"Not everything has been acknowledged by the services at {self._address}; the process that sends it "
-            f"{lives} and writes its log to {group / LOG_NAME}. What was logged is kept and sent later."
-        )
-
     def _collect(self) -> None:
+        gone = [each for each in self._finished if not each.is_there]
         for consignment in self._consignments():
             for refusal in consignment.refusals():
                 self._reports.add_refusal(refusal)
+        self._finished[:] = [each for each in self._finished if each not in gone]
 
     def _consignments(self) -> list[Consignment]:
         return self._finished if self._consignment is None else [*self._finished, self._consignment]
@@ -294,10 +337,12 @@ class RunSpool:
                 self._refuse(Refusal(name[:MAX_METRIC_CHARACTERS], error.reason, str(error), count))
                 return
             self._reports.add_drop(count, error)
-            if self._writer is None:
-                self._unwritten += count
-            else:
-                self._writer.drop(count, getattr(error, "errno", None) or 0)
+            if self._writer is not None:
+                self._writer.drop(count, getattr(error, "errno", None) or 0, [name])
+            elif name in self._unwritten or len(self._unwritten) < MAX_METRICS:
+                self._unwritten[name] += count
+            if (time := time_ns() // 1000) >= self._tend_time and self._writer is not None:
+                self._tend(time)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._reports.add_refusal(refusal)
@@ -312,14 +357,24 @@ class RunSpool:
         RunSpool.__init__(self, self._run, self._address)
 
 
-def _check_name(name: object) -> None:
-    if not isinstance(name, str):
-        raise UserErrorException(f"A name is a text, not {name!r}.")
+def _list_adder(name: str, stretch: Stretch, time: int) -> Callable[[SpoolWriter], None]:
+    return lambda writer: writer.add_list(name, *stretch, time)
 
 
-def _finish_all() -> None:
-    for spool in list(_registry.values()):
+def _leave() -> None:
+    """At the exit of the process: ends all spools, and waits until they are carried up or do not move any more."""
+    spools = list(_registry.values())
+    for spool in spools:
         spool.finish()
+
+    def tend() -> None:
+        for spool in spools:
+            spool._tend_safely()
+
+    left = [it for spool in spools if spool._address != OFFLINE for it in spool._consignments()]
+    if left:
+        await_departed(left, tend)
+        tend()
 
 
 def _leave_parent() -> None:
@@ -331,6 +386,6 @@ def _leave_parent() -> None:
 
 _registry: dict[tuple[str, str], RunSpool] = {}
 _registry_lock = threading.RLock()
-atexit.register(_finish_all)
+atexit.register(_leave)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_parent)

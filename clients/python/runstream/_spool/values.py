@@ -91,11 +91,22 @@ def convert_list(values: Iterable[object]) -> tuple[list[Stretch], list[str]]:
         AzureMLException: It has a list or dict in it.
     """
     listed = _to_list(values)
-    uniform = _uniform(listed)
-    if uniform is not None:
-        return list(_pieces([uniform])), []
+    alike = uniform(listed)
+    if alike is not None:
+        return list(_pieces([alike])), []
     converted = [_convert_element(value) for value in listed]
     return list(_pieces(_stretches(converted))), sorted({value.note for value in converted} - {""})
+
+
+def uniform(values: list[Any]) -> Stretch | None:
+    """All values at once where they are Python's own numbers, as nearly always."""
+    types = set(map(type, values))
+    if types == {int}:
+        try:
+            return Stretch(INT64, array("q", values))
+        except OverflowError:
+            return None
+    return Stretch(DOUBLE, array("d", values)) if types == {float} else None
 
 
 def cut(text: str, max_characters: int) -> str:
@@ -178,17 +189,6 @@ def _to_list(values: Any) -> list[Any]:
     if hasattr(values, "dtype") and hasattr(values, "tolist"):
         values = values.tolist()
     return list(values)
-
-
-def _uniform(values: list[Any]) -> Stretch | None:
-    """All values at once where they are Python's own numbers, as nearly always."""
-    types = set(map(type, values))
-    if types == {int}:
-        try:
-            return Stretch(INT64, array("q", values))
-        except OverflowError:
-            return None
-    return Stretch(DOUBLE, array("d", values)) if types == {float} else None
 
 
 def _convert_element(value: Any) -> Converted:

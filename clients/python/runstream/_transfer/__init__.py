@@ -5,6 +5,6 @@ again, a download from where it broke.
 """
 
 from runstream._transfer.download import download
-from runstream._transfer.upload import upload
+from runstream._transfer.upload import bind, store, upload
 
-__all__ = ["download", "upload"]
+__all__ = ["bind", "download", "store", "upload"]

@@ -1,6 +1,5 @@
 """Downloads a file of a run."""
 
-import asyncio
 import hashlib
 import os
 import uuid
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from runstream._channel import Connection
+from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import persist
 from runstream._transfer.http import HttpClient, TransferFailed
 from runstream.api.artifacts.v1.artifact_service_pb2 import ArtifactDownload, GetDownloadUrlsRequest
@@ -25,13 +25,13 @@ async def download(connection: Connection, run: str, artifact_path: str, target:
         OSError: The file cannot be written.
     """
     path = Path(target)
-    await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+    await in_thread(path.parent.mkdir, parents=True, exist_ok=True)
     with _replacing(path) as file, closing(HttpClient()) as http:
         partial = _Partial(file)
 
         async def attempt() -> None:
             wanted = await _find(connection, run, artifact_path)
-            await asyncio.to_thread(partial.fetch, http, wanted)
+            await in_thread(partial.fetch, http, wanted)
 
         await persist(attempt)
 

@@ -1,11 +1,11 @@
 """Uploads files into a run."""
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Final, TypeVar
 
 from runstream._channel import Connection
+from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import each, persist
 from runstream._transfer.contents import Content, Source, changed, look_at, name_of
 from runstream._transfer.http import HttpClient, TransferFailed
@@ -41,10 +41,31 @@ async def upload(connection: Connection, run: str, files: Sequence[tuple[str, So
             another artifact of this name: reason `ARTIFACT_EXISTS`.
         ServiceException: The services or the bucket failed; no such run.
     """
+    digests = await store(connection, run, [source for _, source in files])
+    await bind(connection, run, [(path, digest) for (path, _), digest in zip(files, digests, strict=True)])
+
+
+async def store(connection: Connection, run: str, sources: Sequence[Source]) -> list[str]:
+    """Brings files or bytes into the workspace of a run, where it does not have them; the digest of each.
+
+    Raises:
+        UserErrorException: A file cannot be read, or changed meanwhile.
+        ServiceException: The services or the bucket failed; no such workspace.
+    """
     with closing(HttpClient()) as http:
-        contents = await each(lambda file: asyncio.to_thread(look_at, file[1]), files)
+        contents = await each(lambda source: in_thread(look_at, source), sources)
         await _Uploader(connection, run.partition("/runs/")[0], http).store(contents)
-    bindings = [ArtifactBinding(path=path, digest=it.digest) for (path, _), it in zip(files, contents, strict=True)]
+    return [content.digest for content in contents]
+
+
+async def bind(connection: Connection, run: str, files: Sequence[tuple[str, str]]) -> None:
+    """Makes stored contents artifacts of a run, by path and digest; up to 1,000 of them all at once or not at all.
+
+    Raises:
+        UserErrorException: A path cannot be; or the run has another artifact of this name: reason `ARTIFACT_EXISTS`.
+        ServiceException: The services failed; no such run.
+    """
+    bindings = [ArtifactBinding(path=path, digest=digest) for path, digest in files]
     for some in _parts(bindings, MAX_BINDINGS):
         await connection.call(connection.artifacts.BindArtifacts, BindArtifactsRequest(run=run, bindings=some))
 
@@ -79,7 +100,7 @@ class _Uploader:
         request = BeginUploadRequest(parent=self._workspace, digest=content.digest, size_bytes=content.size)
         begun = await self._connection.call(self._artifacts.BeginUpload, request)
         if not begun.exists:
-            await asyncio.to_thread(_put, self._http, begun.url, dict(begun.headers), content)
+            await in_thread(_put, self._http, begun.url, dict(begun.headers), content)
         return begun.upload_id
 
     async def _complete(self, content: Content, upload_id: str) -> None:

@@ -1,8 +1,10 @@
 """`python -m runstream._uplink`: the process that carries the spools of one group."""
 
 import argparse
+import contextlib
 import logging.handlers
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,7 @@ from runstream._spool.lock import lock_file
 from runstream._spool.places import LOCK_NAME, LOG_NAME
 
 LOG_BYTES: Final = 1024 * 1024
+OPEN_FILES: Final = 8_192
 
 
 def main() -> None:
@@ -23,6 +26,7 @@ def main() -> None:
         os._exit(0)
     os.set_inheritable(lock, False)
     _log_to(arguments.spool_dir / LOG_NAME)
+    _allow_files()
     _carry(arguments.spool_dir, lock)
 
 
@@ -32,6 +36,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lock", type=int, help="the open file that locks the group; default: lock it now")
     parser.add_argument("--foreground", action="store_true", help="stay a child of the process that starts this one")
     return parser.parse_args()
+
+
+def _allow_files() -> None:
+    """Allows this process as many open files as the system lets it have: each spool takes two."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, wanted), most))
 
 
 def _log_to(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -112,6 +113,7 @@ class AppendStream(Generic[Request]):
         self._drained = False
         self._finished = False
         self._fences = 0
+        self._opened_time = math.inf
 
     async def run(self) -> None:
         """Returns when everything is acknowledged and the server knows that nothing follows.
@@ -121,12 +123,12 @@ class AppendStream(Generic[Request]):
         """
         failures = 0
         while True:
-            begin = time.monotonic()
+            self._opened_time = math.inf
             try:
                 await self._carry()
             except Lost as lost:
                 self._raise_if_stopped(lost.failure)
-                if time.monotonic() - begin > HEALTHY_SECONDS:
+                if time.monotonic() - self._opened_time > HEALTHY_SECONDS:
                     failures = 0
                 if not failures:
                     _logger.info("the stream broke: %s", lost)
@@ -159,6 +161,7 @@ class AppendStream(Generic[Request]):
             raise Lost(CallFailure("UNAVAILABLE", "the server did not open the stream"))
         self._window = Window(response.opened.max_in_flight_bytes)
         self._source.opened(response.opened)
+        self._opened_time = time.monotonic()
 
     async def _send(self, call: Exchange) -> None:
         while True:

@@ -3,21 +3,23 @@
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
+from runstream._spool.artifacts import decode_artifact
 from runstream._spool.events import Refusal, Stop, append_event
-from runstream._spool.format import FOLLOW_FILE, FOLLOW_FOLDER, MARK, REFUSED, Header
+from runstream._spool.format import ARTIFACT, FOLLOW_FILE, FOLLOW_FOLDER, MARK, MAX_DROPPED_METRICS, REFUSED, Header
 from runstream._spool.lock import is_locked
-from runstream._spool.places import events_of, progress_of
+from runstream._spool.places import events_of, files_of, progress_of
 from runstream._spool.progress import ProgressFile
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import Record, decode_follow, decode_mark, decode_refused
+from runstream._spool.room import why
 from runstream._uplink.append import AppendStream, Stopped
+from runstream._uplink.artifacts import Artifacts
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import SEARCH_SECONDS, Client, Followers
 from runstream._uplink.metrics import LOOK_SECONDS, MetricSource
@@ -32,8 +34,8 @@ _logger = logging.getLogger(__name__)
 class Carrier:
     """One spool on its way."""
 
-    def __init__(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
-        """Opens the spool.
+    def __init__(self, spool: Path, doorbell: Doorbell, followers: Followers, address: str = "") -> None:
+        """Opens the spool, which goes to `address` if it is given, else to where the spool says.
 
         Raises:
             OSError: It cannot be read, or its progress not be noted.
@@ -48,27 +50,52 @@ class Carrier:
             raise
         self._bell = doorbell.bell(spool)
         self._followers = followers
-        self._client = _client(self._reader.header, self._events)
+        self._client = _client(self._reader.header, self._events, address)
+        self._artifacts = Artifacts(self._client, files_of(spool), self)
         self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
         self._mark = 0
         self._marked = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     @property
     def is_idle(self) -> bool:
         """Whether there was nothing to do for so long that nothing more is expected for now."""
+        return self.rests(IDLE_SECONDS) and not self.serves
+
+    @property
+    def serves(self) -> bool:
+        """Whether it follows files for its writer."""
+        return self._followers.serves(self._client)
+
+    @property
+    def active_time(self) -> float:
+        """When there was something to do for the last time, by the monotonic clock."""
+        return self._source.active_time
+
+    def rests(self, seconds: float) -> bool:
+        """Whether everything that was logged arrived, and nothing more was logged for some seconds."""
         silent_seconds = time.monotonic() - self._source.active_time
-        return silent_seconds > IDLE_SECONDS and self._source.is_settled and not self._followers.serves(self._client)
+        return silent_seconds > seconds and self._source.is_settled and self._artifacts.is_settled
 
     async def run(self) -> bool:
         """Returns when the writer is finished or dead; whether everything arrived."""
         try:
-            async with _beside(self._tend()), _beside(self._answer_flushes()), _beside(self._client.warnings.send()):
+            async with contextlib.AsyncExitStack() as beside:
+                for work in (
+                    self._tend(),
+                    self._answer_flushes(),
+                    self._client.warnings.send(),
+                    self._artifacts.send(),
+                ):
+                    await beside.enter_async_context(_beside(work))
                 arrived = await self._carry()
-                await self._followers.release(self._client)
+                await self._artifacts.reach()
+                if not self._source.goes_on:
+                    await self._followers.release(self._client)
             self._warn_of_drops()
             self._client.warnings.sum_up()
             await self._client.warnings.deliver()
-            return arrived
+            return arrived and not self._progress.progress.stopped
         finally:
             self._reader.close()
             self._progress.close()
@@ -80,6 +107,8 @@ class Carrier:
             self._marked.set()
         elif record.type == REFUSED:
             self._client.warnings.refused(decode_refused(record.body))
+        elif record.type == ARTIFACT:
+            self._artifacts.add(decode_artifact(record.body))
         elif record.type == FOLLOW_FILE:
             log, local = decode_follow(record.body)
             self._followers.follow_file(self._client, log, Path(local))
@@ -102,20 +131,35 @@ class Carrier:
 
     async def _carry(self) -> bool:
         try:
-            if await self._source.has_values():
+            if await self._has_values():
                 connection = self._client.connection
                 await AppendStream(connection.metrics.WriteMetrics, self._source, connection.channel).run()
         except Stopped as stopped:
-            self._stop(stopped)
+            self.stop(stopped)
             await self._writer_leaves()
             return False
         return True
 
-    def _stop(self, stopped: Stopped) -> None:
+    async def _has_values(self) -> bool:
+        """Waits for values to carry; false: there will be none, or nobody wants them."""
+        finding = asyncio.create_task(self._source.has_values())
+        stopping = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({finding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return finding.done() and finding.result()
+        finally:
+            finding.cancel()
+            stopping.cancel()
+
+    def stop(self, stopped: Stopped) -> None:
+        """Notes that the services want nothing more of the writer."""
+        if self._progress.progress.stopped:
+            return
         _logger.error("writer %s of %s: %s", self._client.writer, self._client.run, stopped)
         with contextlib.suppress(OSError):
             append_event(self._events, Stop(stopped.reason, str(stopped)))
         self._progress.save(self._progress.progress._replace(stopped=True))
+        self._stopped.set()
         self._client.warnings.add(f"What a process logged is not recorded any further: {stopped}")
 
     async def _writer_leaves(self) -> None:
@@ -130,31 +174,40 @@ class Carrier:
             await self._followers.search(self._client)
             drops = self._reader.drops()
             if drops.value_count:
-                self._client.warnings.add(f"Values cannot be written to a spool and are lost{_why(drops.errno)}.")
+                self._client.warnings.add(f"Values cannot be recorded and are lost{_why(drops.errno)}.")
 
     async def _answer_flushes(self) -> None:
         while True:
             await self._marked.wait()
             self._marked.clear()
             mark = self._mark
+            await self._artifacts.reach()
             await self._followers.reach(self._client)
             now = self._progress.progress
-            self._progress.save(now._replace(mark=max(mark, now.mark)))
+            if not now.stopped:
+                self._progress.save(now._replace(mark=max(mark, now.mark)))
 
     def _warn_of_drops(self) -> None:
         drops = self._reader.drops()
         if drops.value_count:
-            lost = f"{drops.value_count} values could not be written to a spool and are lost"
+            lost = f"{drops.value_count} values{_of_metrics(drops.metric_count)} were not recorded"
             self._client.warnings.add(f"{lost}{_why(drops.errno)} (writer {self._client.writer}).")
 
 
-def _client(header: Header, events: Path) -> Client:
-    connection = Connection.to(header.address)
-    return Client(header.writer, header.run, connection, RunWarnings(connection, header.run, events))
+def _client(header: Header, events: Path, address: str) -> Client:
+    connection = Connection.to(address or header.address)
+    warnings = RunWarnings(connection, header.run, events)
+    return Client(header.writer, header.run, connection, warnings, header.first or header.writer)
 
 
 def _why(errno: int) -> str:
-    return f": {os.strerror(errno)}" if errno else ""
+    return f": {why(errno)}" if errno else ""
+
+
+def _of_metrics(count: int) -> str:
+    if not count:
+        return ""
+    return " of 1 metric" if count == 1 else f" of {count}{' or more' * (count == MAX_DROPPED_METRICS)} metrics"
 
 
 @contextlib.asynccontextmanager

@@ -6,9 +6,10 @@ from collections import deque
 from typing import Final, Protocol
 
 from runstream._spool.events import Refusal
-from runstream._spool.format import DEFINE, DESCRIBE, FINISH, VALUE
+from runstream._spool.format import DEFINE, DEFINE_TABLE, DESCRIBE, FINISH, TABLE, VALUE
 from runstream._spool.reader import Damage, SpoolReader
-from runstream._spool.records import Record, decode_text, decode_values, record_at
+from runstream._spool.records import Record, decode_finish, decode_text, decode_values, record_at
+from runstream._spool.tables import decode_rows
 from runstream._uplink.batches import BatchBuilder, TooLarge
 
 SKIP_COUNT: Final = 1_000
@@ -41,15 +42,18 @@ class Feed:
         self._reader = reader
         self._attendant = attendant
         self._metrics: dict[int, str] = {}
+        self._tables: set[int] = set()
         self._unread: deque[Record | Damage] = deque()
         self.position = reader.position
         """Where the next record begins that was not taken."""
         self.is_over = False
         """Whether the writer said that nothing follows."""
+        self.goes_on = False
+        """Whether it said that its process writes another spool."""
 
     def begin_batch(self) -> BatchBuilder:
         """A builder that knows the names of the metrics."""
-        return BatchBuilder(self._metrics)
+        return BatchBuilder(self._metrics, self._tables)
 
     def take(self, builder: BatchBuilder | None, *, final: bool) -> bool:
         """Takes the next record, a value into `builder` or, without one, nowhere; false: there is none now.
@@ -91,15 +95,20 @@ class Feed:
         return bool(self._unread)
 
     def _take_record(self, record: Record, builder: BatchBuilder | None) -> None:
-        if record.type == DEFINE:
-            id_, name = decode_text(record.body)
-            self._metrics[id_] = name
+        if record.type in (DEFINE, DEFINE_TABLE):
+            self._define(record)
         elif record.type == FINISH:
-            self.is_over = True
+            self.is_over, self.goes_on = True, decode_finish(record.body)
         elif not _is_sent(record.type):
             self._attendant.take_record(record)
         elif builder is not None and (error := _add(record, builder)) is not None:
             self._refuse(record, error)
+
+    def _define(self, record: Record) -> None:
+        id_, name = decode_text(record.body)
+        self._metrics[id_] = name
+        if record.type == DEFINE_TABLE:
+            self._tables.add(id_)
 
     def _refuse(self, record: Record, error: Exception) -> None:
         if record.type < VALUE:
@@ -109,8 +118,8 @@ class Feed:
             self._attendant.take_refusal(Refusal(metric, "TOO_MANY_VALUES", LARGE, error.value_count))
             return
         try:
-            values = decode_values(record.body)
-            refusal = Refusal(f"<{values.id}>", "SPOOL_DAMAGED", UNNAMED, values.value_count)
+            id_, count = _size(record)
+            refusal = Refusal(f"<{id_}>", "SPOOL_DAMAGED", UNNAMED, count)
         except (ValueError, struct.error):
             refusal = Refusal("<unknown>", "SPOOL_DAMAGED", UNREADABLE, 1)
         self._attendant.take_refusal(refusal)
@@ -123,6 +132,15 @@ def _add(record: Record, builder: BatchBuilder) -> Exception | None:
     except (TooLarge, KeyError, ValueError, struct.error) as error:
         return error
     return None
+
+
+def _size(record: Record) -> tuple[int, int]:
+    """Id and number of the values or rows of a record."""
+    if record.type == TABLE:
+        table = decode_rows(record.body)
+        return table.id, table.rows.row_count
+    values = decode_values(record.body)
+    return values.id, values.value_count
 
 
 def _is_sent(type_: int) -> bool:

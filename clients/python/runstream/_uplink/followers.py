@@ -32,6 +32,8 @@ class Client(NamedTuple):
     run: str
     connection: Connection
     warnings: RunWarnings
+    first: str
+    """The first of the writers that one process is, one after the other: what one of them wants, all of them do."""
 
 
 class Key(NamedTuple):
@@ -52,7 +54,7 @@ class Follower:
         self._connection = client.connection
         self._earlier = earlier
         self._stopped: Stopped | None = None
-        self._clients = {client.writer: client}
+        self._clients = {client.first: client}
         self._last = client
         self.task = asyncio.create_task(self._carry(), name=f"follow {log}")
         """Ends when the whole file is acknowledged and nobody wants more, or the server wants no more."""
@@ -64,16 +66,16 @@ class Follower:
 
     def serves(self, client: Client) -> bool:
         """Whether a client wants it."""
-        return client.writer in self._clients
+        return client.first in self._clients
 
     def add(self, client: Client) -> None:
         """Carries the file for one more."""
-        self._clients[client.writer] = client
+        self._clients[client.first] = client
         self._warn([client])
 
     def remove(self, client: Client) -> None:
         """Carries the file for one less; without any, to its end."""
-        self._clients.pop(client.writer, None)
+        self._clients.pop(client.first, None)
         if not self._clients:
             self._last = client
             self._source.end()
@@ -150,7 +152,7 @@ class Followers:
     def follow_folder(self, client: Client, prefix: str, folder: Path) -> None:
         """Follows a folder for a client that calls `search` now and then."""
         key = Key(client.connection.address, client.run, prefix.strip("/"), folder)
-        self._folders.setdefault(key, set()).add(client.writer)
+        self._folders.setdefault(key, set()).add(client.first)
 
     def serves(self, client: Client) -> bool:
         """Whether a client wants anything followed."""
@@ -207,7 +209,7 @@ class Followers:
             _logger.warning("%s cannot be searched: %s", key.local, error)
 
     def _leave_folder(self, key: Key, client: Client) -> None:
-        self._folders[key].discard(client.writer)
+        self._folders[key].discard(client.first)
         if not self._folders[key]:
             self._folders.pop(key)
 
@@ -215,7 +217,7 @@ class Followers:
         return {key: follower for key, follower in self._files.items() if follower.serves(client)}
 
     def _folders_of(self, client: Client) -> list[Key]:
-        return [key for key, writers in self._folders.items() if client.writer in writers]
+        return [key for key, writers in self._folders.items() if client.first in writers]
 
 
 def _search(prefix: str, root: Path) -> list[tuple[str, Path]]:

@@ -57,6 +57,11 @@ class MetricSource:
         """Whether everything that was read is acknowledged."""
         return self._progress.progress.sequence >= self._made
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the writer's process writes another spool."""
+        return self._feed.goes_on
+
     async def has_values(self) -> bool:
         """Waits for the first batch, without anything of the server; false: there will be none.
 

@@ -5,32 +5,35 @@ import contextlib
 import logging
 import math
 import os
+import shutil
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from runstream._channel.connection import close_connections
 from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
-from runstream._spool.lock import is_locked, lock_file
+from runstream._spool.lock import is_live, lock_file
 from runstream._spool.places import (
     EVENTS_SUFFIX,
+    FILES_SUFFIX,
     LOCK_NAME,
     PROGRESS_SUFFIX,
     SPOOL_SUFFIX,
+    STAGED_SUFFIX,
     events_of,
+    files_of,
     progress_of,
-    spools_in,
 )
-from runstream._spool.progress import read_progress
+from runstream._spool.reader import read_header
 from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
+from runstream._uplink.turns import REST_SECONDS, Turns, has_more
 
 LINGER_SECONDS: Final = 2.0
 """How long the next run of a script is waited for."""
-LEFT_AT_ONCE: Final = 16
-"""Spools without a writer that are carried at the same time; those that somebody writes do not wait."""
 LOOK_SECONDS: Final = 1.0
 """How often new spools are looked for without a sign of them."""
 RETRY_SECONDS: Final = (1.0, 10.0, 60.0)
@@ -39,7 +42,7 @@ LEAVE_SECONDS: Final = 600.0
 """How long. The next uplink tries at once."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
 """How long a file may lie beside no spool."""
-REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, ".new", ".unfinished")
+REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, FILES_SUFFIX, STAGED_SUFFIX, ".new", ".unfinished")
 
 _logger = logging.getLogger(__name__)
 
@@ -61,11 +64,20 @@ async def carry_group(group: Path, lock: int) -> None:
 class Uplink:
     """The spools of one group on their ways."""
 
-    def __init__(self, group: Path) -> None:
+    def __init__(
+        self, group: Path, *, address: str = "", is_errand: bool = False, skipped: Collection[str] = ()
+    ) -> None:
+        """`address` is where everything goes, instead of where each spool says; what is of a `skipped` run stays.
+
+        An errand ends when all there was is carried up, and waits for nobody who still writes.
+        """
         self._group = group
+        self._address = address
+        self._is_errand = is_errand
+        self._skipped = frozenset(skipped)
         self._left: dict[Path, float] = {}
         self._carriers: dict[Path, Carrier] = {}
-        self._turns = asyncio.Semaphore(LEFT_AT_ONCE)
+        self._turns = Turns(group)
 
     async def run(self) -> None:
         """Returns when every spool is carried to its end, or waits for a silent writer, or when the folder is gone."""
@@ -77,12 +89,16 @@ class Uplink:
         try:
             while True:
                 bell.arm()
-                for spool in self._waiting(tasks):
+                waiting = self._waiting(tasks)
+                begun = self._turns.begin(waiting, tasks)
+                for spool in begun:
                     tasks[spool] = asyncio.create_task(self._carry(spool, doorbell, followers), name=spool.stem)
                     tasks[spool].add_done_callback(lambda _: bell.ring())
+                for spool in self._turns.over(len(waiting) - len(begun), self._carriers):
+                    tasks[spool].cancel()
                 if tasks:
                     work_time = time.monotonic()
-                if self._has_rest(tasks, work_time) or not self._group.is_dir():
+                if self._has_rest(tasks, work_time, len(waiting) > len(begun)) or not self._group.is_dir():
                     return
                 await bell.wait(LOOK_SECONDS)
                 tasks = {spool: task for spool, task in tasks.items() if not task.done()}
@@ -93,37 +109,33 @@ class Uplink:
 
     def has_work(self) -> bool:
         """Whether there is a spool with something that was not carried."""
-        return any(self._has_more(spool) for spool in self._waiting({}))
+        return any(has_more(spool) for spool in self._waiting({}))
 
     def _waiting(self, tasks: "dict[Path, asyncio.Task[None]]") -> list[Path]:
         now = time.monotonic()
         known = tasks.keys() | {spool for spool, until in self._left.items() if now < until}
-        return [spool for spool in spools_in(self._group) if spool not in known and not _is_stopped(spool)]
+        return self._turns.waiting(known)
 
-    def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float) -> bool:
+    def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float, is_crowded: bool) -> bool:
+        if self._is_errand:
+            return not is_crowded and all(map(self._is_settled, tasks))
         if not tasks:
             return time.monotonic() - work_time > LINGER_SECONDS
         return all(spool in self._carriers and self._carriers[spool].is_idle for spool in tasks)
 
-    def _has_more(self, spool: Path) -> bool:
-        progress = read_progress(progress_of(spool))
-        try:
-            return progress is None or spool.stat().st_size > progress.offset
-        except FileNotFoundError:
-            return False
-
-    def _turn(self, spool: Path) -> contextlib.AbstractAsyncContextManager[None]:
-        with spool.open("rb") as file:
-            return contextlib.nullcontext() if is_locked(file.fileno()) else self._turns
+    def _is_settled(self, spool: Path) -> bool:
+        return spool in self._carriers and self._carriers[spool].rests(REST_SECONDS) and is_live(spool)
 
     async def _carry(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
         """Carries a spool and removes it; where that keeps failing, leaves it alone for a while."""
         for pause in RETRY_SECONDS:
             try:
-                async with self._turn(spool):
-                    self._carriers[spool] = Carrier(spool, doorbell, followers)
-                    if await self._carriers[spool].run():
-                        remove_spool(spool)
+                if self._skipped and read_header(spool).run in self._skipped:
+                    self._left[spool] = math.inf
+                    return
+                self._carriers[spool] = Carrier(spool, doorbell, followers, self._address)
+                if await self._carriers[spool].run():
+                    remove_spool(spool)
                 return
             except SpoolDamaged as damaged:
                 _logger.error("%s stays where it is: %s", spool, damaged)
@@ -136,6 +148,7 @@ class Uplink:
                 await asyncio.sleep(pause)
             finally:
                 self._carriers.pop(spool, None)
+                self._turns.end(spool)
         self._left[spool] = time.monotonic() + LEAVE_SECONDS
 
 
@@ -144,6 +157,7 @@ def remove_spool(spool: Path) -> None:
     events = events_of(spool)
     news = [event for event in EventReader(events).read() if not isinstance(event, Warned)]
     spool.unlink(missing_ok=True)
+    shutil.rmtree(files_of(spool), ignore_errors=True)
     progress_of(spool).unlink(missing_ok=True)
     if not news:
         events.unlink(missing_ok=True)
@@ -156,18 +170,20 @@ def remove_orphans(group: Path) -> None:
         is_candidate = path.suffix in REMOVED_SUFFIXES and not path.with_suffix(SPOOL_SUFFIX).exists()
         with contextlib.suppress(FileNotFoundError):
             if is_candidate and path.stat().st_mtime < limit:
-                path.unlink()
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _sign(lock: int) -> None:
     """Writes this process's id into the lock file."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-
-
-def _is_stopped(spool: Path) -> bool:
-    progress = read_progress(progress_of(spool))
-    return progress is not None and progress.stopped
 
 
 async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from runstream._channel import Connection, loop
+from runstream._channel.threads import in_thread
 from runstream.api.runs.v1 import experiment_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment as ExperimentRecord
@@ -21,7 +22,6 @@ from runstream.core._listing import Listing
 from runstream.core._outputs import track_outputs
 from runstream.core._run.creation import NewRun, create_run
 from runstream.core._surface import Blocking, dual, dual_class
-from runstream.core._threads import in_thread
 from runstream.exceptions import UserErrorException
 
 if TYPE_CHECKING:

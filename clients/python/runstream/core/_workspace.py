@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, cast
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from runstream._channel import Connection, find_address
-from runstream._channel.address import parse_address
+from runstream._channel.address import is_offline, parse_address
 from runstream.api.runs.v1 import experiment_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.workspace_pb2 import Workspace as WorkspaceRecord
@@ -272,7 +272,8 @@ class WorkspaceCalls(Generic[W, E, R]):
 
     @classmethod
     async def _open(cls, config: WorkspaceConfig) -> Any:
-        address = parse_address(config.endpoint) if config.endpoint else find_address()
+        has_endpoint = bool(config.endpoint) and not is_offline()
+        address = parse_address(config.endpoint or "") if has_endpoint else find_address()
         record = await cls._fetch(Connection.to(address), config.workspace)
         return cls._of(address, record, config)
 

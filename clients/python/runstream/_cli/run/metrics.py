@@ -59,10 +59,25 @@ def _values(session: Session, run: str, names: Sequence[str]) -> list[Document]:
 
 
 def _rows(columns: api.SeriesColumns) -> Iterator[Document]:
-    kind = columns.WhichOneof("values") or "nulls"
-    values = [None] * columns.nulls.count if kind == "nulls" else getattr(columns, kind).values
-    for step, time, value in zip(columns.steps, columns.times, values, strict=True):
-        yield {"name": columns.metric, "step": step, "time_utc": microseconds_text(time), "value": _number(value)}
+    for step, time, value in zip(columns.steps, columns.times, _cells(columns), strict=True):
+        yield {"name": columns.metric, "step": step, "time_utc": microseconds_text(time), "value": value}
+
+
+def _cells(columns: api.SeriesColumns) -> Sequence[object]:
+    """The values: of a table a document for each row, of artifacts their paths."""
+    kind = columns.WhichOneof("values")
+    if kind == "artifacts":
+        return columns.artifacts.paths
+    if kind != "table":
+        return _scalars(columns, kind)
+    cells = {column.name: _scalars(column, column.WhichOneof("cells")) for column in columns.table.columns}
+    return [{name: values[row] for name, values in cells.items()} for row in range(columns.table.row_count)]
+
+
+def _scalars(message: api.SeriesColumns | api.TableColumn, kind: str | None) -> list[object]:
+    if kind in (None, "nulls"):
+        return [None] * message.nulls.count
+    return [_number(value) for value in getattr(message, str(kind)).values]
 
 
 def _summary(series: api.Series) -> Document:

@@ -1,15 +1,13 @@
 """`run watch`."""
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from runstream._channel import Connection
-from runstream._channel.backoff import backoff_seconds
 from runstream._cli.commands import PlacedCommand
 from runstream._cli.documents import Document, last_part, time_of
 from runstream._cli.exits import ExitCode
@@ -22,8 +20,7 @@ from runstream._cli.run_tables import runs_table
 from runstream._cli.session import Session, pass_session
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.core._filters import all_of
-from runstream.core._run.watching import RESUMABLE
-from runstream.exceptions import ServiceException
+from runstream.core._run.watching import watch_runs
 
 EPILOG = """\
 \b
@@ -78,7 +75,7 @@ def _show_live(session: Session, request: api.WatchRunsRequest, view: View, last
 
 
 async def _keep(connection: Connection, request: api.WatchRunsRequest, runs: dict[str, Document]) -> None:
-    async for change in _changes(connection, request):
+    async for change in watch_runs(lambda: connection, request):
         if change.kind == api.RUN_CHANGE_KIND_UPDATED:
             runs[last_part(change.run.name)] = run_document(change.run)
         else:
@@ -88,22 +85,6 @@ async def _keep(connection: Connection, request: api.WatchRunsRequest, runs: dic
 async def _print_changes(
     connection: Connection, request: api.WatchRunsRequest, show: Callable[[Document], None]
 ) -> None:
-    async for change in _changes(connection, request):
+    async for change in watch_runs(lambda: connection, request):
         if change.kind == api.RUN_CHANGE_KIND_UPDATED:
             show(run_document(change.run))
-
-
-async def _changes(connection: Connection, request: api.WatchRunsRequest) -> AsyncIterator[api.RunChange]:
-    """The changes of runs without end, across broken connections."""
-    failures = 0
-    while True:
-        try:
-            async for response in connection.stream(connection.runs.WatchRuns, request):
-                for change in response.changes:
-                    yield change
-                request.resume_token, failures = response.resume_token, 0
-        except ServiceException as error:
-            if error.status_code not in RESUMABLE:
-                raise
-        await asyncio.sleep(backoff_seconds(failures))
-        failures += 1

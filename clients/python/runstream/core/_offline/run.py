@@ -10,14 +10,13 @@ from runstream.core._filters import Labels
 from runstream.core._labels import from_tags, to_keys, to_properties, to_tags
 from runstream.core._listing import Listing
 from runstream.core._offline.metrics import OfflineMetrics
+from runstream.core._offline.remedy import REMEDY, offline_error
 from runstream.core._run.children import child_tags
 from runstream.core._run.files import files_below
 from runstream.core._run.lifecycle import to_error
 from runstream.core._status import CANCELED, COMPLETED, FAILED, RUNNING, TERMINAL
 from runstream.core._surface import dual_local
 from runstream.exceptions import RunEnvironmentException, UserErrorException
-
-REMEDY = "Make a run with experiment.start_logging(), or submit the script, to have one that is stored."
 
 
 class OfflinePlace:
@@ -35,10 +34,6 @@ class OfflinePlace:
 
     def __repr__(self) -> str:
         return f"{self._kind.capitalize()}(offline)"
-
-
-def _offline_error(what: str) -> RunEnvironmentException:
-    return RunEnvironmentException(f"{what} needs the service, and this run is offline. {REMEDY}")
 
 
 def _has(labels: Mapping[str, str | None], wanted: Labels) -> bool:
@@ -84,7 +79,7 @@ class OfflineCalls(OfflineMetrics):
 
     def get_portal_url(self) -> str:
         """An offline run has no page: raises RunEnvironmentException."""
-        raise _offline_error("A page in the studio")
+        raise offline_error("A page in the studio")
 
     @dual_local
     def tag(self, key: str, value: object = None) -> None:
@@ -132,8 +127,8 @@ class OfflineCalls(OfflineMetrics):
     ) -> dict[str, Any]:
         """What was logged, in the shapes of `Run.get_metrics`."""
         if not recursive:
-            return self._metrics(name)
-        found = {run.id: run._metrics(name) for run in self._tree()}
+            return self._metrics(name, populate)
+        found = {run.id: run._metrics(name, populate) for run in self._tree()}
         return {run_id: metrics for run_id, metrics in found.items() if metrics}
 
     @dual_local
@@ -280,7 +275,7 @@ class OfflineCalls(OfflineMetrics):
 
     def _needs_service(self, *args: object, **kwargs: object) -> Any:
         """Raises RunEnvironmentException: this needs the service."""
-        raise _offline_error("This")
+        raise offline_error("This")
 
     download_file = download_files = _needs_service
     submit_child = register_model = take_snapshot = get_snapshot_id = restore_snapshot = _needs_service

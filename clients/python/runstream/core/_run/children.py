@@ -11,8 +11,8 @@ from runstream.core._listing import Listing
 from runstream.core._outputs import track_outputs
 from runstream.core._run.creation import NewRun, create_run, create_runs
 from runstream.core._run.listing import list_runs
-from runstream.core._run.metrics import MetricCalls
 from runstream.core._run.record import run_id
+from runstream.core._run.series import SeriesCalls
 from runstream.core._surface import dual
 from runstream.exceptions import UserErrorException
 
@@ -20,7 +20,7 @@ MAX_CHILDREN = 100
 CHILD_NUMBER = "azureml.batch_child_number"
 
 
-class ChildCalls(MetricCalls[W, E, R], Generic[W, E, R]):
+class ChildCalls(SeriesCalls[W, E, R], Generic[W, E, R]):
     """Makes and lists child runs. How a run ends has no effect on the runs below or above it."""
 
     @dual

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Generic
 
+from runstream._channel.address import OFFLINE
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts_api
 from runstream.core._forms import E, R, W
 from runstream.core._run.logs import LogCalls, stored_log
@@ -141,9 +142,13 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
                 return found
 
     async def _upload(self, files: Sequence[tuple[str, Path | bytes]]) -> None:
+        from runstream._journal.connection import OfflineConnection
         from runstream._transfer import upload
 
         if not files:
+            return
+        if self._workspace._address == OFFLINE:
+            OfflineConnection.shared().keep_files(self._record.name, files)
             return
         try:
             await upload(self._connection(), self._record.name, files)

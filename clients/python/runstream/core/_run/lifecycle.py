@@ -3,6 +3,7 @@
 import traceback
 from typing import Any, Generic
 
+from runstream._channel.threads import in_thread
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
@@ -11,7 +12,6 @@ from runstream.core._run.files import FileCalls
 from runstream.core._run.record import logger
 from runstream.core._status import TERMINAL, status_name
 from runstream.core._surface import dual
-from runstream.core._threads import in_thread
 from runstream.exceptions import AzureMLException
 
 FLUSH_SECONDS = 300.0

@@ -7,7 +7,7 @@ from typing import Any, Generic
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from runstream._channel.address import ADDRESS_VARIABLE, find_address, parse_address
+from runstream._channel.address import ADDRESS_VARIABLE, OFFLINE, find_address, is_offline, parse_address
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.api.runs.v1.workspace_pb2 import Workspace as WorkspaceRecord
@@ -60,7 +60,8 @@ def read_job_context(environ: Mapping[str, str] = os.environ) -> JobContext | No
         return None
     theirs.pop("token")
     endpoint = theirs.pop("address")
-    return JobContext(**theirs, address=parse_address(environ.get(ADDRESS_VARIABLE) or endpoint))
+    address = OFFLINE if is_offline() else parse_address(environ.get(ADDRESS_VARIABLE) or endpoint)
+    return JobContext(**theirs, address=address)
 
 
 class SubmittedCalls(RunCalls[W, E, R], Generic[W, E, R]):

@@ -1,9 +1,10 @@
 """Waits for the end of a run on a stream of changes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic
 
+from runstream._channel import Connection
 from runstream._channel.backoff import backoff_seconds
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
@@ -32,29 +33,11 @@ class WatchCalls(DetailCalls[W, E, R], Generic[W, E, R]):
 
     async def _changes(self) -> AsyncIterator[run_pb2.Run]:
         """The record now, and again whenever it changes."""
-        token, failures = "", 0
-        while True:
-            try:
-                async for response in self._watch(token):
-                    token, failures = response.resume_token or token, 0
-                    for change in response.changes:
-                        yield self._changed(change)
-            except ServiceException as error:
-                if error.status_code not in RESUMABLE:
-                    raise
-            except UserErrorException as error:
-                if error.reason != "INVALID_RESUME_TOKEN":
-                    raise
-                token = ""
-            await asyncio.sleep(backoff_seconds(failures))
-            failures += 1
-
-    def _watch(self, token: str) -> AsyncIterator[api.WatchRunsResponse]:
-        connection = self._connection()
         request = api.WatchRunsRequest(
-            parent=self._workspace._record.name, names=[self._record.name], resume_token=token, include_present=True
+            parent=self._workspace._record.name, names=[self._record.name], include_present=True
         )
-        return connection.stream(connection.runs.WatchRuns, request)
+        async for change in watch_runs(self._connection, request):
+            yield self._changed(change)
 
     def _changed(self, change: Any) -> run_pb2.Run:
         if change.kind == api.RUN_CHANGE_KIND_DELETED:
@@ -62,3 +45,27 @@ class WatchCalls(DetailCalls[W, E, R], Generic[W, E, R]):
             raise run_not_found(self.id, f"workspace {self._workspace.name}: it was deleted", gone)
         record: run_pb2.Run = change.run
         return record
+
+
+async def watch_runs(connect: Callable[[], Connection], request: api.WatchRunsRequest) -> AsyncIterator[api.RunChange]:
+    """The changes that a request asks for, without end and across broken connections.
+
+    Where the services do not know any more what was told, everything is told again.
+    """
+    failures = 0
+    while True:
+        connection = connect()
+        try:
+            async for response in connection.stream(connection.runs.WatchRuns, request):
+                request.resume_token, failures = response.resume_token or request.resume_token, 0
+                for change in response.changes:
+                    yield change
+        except ServiceException as error:
+            if error.status_code not in RESUMABLE:
+                raise
+        except UserErrorException as error:
+            if error.reason != "INVALID_RESUME_TOKEN":
+                raise
+            request.resume_token = ""
+        await asyncio.sleep(backoff_seconds(failures))
+        failures += 1

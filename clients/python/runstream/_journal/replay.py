@@ -1,0 +1,190 @@
+"""Carries out what journals say, in the order of time, each entry once."""
+
+import contextlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from runstream._channel import Connection
+from runstream._channel.errors import HTTP_STATUS
+from runstream._journal.connection import ENDS, UPLOAD
+from runstream._journal.journal import (
+    Entry,
+    JournalDamaged,
+    done_bytes,
+    journals_in,
+    note_done,
+    read_entries,
+    remove_journal,
+)
+from runstream._spool.lock import is_live
+from runstream.api.runs.v1 import run_history_service_pb2 as api
+from runstream.api.runs.v1.experiment_pb2 import Experiment
+from runstream.exceptions import AzureMLException, ServiceException
+
+START_TIME: Final = "runstream.offline_start_time"
+END_TIME: Final = "runstream.offline_end_time"
+"""Properties of a run that was recorded offline: when it really began and ended."""
+FOUNDATIONS: Final = frozenset({"CreateWorkspace", "CreateExperiment", "CreateRun", "BatchCreateRuns"})
+"""Entries that everything after them stands on."""
+PLACEHOLDER: Final = "/experiments/@"
+
+
+class Trouble(NamedTuple):
+    """Something that was not carried out."""
+
+    what: str
+    """The run, or the journal."""
+    message: str
+
+
+class Replay:
+    """The journals of one folder on their way to the services."""
+
+    def __init__(self, group: Path, connection: Connection) -> None:
+        self._group = group
+        self._connection = connection
+        self._experiments: dict[str, str] = {}
+        self._ended: set[str] = set()
+        self.troubles: list[Trouble] = []
+        self.runs: set[str] = set()
+        """The runs that were made."""
+        self.missing: set[str] = set()
+        """Runs that could not be made: what was logged to them has nowhere to go."""
+
+    async def run(self) -> None:
+        """Carries out everything that can be; what cannot is a trouble.
+
+        Raises:
+            ServiceException: The services are away or busy. What was done is noted.
+        """
+        blocked: set[Path] = set()
+        entries = self._entries()
+        self._ended = {_request(entry).name for _, entry in entries if entry.method in ENDS}
+        for journal, entry in entries:
+            if journal in blocked:
+                self._miss(entry)
+            elif await self._carry_out(journal, entry):
+                note_done(journal, entry.end)
+            else:
+                blocked.add(journal)
+        for journal in journals_in(self._group):
+            if journal not in blocked and not is_live(journal):
+                self._conclude(journal)
+
+    def _conclude(self, journal: Path) -> None:
+        """Removes a journal that is carried out, or says what of it cannot be read."""
+        done, size = done_bytes(journal), journal.stat().st_size
+        if done >= size:
+            remove_journal(journal)
+        else:
+            lost = f"{size - done} bytes at offset {done} cannot be read, and what they asked for is not done"
+            self.troubles.append(Trouble(journal.name, lost))
+
+    def _entries(self) -> list[tuple[Path, Entry]]:
+        found: list[tuple[Path, Entry]] = []
+        for journal in journals_in(self._group):
+            with contextlib.suppress(JournalDamaged):  # said at the end
+                for entry in read_entries(journal, done_bytes(journal)):
+                    found.append((journal, entry))  # noqa: PERF401  (what comes before damage counts)
+        return sorted(found, key=lambda each: each[1].time)
+
+    async def _carry_out(self, journal: Path, entry: Entry) -> bool:
+        """Carries out an entry; false: nothing after it in the journal can be."""
+        try:
+            await self._send(entry, is_live(journal))
+        except AzureMLException as error:
+            if isinstance(error, ServiceException) and error.status_code in (HTTP_STATUS["UNAVAILABLE"], 429):
+                raise
+            self.troubles.append(Trouble(_subject(entry) or journal.name, f"{entry.method}: {error.message}"))
+            if entry.method in FOUNDATIONS:
+                self._miss(entry)
+                return False
+        return True
+
+    async def _send(self, entry: Entry, has_writer: bool) -> None:
+        if entry.method == UPLOAD:
+            await self._upload(entry)
+            return
+        request = _request(entry)
+        await self._resolve(request)
+        for each in _creations(entry.method, request):
+            each.run.properties[START_TIME] = _time(entry)
+            # Nobody sends heartbeats; but a run whose script was killed is to end as one does that sends none any more.
+            is_lost = not has_writer and _run_of(each) not in self._ended
+            each.run.heartbeat_enabled = each.run.heartbeat_enabled and is_lost
+        response = await self._connection.call(getattr(self._connection.runs, entry.method), request)
+        self.runs.update(_made(entry.method, request))
+        if entry.method in ENDS:
+            ended = api.AddPropertiesRequest(name=request.name, properties={END_TIME: _time(entry)})
+            await self._connection.call(self._connection.runs.AddProperties, ended)
+        if entry.method == "CreateExperiment":
+            name = f"{request.parent}{PLACEHOLDER}{request.experiment.display_name}"
+            self._experiments[name] = response.experiment.name
+
+    async def _upload(self, entry: Entry) -> None:
+        from runstream._transfer import upload
+
+        run, names = json.loads(entry.request)
+        await upload(self._connection, run, [(name, self._copy(Path(copy))) for name, copy in names])
+
+    def _copy(self, noted: Path) -> Path:
+        """A file that was kept, also where the folder was moved since."""
+        return self._group / noted.parent.name / noted.name
+
+    async def _resolve(self, request: Any) -> None:
+        """Puts the experiment that the services know in the place of the one that was noted."""
+        for each in (request, *getattr(request, "requests", ())):
+            if hasattr(each, "run"):
+                each.run.experiment = await self._experiment(each.run.experiment)
+            elif hasattr(each, "name"):
+                each.name = await self._experiment(each.name)
+
+    async def _experiment(self, name: str) -> str:
+        if PLACEHOLDER not in name:
+            return name
+        if name not in self._experiments:
+            parent, _, display_name = name.partition(PLACEHOLDER)
+            request = api.CreateExperimentRequest(
+                parent=parent, experiment=Experiment(display_name=display_name), return_existing=True
+            )
+            response = await self._connection.call(self._connection.runs.CreateExperiment, request)
+            self._experiments[name] = response.experiment.name
+        return self._experiments[name]
+
+    def _miss(self, entry: Entry) -> None:
+        if entry.method in ("CreateRun", "BatchCreateRuns"):
+            self.missing.update(_made(entry.method, _request(entry)))
+
+
+def _request(entry: Entry) -> Any:
+    request = getattr(api, f"{entry.method}Request")()
+    request.ParseFromString(entry.request)
+    return request
+
+
+def _creations(method: str, request: Any) -> list[Any]:
+    if method == "CreateRun":
+        return [request]
+    return list(request.requests) if method == "BatchCreateRuns" else []
+
+
+def _run_of(creation: Any) -> str:
+    return f"{creation.parent}/runs/{creation.run_id}"
+
+
+def _made(method: str, request: Any) -> Iterable[str]:
+    return [_run_of(each) for each in _creations(method, request)]
+
+
+def _subject(entry: Entry) -> str:
+    if entry.method == UPLOAD:
+        return str(json.loads(entry.request)[0])
+    request = _request(entry)
+    return next(iter(_made(entry.method, request)), "") or getattr(request, "name", "")
+
+
+def _time(entry: Entry) -> str:
+    return datetime.fromtimestamp(entry.time / 1e6, UTC).isoformat()

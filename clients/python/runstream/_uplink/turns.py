@@ -1,0 +1,123 @@
+"""Decides which spools of a group are carried now: neither their number nor that of open files grows without bound."""
+
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from runstream._spool.format import SpoolDamaged
+from runstream._spool.lock import is_live
+from runstream._spool.places import SPOOL_SUFFIX, progress_of, spools_in
+from runstream._spool.progress import read_progress
+from runstream._spool.reader import read_header
+
+LEFT_AT_ONCE: Final = 16
+"""Spools without a writer that are carried at the same time."""
+LIVE_AT_ONCE: Final = 1_024
+"""Spools with a writer that are carried at the same time. Where there are more, they take turns."""
+TURN_SECONDS: Final = 10.0
+"""How long a spool is carried at least, before it makes way for another although it does not rest."""
+REST_SECONDS: Final = 1.0
+
+
+class Carried(Protocol):
+    """A spool on its way."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has files to follow. New ones in a folder are not found meanwhile if it makes way."""
+
+    def rests(self, seconds: float) -> bool:
+        """Whether there was nothing to do for some seconds."""
+
+
+class Turns:
+    """The turns of the spools of one group."""
+
+    def __init__(self, group: Path, live_at_once: int = LIVE_AT_ONCE) -> None:
+        self._group = group
+        self._live_at_once = live_at_once
+        self._begun: dict[Path, tuple[float, bool]] = {}
+        self._ended: dict[Path, float] = {}
+        self._after: dict[Path, Path | None] = {}
+
+    def waiting(self, known: Collection[Path]) -> list[Path]:
+        """The spools that have something to be carried, but for those that are `known`."""
+        spools = spools_in(self._group)
+        self._forget(spools)
+        return [spool for spool in spools if spool not in known and self._is_ready(spool)]
+
+    def begin(self, waiting: list[Path], running: Collection[Path]) -> list[Path]:
+        """Chooses whose turn begins, and notes it."""
+        lives = {spool: is_live(spool) for spool in waiting}
+        taken = [self._begun[spool][1] for spool in running]
+        room = {True: self._live_at_once - sum(taken), False: LEFT_AT_ONCE - len(taken) + sum(taken)}
+        chosen: list[Path] = []
+        for spool in sorted(waiting, key=lambda spool: self._ended.get(spool, 0.0)):
+            if room[lives[spool]] > 0:
+                room[lives[spool]] -= 1
+                chosen.append(spool)
+                self._begun[spool] = time.monotonic(), lives[spool]
+        return chosen
+
+    def end(self, spool: Path) -> None:
+        """Notes that a turn is over."""
+        self._ended[spool] = time.monotonic()
+
+    def over(self, count: int, carried: Mapping[Path, Carried]) -> list[Path]:
+        """Up to `count` spools that make way for others: the longest carried first."""
+        now = time.monotonic()
+        begun = {spool: self._begun[spool][0] for spool in carried if self._begun[spool][1]}
+        ready = [
+            spool for spool, since in begun.items() if carried[spool].rests(REST_SECONDS) or now - since > TURN_SECONDS
+        ]
+        return sorted(ready, key=lambda spool: (carried[spool].serves, begun[spool]))[:count]
+
+    def _is_ready(self, spool: Path) -> bool:
+        progress = read_progress(progress_of(spool))
+        if progress is not None and progress.stopped:
+            return False
+        if spool in self._ended and not has_more(spool) and is_live(spool):
+            return False
+        return not self._is_held_up(spool)
+
+    def _is_held_up(self, spool: Path) -> bool:
+        """Whether the spool that the same process wrote before this one is still to be carried."""
+        if spool not in self._after:
+            self._after[spool] = _after(spool)
+        before = self._after[spool]
+        if before is None or not before.exists():
+            return False
+        progress = read_progress(progress_of(before))
+        return (progress is None or not progress.stopped) and _is_readable(before)
+
+    def _forget(self, spools: list[Path]) -> None:
+        there = set(spools)
+        for noted in (self._ended, self._after, self._begun):
+            for spool in noted.keys() - there:
+                noted.pop(spool)
+
+
+def has_more(spool: Path) -> bool:
+    """Whether a spool has more than is carried up."""
+    progress = read_progress(progress_of(spool))
+    try:
+        return progress is None or spool.stat().st_size > progress.offset
+    except FileNotFoundError:
+        return False
+
+
+def _is_readable(spool: Path) -> bool:
+    try:
+        read_header(spool)
+    except (OSError, SpoolDamaged):
+        return False
+    return True
+
+
+def _after(spool: Path) -> Path | None:
+    try:
+        before = read_header(spool).after
+    except (OSError, SpoolDamaged):
+        return None
+    return spool.with_name(f"{before}{SPOOL_SUFFIX}") if before else None
