@@ -37,14 +37,9 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     fragments = Fragments()
     appends = AppendStore(platform.postgres, fragments.note)
     store = MetricStore(platform.postgres)
-<<<<<<< HEAD
-    source = ChunkSource(store, OverviewStore(platform.postgres))
-    history = RunHistory(platform.channel, platform.stream_channel)
-=======
     overviews, sealed = OverviewStore(platform.postgres), SealedObjectStore(platform.postgres)
     source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
-    history = RunHistory(platform.channel)
->>>>>>> m-read
+    history = RunHistory(platform.channel, platform.stream_channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     share = platform.config.maintenance.share
     compaction = Compaction(CompactionStore(platform.postgres), fragments, Pace(share))

@@ -90,7 +90,7 @@ def process_of(
     source = ChunkSource(store, OverviewStore(postgres), SealedReader(objects, bucket))
     pace, quiet = Pace(1.0), quiet_seconds
     sealer = Sealer(tasks, objects, store, source, bucket, pace, quiet_seconds=quiet, grace_seconds=3_600.0)
-    scan = SealScan(tasks, RunHistory(backend.channel), 30.0)
+    scan = SealScan(tasks, RunHistory(backend.channel, backend.channel), 30.0)
     return Process(
         sealer, Sealing(scan, tasks, objects, sealer, bucket, pace, look_seconds=1.0), tasks, objects, source
     )
@@ -354,6 +354,6 @@ async def test_runs_that_are_no_longer_known_are_sealed_too(
         await postgres.execute(f"UPDATE metrics.{table} SET run = 'purged'")
     await postgres.execute("UPDATE metrics.seal_scan SET due_time = now()")
 
-    await SealScan(process.tasks, RunHistory(backend.channel), 30.0).look()
+    await SealScan(process.tasks, RunHistory(backend.channel, backend.channel), 30.0).look()
 
     assert await postgres.fetchval("SELECT run FROM metrics.seal_task") == "purged"

@@ -281,7 +281,7 @@ async def tails(
     """Tails by a clock that the test sets, on the database and the run history of `backend`, without its hints."""
     sealed = SealedReader(SealedObjectStore(postgres), bucket)
     source = ChunkSource(MetricStore(postgres), OverviewStore(postgres), sealed)
-    async with run_watch(RunHistory(backend.channel)) as watch:
+    async with run_watch(RunHistory(backend.channel, backend.channel)) as watch:
         yield Tails(TailStore(postgres), source, watch, hints, asyncio.Event(), clock)
 
 
