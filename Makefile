@@ -6,12 +6,13 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
 ONLY ?=
+CHAOS ?=
 
 export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check protos docs format lint types up bench clean lock
+.PHONY: help setup demo test check chaos protos docs format lint types up bench clean lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ test: $(READY) ## Run the tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
 check: lint types test ## Everything a change must pass
+
+chaos: $(READY) ## Kill everything for a long time while runs are written; CHAOS="--seeds 5 --faults 60"
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 lint: $(READY) ## Check style, import rules and contracts
 	$(BIN)/ruff check .

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2
-from google.rpc import error_details_pb2
-from grpc_status.rpc_status import aio as rpc_status
 
+from runstream._channel.errors import CallFailure, read_failure
+from runstream._channel.exchange import Exchange
 from runstream.api.logs.v1 import log_service_pb2 as logs
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
 from tests import stubs
@@ -29,13 +28,12 @@ class Failure:
 
 async def failure_of(call: Any) -> Failure:
     """How a call that is over failed."""
-    code = await call.code()
-    status = await rpc_status.from_call(call)
-    for detail in status.details if status else ():
-        info = error_details_pb2.ErrorInfo()
-        if any_pb2.Any.Unpack(detail, info):
-            return Failure(code, info.reason, dict(info.metadata))
-    return Failure(code, "", {})
+    details = dict(await call.trailing_metadata() or ()).get("grpc-status-details-bin")
+    return _failure(read_failure((await call.code()).name, await call.details(), details))
+
+
+def _failure(failure: CallFailure) -> Failure:
+    return Failure(grpc.StatusCode[failure.code], failure.reason, failure.metadata)
 
 
 async def failure_of_stream(call: Any) -> Failure:
@@ -53,7 +51,7 @@ class AppendClient:
     """One append stream. Reads what the server says until something expected is there."""
 
     def __init__(self, call: Any) -> None:
-        self.call = call
+        self.call = Exchange(call)
         self.durable = -1
         self.acknowledgements: list[int] = []
         self.notices: list[int] = []
@@ -64,8 +62,8 @@ class AppendClient:
         try:
             async with asyncio.timeout(_SECONDS):
                 await self.call.write(message)
-        except grpc.aio.InternalError:
-            raise AssertionError(f"the stream ended with {await failure_of(self.call)}") from None
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError):
+            raise AssertionError(f"the stream ended with {await self.call.ending()}") from None
 
     async def hear(self) -> None:
         """Takes in one message of the server, or the end of the stream."""
@@ -107,7 +105,7 @@ class AppendClient:
     async def _hear_or_fail(self) -> None:
         await self.hear()
         if self.ended:
-            raise AssertionError(f"the stream ended with {await self.call.code()}: {await self.call.details()}")
+            raise AssertionError(f"the stream ended with {await self.call.ending()}")
 
     async def half_close(self) -> grpc.StatusCode:
         """Says no more, takes in everything up to the end, and returns how the stream ended."""
@@ -121,7 +119,7 @@ class AppendClient:
                 await self.hear()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             pass
-        return await failure_of(self.call)
+        return _failure(await self.call.ending())
 
 
 class MetricsClient(AppendClient):

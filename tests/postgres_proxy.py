@@ -3,19 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import parse_qsl, quote, urlsplit
 
 _SOCKET = ".s.PGSQL.5432"
+_COPY_DONE = b"c\0\0\0\4"
 
 
 class Cut(Enum):
-    """When to cut a connection that commits."""
+    """When to cut a connection on which something was said that is waited for."""
 
+    BEFORE_DATA = "Postgres does not get to see what was waited for"
+    WITHIN_DATA = "Postgres gets half of what is said next"
+    AFTER_DATA = "Postgres has taken in rows, and does not get to see what is said next"
     BEFORE_COMMIT = "Postgres does not get to see the COMMIT"
     AFTER_COMMIT = "Postgres has committed, and its answer is lost"
+
+
+@dataclass(eq=False)
+class _Order:
+    cut: Cut
+    after: bytes
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class PostgresProxy:
@@ -26,37 +38,40 @@ class PostgresProxy:
         """Leads through the proxy."""
         self.cuts = 0
         """How many connections were cut."""
+        self.order: _Order | None = None
+        """What is to be cut next."""
         self._real = real
-        self._armed: Cut | None = None
-        self._after = b""
+        self._done = asyncio.Event()
 
     def cut(self, when: Cut, after: str) -> None:
-        """Cuts the next connection that commits after it said `after`."""
-        self._armed, self._after = when, after.encode()
+        """Cuts the next connection that comes to a moment after it said `after`."""
+        self.order = _Order(when, after.encode())
+        self._done = self.order.done
+
+    async def has_cut(self) -> None:
+        """Waits until what was ordered last is done."""
+        await self._done.wait()
+
+    def take_order(self, order: _Order) -> None:
+        """Takes note that a connection carries out the order."""
+        self.order = None
+        self.cuts += 1
+        order.done.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serves one connection."""
-        real_reader, real_writer = await asyncio.open_unix_connection(str(self._real))
-        connection = _Connection(self, reader, writer, real_reader, real_writer)
+        """Serves one connection; while Postgres is away it is closed at once."""
+        sides = [writer]
         try:
-            await connection.run()
+            real_reader, real_writer = await asyncio.open_unix_connection(str(self._real))
+            sides.append(real_writer)
+            await _Connection(self, reader, writer, real_reader, real_writer).run()
+        except OSError:
+            pass
         finally:
-            for side in (writer, real_writer):
+            for side in sides:
                 side.close()
                 with suppress(OSError):
                     await side.wait_closed()
-
-    def wants_to_cut(self, said: bytes, saw: bool) -> Cut | None:
-        """Whether to cut now: the connection commits, and said what was waited for."""
-        if self._armed is not None and saw and b"COMMIT" in said:
-            armed, self._armed = self._armed, None
-            self.cuts += 1
-            return armed
-        return None
-
-    def sees(self, said: bytes) -> bool:
-        """Whether this is what the cut waits for."""
-        return self._armed is not None and self._after in said
 
 
 class _Connection:
@@ -71,7 +86,8 @@ class _Connection:
         self._proxy = proxy
         self._client = reader, writer
         self._real = real_reader, real_writer
-        self._saw = False
+        self._seen: _Order | None = None
+        self._copied = False
         self._dropping = False
 
     async def run(self) -> None:
@@ -84,13 +100,32 @@ class _Connection:
 
     async def _to_postgres(self) -> None:
         while data := await self._client[0].read(65_536):
-            self._saw = self._saw or self._proxy.sees(data)
-            cut = self._proxy.wants_to_cut(data, self._saw)
-            if cut is Cut.BEFORE_COMMIT:
+            order = self._proxy.order
+            cut = order.cut if order is not None and order.cut in self._moments(order, data) else None
+            if cut is not None and order is not None:
+                self._proxy.take_order(order)
+            if cut is not None and cut is not Cut.AFTER_COMMIT:
+                self._real[1].write(data[: len(data) // 2] if cut is Cut.WITHIN_DATA else b"")
+                await self._real[1].drain()
                 return
             self._dropping = cut is Cut.AFTER_COMMIT
             self._real[1].write(data)
             await self._real[1].drain()
+
+    def _moments(self, order: _Order, said: bytes) -> set[Cut]:
+        """What of the order this would be the moment for."""
+        moments: set[Cut] = set()
+        if self._seen is order:
+            moments.add(Cut.WITHIN_DATA)
+            if self._copied:
+                moments.add(Cut.AFTER_DATA)
+        elif order.after in said:
+            self._seen, self._copied = order, False
+            moments.add(Cut.BEFORE_DATA)
+        if self._seen is order and b"COMMIT" in said:
+            moments |= {Cut.BEFORE_COMMIT, Cut.AFTER_COMMIT}
+        self._copied = self._copied or said.endswith(_COPY_DONE)
+        return moments
 
     async def _to_client(self) -> None:
         while data := await self._real[0].read(65_536):

@@ -5,12 +5,15 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from runstream_server.config import Config
 
 COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "serve", "--no-migrate")
 START_SECONDS = 30
+END_SECONDS = 30
 
 
 class ServerProcess:
@@ -36,13 +39,38 @@ class ServerProcess:
                     break
         self._lines = asyncio.create_task(_drop(self._process.stderr))
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Runs a process, or its successors, while the context is open."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        assert self._process is not None
+        return self._process.pid
+
     async def kill(self) -> None:
         """Kills the process."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """Has the process end by itself, as an orchestrator does; returns its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
         assert self._process is not None
         assert self._lines is not None
-        self._process.send_signal(signal.SIGKILL)
-        await self._process.wait()
-        await self._lines
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
+        async with asyncio.timeout(END_SECONDS):
+            code = await self._process.wait()
+            await self._lines
+        return code
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -53,6 +81,7 @@ class ServerProcess:
             "RUNSTREAM_S3_SECRET_KEY": self._config.bucket.secret_key,
             "RUNSTREAM_S3_BUCKET": self._config.bucket.bucket,
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
+            "RUNSTREAM_DRAIN_SECONDS": str(self._config.server.drain_seconds),
         }
 
 

@@ -134,6 +134,16 @@ class Script:
             reading.cancel()
             await asyncio.wait({reading})
 
+    async def say(self, line: str) -> None:
+        """Gives it a line to read."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        await self._process.stdin.drain()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
     async def kill(self) -> None:
         """Kills it and reads what it had printed."""
         self._process.kill()
@@ -155,6 +165,7 @@ async def script(code: str, *arguments: str, environment: dict[str, str] | None 
     """Runs a program, which is killed at the end if it still lives."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-u", "-c", code, *arguments),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, **(environment or {})},
     )

@@ -7,15 +7,19 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import grpc
 
 from runstream._channel.backoff import backoff_seconds
-from runstream._channel.errors import CallFailure, read_failure
+from runstream._channel.errors import CallFailure
+from runstream._channel.exchange import Exchange
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
 
 OPEN_SECONDS = 15.0
+STATUS_SECONDS = 5.0
+"""How long messages and the status of a call are waited for that takes nothing more."""
 HEALTHY_SECONDS = 10.0
 DRAINED_PAUSE_SECONDS = 2.0
 FOREIGN_PAUSE_SECONDS = 30.0
@@ -135,12 +139,12 @@ class AppendStream(Generic[Request]):
 
     async def _carry(self) -> None:
         """One stream from its opening to its end."""
-        call = self._start()
+        call = Exchange(self._start())
         sender: asyncio.Task[None] | None = None
         try:
             await self._open(call)
             sender = asyncio.create_task(self._send(call))
-            sender.add_done_callback(lambda task: _is_defect(task) and call.cancel())
+            sender.add_done_callback(partial(_end_soon, call))
             await self._receive(call)
             if not self._finished:
                 raise Lost(CallFailure("UNAVAILABLE", "the server closed the stream"))
@@ -149,7 +153,7 @@ class AppendStream(Generic[Request]):
             if sender is not None:
                 await _end(sender)
 
-    async def _open(self, call: Any) -> None:
+    async def _open(self, call: Exchange) -> None:
         self._drained = self._finished = False
         await _on(call, call.write(self._source.open()))
         response = await _on(call, asyncio.wait_for(call.read(), OPEN_SECONDS))
@@ -159,7 +163,7 @@ class AppendStream(Generic[Request]):
         self._source.opened(response.opened)
         self._opened_time = time.monotonic()
 
-    async def _send(self, call: Any) -> None:
+    async def _send(self, call: Exchange) -> None:
         while True:
             await self._window.has_room()
             piece = await self._source.next()
@@ -172,7 +176,7 @@ class AppendStream(Generic[Request]):
         self._finished = True
         await _on(call, call.done_writing())
 
-    async def _receive(self, call: Any) -> None:
+    async def _receive(self, call: Exchange) -> None:
         while (response := await _on(call, call.read())) is not grpc.aio.EOF:
             kind = response.WhichOneof("message")
             if kind == "acknowledged":
@@ -208,9 +212,13 @@ class AppendStream(Generic[Request]):
             raise Stopped(failure.reason, failure.message)
 
 
-def _is_defect(sender: "asyncio.Task[None]") -> bool:
-    """Whether sending ended by an error of ours. A call that has ended has a status of its own, to be received."""
-    return not sender.cancelled() and sender.exception() is not None and not isinstance(sender.exception(), Lost)
+def _end_soon(call: Exchange, sender: "asyncio.Task[None]") -> None:
+    """Ends a call on which sending failed: at once by a defect of ours, else when its status does not come."""
+    error = None if sender.cancelled() else sender.exception()
+    if isinstance(error, Lost):
+        asyncio.get_running_loop().call_later(STATUS_SECONDS, call.cancel)
+    elif error is not None:
+        call.cancel()
 
 
 class Window:
@@ -253,7 +261,7 @@ def _pause_seconds(failure: CallFailure, failures: int) -> float:
     return FOREIGN_PAUSE_SECONDS if is_foreign else backoff_seconds(failures)
 
 
-async def _on(call: Any, action: Awaitable[T]) -> T:
+async def _on(call: Exchange, action: Awaitable[T]) -> T:
     """What an action on a call returns.
 
     Raises:
@@ -264,18 +272,13 @@ async def _on(call: Any, action: Awaitable[T]) -> T:
     except TimeoutError:
         raise Lost(CallFailure("UNAVAILABLE", "the server does not answer")) from None
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        raise Lost(await _failure(call)) from None
+        raise Lost(await call.ending()) from None
     except asyncio.CancelledError:
         # This is also how grpc.aio tells that the peer cancelled the call.
         task = asyncio.current_task()
         if (task is not None and task.cancelling()) or not call.done():
             raise
-        raise Lost(await _failure(call)) from None
-
-
-async def _failure(call: Any) -> CallFailure:
-    details = dict(await call.trailing_metadata() or ()).get("grpc-status-details-bin")
-    return read_failure((await call.code()).name, await call.details(), details)
+        raise Lost(await call.ending()) from None
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

@@ -1,0 +1,88 @@
+"""A call whose two sides send streams of messages, and how it ended: by what the server said.
+
+When the server ends a call while a message is on its way to it, grpc.aio gives the call the status INTERNAL of the
+failed sending, in place of the one that the server sent and that may come later (grpc/grpc#36066). Reading by `read` is
+over then, so the status behind messages that were not read yet never comes. Here it is read on and waited for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from runstream._channel.errors import CallFailure, read_failure
+
+T = TypeVar("T")
+
+SENT_TOO_LATE: Final = CallFailure("INTERNAL", "Internal error from Core")
+TURNS: Final = 3
+"""Of the event loop: so many after the last message comes the status of the server, where it comes at all."""
+
+
+class Exchange:
+    """A call of a method with streams in both directions, before anything was sent."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._responses: AsyncIterator[Any] = aiter(call)
+        self._first: CallFailure | None = None
+        call.add_done_callback(self._remember)
+
+    async def write(self, request: Any) -> None:
+        """Sends a message.
+
+        Raises:
+            grpc.aio.AioRpcError: The call has ended, or ends.
+            asyncio.InvalidStateError: It had ended before.
+        """
+        await self._call.write(request)
+
+    async def done_writing(self) -> None:
+        """Says that nothing follows."""
+        await self._call.done_writing()
+
+    async def read(self) -> Any:
+        """The next message, also when sending has failed; `grpc.aio.EOF` after the last one.
+
+        Raises:
+            grpc.aio.AioRpcError: The call has ended by an error.
+        """
+        return await anext(self._responses, grpc.aio.EOF)
+
+    def cancel(self) -> None:
+        """Ends the call."""
+        self._call.cancel()
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return bool(self._call.done())
+
+    async def ending(self) -> CallFailure:
+        """How it ended, or will end; to be asked after the last message."""
+        await self._call.code()
+        failure = self._first or SENT_TOO_LATE
+        for _ in range(TURNS):
+            if failure != SENT_TOO_LATE:
+                break
+            await asyncio.sleep(0)
+            failure = await self._status()
+        return failure
+
+    def _remember(self, _: object) -> None:
+        self._first = _at_once(self._status())
+
+    async def _status(self) -> CallFailure:
+        details = dict(await self._call.trailing_metadata() or ()).get("grpc-status-details-bin")
+        return read_failure((await self._call.code()).name, await self._call.details(), details)
+
+
+def _at_once(coroutine: "Coroutine[Any, Any, T]") -> T | None:
+    """What a coroutine returns that has nothing to wait for; None if it has."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    coroutine.close()
+    return None
