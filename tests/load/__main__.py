@@ -24,6 +24,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "metrics.ingest.bytes": metrics_ingest.points_size,
     "metrics.read.series": metrics_read.series,
     "metrics.read.compare": metrics_read.compare,
+    "metrics.read.compare_sealed": metrics_read.compare_sealed,
     "metrics.read.tail": metrics_read.tail,
     "spool.log": spool.log,
     "spool.arrive": spool.arrive,

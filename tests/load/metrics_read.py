@@ -10,12 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import asyncpg
 import grpc
 import numpy as np
 
 from runstream._spool import RunSpool
 from runstream._spool.places import SPOOL_VARIABLE
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
+from runstream.api.runs.v1.run_history_service_pb2 import CompleteRunRequest
 from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.load.backend import backend
@@ -33,6 +35,8 @@ TAIL_ROUNDS = 5
 TAIL_SAMPLES = 200
 PAUSE_SECONDS = 0.005
 FLUSH_SECONDS = 60.0
+SEAL_SECONDS = 300.0
+SEAL_AT_ONCE = {"RUNSTREAM_SEAL_QUIET_SECONDS": "0.1", "RUNSTREAM_MAINTENANCE_SHARE": "1"}
 
 
 async def series() -> AsyncIterator[Figure]:
@@ -47,9 +51,9 @@ async def series() -> AsyncIterator[Figure]:
     yield rate("metrics.read.series", "points/s", [POINTS / seconds for seconds in reads], limit, 5_000_000)
 
 
-async def compare() -> AsyncIterator[Figure]:
+async def compare(*, sealed: bool = False) -> AsyncIterator[Figure]:
     """Twenty series of a million points thinned to a thousand each, beside the same answer ready-made."""
-    async with _stored(RUNS) as (channel, runs, folder):
+    async with _stored(RUNS, sealed=sealed) as (channel, runs, folder):
         request = messages.CompareSeriesRequest(runs=runs, metrics=["loss"], max_points=1_000)
         thinned = [response async for response in stubs.metrics(channel).CompareSeries(request)]
         if [response.count for response in thinned] != [POINTS] * RUNS:
@@ -58,7 +62,13 @@ async def compare() -> AsyncIterator[Figure]:
         async with replaying(folder / "compared") as bare:
             limits, taken = await _alternating(lambda: _compare(bare, request), lambda: _compare(channel, request))
     limit = "the same answer without a store", [1_000 * seconds for seconds in limits]
-    yield cost("metrics.read.compare", "ms", [1_000 * seconds for seconds in taken], limit, 250)
+    name = "metrics.read.compare_sealed" if sealed else "metrics.read.compare"
+    yield cost(name, "ms", [1_000 * seconds for seconds in taken], limit, 250)
+
+
+def compare_sealed() -> AsyncIterator[Figure]:
+    """The same of runs that are sealed."""
+    return compare(sealed=True)
 
 
 async def tail() -> AsyncIterator[Figure]:
@@ -129,16 +139,31 @@ def _cuts(taken: Sequence[float]) -> tuple[float, float]:
 
 
 @asynccontextmanager
-async def _stored(run_count: int) -> AsyncIterator[tuple[grpc.aio.Channel, list[str], Path]]:
+async def _stored(run_count: int, *, sealed: bool = False) -> AsyncIterator[tuple[grpc.aio.Channel, list[str], Path]]:
     """A backend with a long series in each of some runs, and a folder."""
+    os.environ.update(SEAL_AT_ONCE if sealed else {})
     with TemporaryDirectory(prefix="runstream-bench-") as folder:
-        async with backend() as (up, _), open_channel(up.address) as channel:
+        async with backend() as (up, history), open_channel(up.address) as channel:
             runs = [await make_run(channel, f"run-{number}") for number in range(run_count)]
             curves = Curves()
             for run in runs:
                 sent = list(batches(curves, POINTS // BATCH_POINTS, ["loss"], BATCH_POINTS))
                 await write(channel, run, "writer", sent)
+                if sealed:
+                    await history.CompleteRun(CompleteRunRequest(name=run))
+            if sealed:
+                await _until_sealed(up.postgres)
             yield channel, runs, Path(folder)
+    for variable in SEAL_AT_ONCE:
+        os.environ.pop(variable, None)
+
+
+async def _until_sealed(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    async with asyncio.timeout(SEAL_SECONDS):
+        while await connection.fetchval("SELECT (SELECT count(*) FROM metrics.chunk) FROM pg_sleep(0.5)"):
+            """Runs are sealed one after the other."""
+    await connection.close()
 
 
 async def _alternating(
