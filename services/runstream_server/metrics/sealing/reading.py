@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FOOTER_CACHE_BYTES = 32 * 1024 * 1024
 _GROUP_CACHE_BYTES = 32 * 1024 * 1024
+_GROUPS_AT_ONCE = 8
 _TRIES = 3
 
 _Place: TypeAlias = tuple[int, int, SealedChunk]
@@ -56,11 +57,13 @@ class SealedReader:
         return await self._first_chunks(spans)
 
     async def _first_chunks(self, spans: Sequence[Span]) -> Sequence[StoredChunk]:
-        places = _leading(spans, await self._store.read_chunks(spans))
+        places = _few_groups(spans, _leading(spans, await self._store.read_chunks(spans)))
         if not places:
             return ()
         wanted = {(spans[place].series.run, generation, chunk.row_group) for place, generation, chunk in places}
-        opened = {of: await self._opened(*of) for of in {(run, generation) for run, generation, _ in wanted}}
+        objects = {(run, generation) for run, generation, _ in wanted}
+        found = await asyncio.gather(*(self._opened(*of) for of in objects))
+        opened = dict(zip(objects, found, strict=True))
         fetched = await asyncio.gather(*(self._group(opened[run, generation], n) for run, generation, n in wanted))
         return await asyncio.to_thread(_decode, spans, places, opened, dict(zip(wanted, fetched, strict=True)))
 
@@ -93,6 +96,16 @@ class SealedReader:
 def _leading(spans: Sequence[Span], places: Sequence[_Place]) -> Sequence[_Place]:
     """Those before the first value that none of them has."""
     return places[: len(leading_chunks(spans, [_stored(spans[each[0]], each[2], b"") for each in places]))]
+
+
+def _few_groups(spans: Sequence[Span], places: Sequence[_Place]) -> Sequence[_Place]:
+    """The first of them, which lie in few row groups: many short series may share each of these with others."""
+    groups: set[tuple[RunName, int]] = set()
+    for count, (place, _, chunk) in enumerate(places):
+        groups.add((spans[place].series.run, chunk.row_group))
+        if len(groups) > _GROUPS_AT_ONCE:
+            return places[:count]
+    return places
 
 
 def _stored(span: Span, chunk: SealedChunk, data: bytes | Points) -> StoredChunk:

@@ -15,6 +15,7 @@ from runstream_server.metrics.sealing.parquet_format import open_writer
 _LARGE_SERIES = 16_384
 _SHARED_GROUP_POINTS = 32_768
 _GROUP_POINTS = 131_072
+_SHARED_GROUP_BYTES = 4 * 1024 * 1024
 _GROUP_BYTES = 32 * 1024 * 1024
 
 
@@ -80,9 +81,13 @@ class RunFile:
         self._waiting.append(_Waiting(series, start_index, points))
         self._count += points.count
         self._size += sum(segment.size_bytes for segment in points.segments)
-        limit = _GROUP_POINTS if _is_large(series) else _SHARED_GROUP_POINTS
-        if self._count >= limit or self._size >= _GROUP_BYTES:
+        if self._is_full(series):
             self._flush()
+
+    def _is_full(self, last: Series) -> bool:
+        if _is_large(last):
+            return self._count >= _GROUP_POINTS or self._size >= _GROUP_BYTES
+        return self._count >= _SHARED_GROUP_POINTS or self._size >= _SHARED_GROUP_BYTES
 
     def _begins_group(self, series: Series) -> bool:
         last = self._waiting[-1].series
