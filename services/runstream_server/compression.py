@@ -12,17 +12,20 @@ from runstream_server.envelope import StoredBytesDamaged
 _HEAD = struct.Struct("<BII")
 _RAW, _ZSTD, _SHUFFLED_ZSTD = range(3)
 _WORTH_BYTES = 128
-_TEXT_LEVEL = 1
-_ARRAY_LEVEL = -1
-"""A fifth of the time of level 1, for 2 % more space on noise, which is what most arrays of numbers hold."""
+_ARRAY_WORTH_BYTES = 1_024
+"""To compress gives up the interpreter, and to get it back may take milliseconds: not for what is small."""
+
+_LEVEL = 1
+_FAST_LEVEL = -1
+"""A fifth of the time of level 1, for 2 % more space on the noise that measured numbers are."""
 
 
 class _Codecs(threading.local):
     """Compressors and a decompressor per thread: they are not safe to share."""
 
     def __init__(self) -> None:
-        self.text = zstandard.ZstdCompressor(level=_TEXT_LEVEL, write_content_size=False, write_checksum=False)
-        self.array = zstandard.ZstdCompressor(level=_ARRAY_LEVEL, write_content_size=False, write_checksum=False)
+        self.usual = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False, write_checksum=False)
+        self.fast = zstandard.ZstdCompressor(level=_FAST_LEVEL, write_content_size=False, write_checksum=False)
         self.decompressor = zstandard.ZstdDecompressor()
 
 
@@ -31,16 +34,22 @@ _codecs = _Codecs()
 
 def pack_bytes(data: bytes) -> bytes:
     """Returns a block that holds `data`."""
-    return _packed(_codecs.text, data, _ZSTD) or _raw(data)
+    return _packed(_codecs.usual, data, _ZSTD) or _raw(data)
 
 
-def pack_array(array: NDArray[np.generic]) -> bytes:
-    """Returns a block that holds the elements of a little-endian array, the first bytes of all elements first."""
-    if array.nbytes < _WORTH_BYTES or array.itemsize == 1:
-        return _packed(_codecs.array, array.tobytes(), _ZSTD) or _raw(array.tobytes())
+def pack_array(array: NDArray[np.generic], *, noise: bool = False) -> bytes:
+    """Returns a block that holds the elements of a little-endian array, the first bytes of all elements first.
+
+    `noise` says that hardly anything can be saved, so little is tried.
+    """
+    if array.nbytes < _ARRAY_WORTH_BYTES:
+        return _raw(array.tobytes())
+    compressor = _codecs.fast if noise else _codecs.usual
+    if array.itemsize == 1:
+        return _packed(compressor, array.tobytes(), _ZSTD) or _raw(array.tobytes())
     planes = array.view(np.uint8).reshape(-1, array.itemsize).T
     codec = _SHUFFLED_ZSTD | array.itemsize << 4
-    return _packed(_codecs.array, planes.tobytes(), codec) or _raw(array.tobytes())
+    return _packed(compressor, planes.tobytes(), codec) or _raw(array.tobytes())
 
 
 def _packed(compressor: zstandard.ZstdCompressor, data: bytes, form: int) -> bytes:

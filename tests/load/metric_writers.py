@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -96,43 +97,50 @@ async def _acknowledged(call: Any) -> int:
     return int(response.acknowledged.durable_sequence)
 
 
-class Pace:
-    """When writers send, and how long all of it took."""
+async def open_streams(channels: Sequence[grpc.aio.Channel], runs: Sequence[str], writer: str) -> Sequence[Any]:
+    """Opens a stream for each run, a few at a time."""
+    room = asyncio.Semaphore(50)
 
-    def __init__(self, period_seconds: float) -> None:
-        self.period_seconds = period_seconds
-        self.begun = 0.0
-        self.seconds = 0.0
+    async def one(place: int, run: str) -> Any:
+        async with room:
+            return await open_stream(channels[place % len(channels)], run, f"{writer}{place}")
 
-    async def start(self) -> float:
-        """Returns when the writer sends first: each at its own moment of the period."""
-        self.begun = self.begun or time.perf_counter()
-        return time.perf_counter() + random.random() * self.period_seconds
-
-    def end(self) -> None:
-        """Notes that a writer has everything acknowledged."""
-        self.seconds = time.perf_counter() - self.begun
+    return await asyncio.gather(*(one(place, run) for place, run in enumerate(runs)))
 
 
-async def write_paced(channel: grpc.aio.Channel, run: str, requests: Sequence[bytes], pace: Pace) -> Sequence[float]:
-    """Sends a batch each period; returns how many milliseconds each took from when it was due until acknowledged."""
-    call = await open_stream(channel, run, "w")
+async def write_paced(call: Any, series: Sequence[str], seconds: float, period_seconds: float) -> Sequence[float]:
+    """Logs a value of each series each period, and sends, as an uplink does, what gathered while it waited.
+
+    Returns how many milliseconds it took from each period until its values were acknowledged.
+    """
+    begun = time.perf_counter() + random.random() * period_seconds
     taken: list[float] = []
-    begun = await pace.start()
-    sending = asyncio.create_task(_send_paced(call, requests, begun, pace.period_seconds))
-    while len(taken) < len(requests):
-        durable, now = await _acknowledged(call), time.perf_counter()
-        taken.extend((now - begun - place * pace.period_seconds) * 1_000 for place in range(len(taken), durable))
-    await sending
-    pace.end()
+    sequence = 0
+    while len(taken) < seconds / period_seconds:
+        await asyncio.sleep(begun + len(taken) * period_seconds - time.perf_counter())
+        gathered = max(1, int((time.perf_counter() - begun) / period_seconds) + 1 - len(taken))
+        sequence += 1
+        await call.write(_gathered(tuple(series), gathered, sequence))
+        while await _acknowledged(call) < sequence:
+            pass
+        late = time.perf_counter() - begun - len(taken) * period_seconds
+        taken.extend((late - place * period_seconds) * 1_000 for place in range(gathered))
     call.cancel()
     return taken
 
 
-async def _send_paced(call: Any, requests: Sequence[bytes], begun: float, period_seconds: float) -> None:
-    for place, request in enumerate(requests):
-        await asyncio.sleep(begun + place * period_seconds - time.perf_counter())
-        await call.write(request)
+def _gathered(series: tuple[str, ...], points: int, sequence: int) -> bytes:
+    """A serialized batch: parts of a message may be put one after the other."""
+    head = messages.WriteMetricsRequest(batch=messages.MetricBatch(sequence=sequence))
+    return head.SerializeToString() + _unnumbered(series, points)
+
+
+@cache
+def _unnumbered(series: tuple[str, ...], points: int) -> bytes:
+    (request,) = batches(Curves(), 1, series, points)
+    message = messages.WriteMetricsRequest.FromString(request)
+    message.batch.ClearField("sequence")
+    return message.SerializeToString()
 
 
 def own_connection(address: str) -> grpc.aio.Channel:
@@ -140,7 +148,7 @@ def own_connection(address: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
 
 
-async def make_runs(runs: "RunHistoryServiceAsyncStub", count: int) -> Sequence[str]:
+async def make_runs(runs: "RunHistoryServiceAsyncStub", count: int) -> list[str]:
     """Makes running runs; returns their names."""
     experiment = await runs.CreateExperiment(
         api.CreateExperimentRequest(

@@ -16,12 +16,11 @@ from tests.load.backend import backend
 from tests.load.figures import Figure, cost, rate
 from tests.load.metric_writers import (
     Curves,
-    Pace,
     batches,
     cancel_all,
     fill,
     make_runs,
-    open_stream,
+    open_streams,
     own_connection,
     write,
     write_paced,
@@ -93,36 +92,30 @@ async def small(seconds: float = 60.0) -> AsyncIterator[Figure]:
     async with backend() as (up, runs), AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(own_connection(up.address)) for _ in range(CONNECTIONS)]
         names = await make_runs(runs, RUNS)
-        requests = list(batches(Curves(), int(seconds / PERIOD_SECONDS), SERIES, 1))
         server = psutil.Process(up.pid)
-        pace = Pace(PERIOD_SECONDS)
-        memory = [server.memory_info().rss / 1e6]
+        calls = await open_streams(channels, names, "w")
+        memory, begun = [], time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            writing = [
-                tasks.create_task(write_paced(channels[place % CONNECTIONS], run, requests, pace))
-                for place, run in enumerate(names)
-            ]
+            writing = [tasks.create_task(write_paced(call, SERIES, seconds, PERIOD_SECONDS)) for call in calls]
             while not all(task.done() for task in writing):
                 await asyncio.sleep(1.0)
                 memory.append(server.memory_info().rss / 1e6)
-    taken = [task.result() for task in writing]
+        taken = [task.result() for task in writing]
+        per_second = sum(map(len, taken)) * len(SERIES) / (time.perf_counter() - begun)
     cuts = [statistics.quantiles(part, n=100) for part in _thirds(taken)]
-    offered = RUNS * len(SERIES) / PERIOD_SECONDS
-    alone = [PERIOD_SECONDS * 1_000] * len(cuts)
-    limit = "the time between two batches of a run", alone
-    yield cost("metrics.ingest.small_ack_p99", "ms", [cut[98] for cut in cuts], limit, 1_000)
+    limit = "the time between two batches of a run", [PERIOD_SECONDS * 1_000] * 3
     yield cost("metrics.ingest.small_ack_p50", "ms", [cut[49] for cut in cuts], limit, None)
-    per_second = [RUNS * len(SERIES) * len(requests) / pace.seconds] * 3
-    yield rate("metrics.ingest.small", "values/s", per_second, ("what was offered", [offered] * 3), 0.99 * offered)
+    yield cost("metrics.ingest.small_ack_p99", "ms", [cut[98] for cut in cuts], limit, 1_000)
+    offered = RUNS * len(SERIES) / PERIOD_SECONDS
+    yield rate("metrics.ingest.small", "values/s", [per_second] * 3, ("what is logged", [offered] * 3), 0.98 * offered)
     third = len(memory) // 3
-    growth = statistics.median(memory[-third:]) - statistics.median(memory[third : 2 * third])
-    yield cost("metrics.ingest.small_growth", "MB of server", [growth] * 3, ("none", [1.0] * 3), 16.0)
+    middle, last = statistics.median(memory[third : 2 * third]), statistics.median(memory[2 * third :])
+    yield cost("metrics.ingest.small_memory", "MB", [last] * 3, ("in the third before", [middle] * 3), middle * 1.1)
 
 
 def _thirds(taken: Sequence[Sequence[float]]) -> Sequence[list[float]]:
     """What all streams measured in the first, the second and the last third of their time."""
-    third = len(taken[0]) // 3
-    return [[each for of_stream in taken for each in of_stream[k * third : (k + 1) * third]] for k in range(3)]
+    return [[each for of in taken for each in of[len(of) * k // 3 : len(of) * (k + 1) // 3]] for k in range(3)]
 
 
 async def points_size() -> AsyncIterator[Figure]:
@@ -168,18 +161,13 @@ async def idle() -> AsyncIterator[Figure]:
     """What an open stream that says nothing costs the server in memory."""
     async with backend() as (up, runs), AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(own_connection(up.address)) for _ in range(CONNECTIONS)]
-        names = await make_runs(runs, IDLE // 10)
+        names = await make_runs(runs, 100)
         server = psutil.Process(up.pid)
         costs = []
         for sample in range(SAMPLES):
             before = server.memory_info().rss
             count = IDLE // SAMPLES
-            opened = [
-                open_stream(channels[place % CONNECTIONS], names[place % len(names)], f"w{sample}-{place}")
-                for place in range(count)
-            ]
-            calls = await asyncio.gather(*opened)
-            stack.callback(cancel_all, calls)
+            stack.callback(cancel_all, await open_streams(channels, names * (count // len(names)), f"w{sample}-"))
             costs.append((server.memory_info().rss - before) / count / 1024)
     yield cost("metrics.ingest.idle_stream", "KiB", costs, ("the goal", [150.0] * 3), 150.0)
 

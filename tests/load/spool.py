@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import statistics
 import sys
 import time
@@ -80,16 +81,10 @@ async def log_down() -> AsyncIterator[Figure]:
 
 async def log_slow() -> AsyncIterator[Figure]:
     """As `log`, while the services take connections and never say a word."""
-    server = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with server, _run() as (_, run, folder):
-        for figure in await _logged("log_slow", run, f"{host}:{port}", folder):
-            yield figure
-
-
-async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()  # until the other side has gone
-    writer.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes connections, and nobody reads
+        async with _run() as (_, run, folder):
+            for figure in await _logged("log_slow", run, f"127.0.0.1:{silent.getsockname()[1]}", folder):
+                yield figure
 
 
 async def _logged(label: str, run: str, address: str, folder: Path) -> list[Figure]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from runstream_server.appendstreams.model import Committed, Notice, Refusal
 
+REFUSALS_AT_ONCE = 2_000
+"""How many refusals one acknowledgement carries, so that any client can receive it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
@@ -29,6 +32,7 @@ class Progress:
 
     def __init__(self, max_in_flight_bytes: int) -> None:
         self._durable = 0
+        self._told_durable = 0
         self._limit = max_in_flight_bytes
         self._in_flight_count = 0
         self._in_flight_bytes = 0
@@ -43,7 +47,7 @@ class Progress:
 
     def begin(self, durable: int) -> None:
         """Sets where the stream begins."""
-        self._durable = durable
+        self._durable = self._told_durable = durable
 
     def take(self, size_bytes: int) -> None:
         """Counts something that was read."""
@@ -90,12 +94,20 @@ class Progress:
         return notices
 
     def take_acknowledgement(self) -> Acknowledgement | None:
-        """Hands out what to acknowledge, if anything."""
+        """Hands out what to acknowledge, if anything.
+
+        Of many refusals the first ones come ahead, with the durable position told before: what a client takes for
+        durable it is not told of again.
+        """
         if not self._to_acknowledge:
             return None
+        if len(self._refusals) > REFUSALS_AT_ONCE:
+            first, self._refusals = self._refusals[:REFUSALS_AT_ONCE], self._refusals[REFUSALS_AT_ONCE:]
+            return Acknowledgement(self._told_durable, first, 0, 0)
         taken = Acknowledgement(self._durable, self._refusals, self._committed_count, self._committed_bytes)
         self._refusals, self._committed_count, self._committed_bytes = [], 0, 0
         self._to_acknowledge = False
+        self._told_durable = self._durable
         return taken
 
     def written(self, acknowledgement: Acknowledgement) -> None:

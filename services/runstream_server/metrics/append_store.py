@@ -9,13 +9,13 @@ import asyncpg
 from runstream_server.appendstreams import AppendKey, Committed, Opening, Outcome, Position, Refusal, judge
 from runstream_server.metrics.admission import count_of
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.grouping import SeriesGrowth, Share, group_by_series
+from runstream_server.metrics.grouping import SeriesGrowth, Share, group_by_series, grown_series
 from runstream_server.metrics.growing import NameCounts, grow
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.refusals import Problem, refusal
 from runstream_server.postgres import Connection, Postgres
 
-_GROUPED_ON_THE_LOOP_PIECES = 500
+_SERIES_AT_ONCE = 500
 _REFUSED_BY_DATABASE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -72,7 +72,7 @@ class AppendStore:
 
     async def commit(self, appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         """Stores what is new of a group and moves its writers, in one transaction; says what became of each append."""
-        growths = await self._grouped(appends)
+        growths = await _grouped(appends)
         async with self._postgres.transaction() as connection:
             positions, names = await _lock_writers(connection, appends)
             outcomes, new = judge(appends, positions, SequenceGap)
@@ -82,12 +82,6 @@ class AppendStore:
             await _move_writers(connection, new)
         self._stored(growths)
         return _with_refusals(appends, outcomes, refused)
-
-    async def _grouped(self, appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
-        """What the appends do to each series, if all of them are new; many are encoded in a thread."""
-        if sum(len(append.payload.pieces) for append in appends if append.payload) <= _GROUPED_ON_THE_LOOP_PIECES:
-            return group_by_series(appends)
-        return await asyncio.to_thread(group_by_series, appends)
 
     async def commit_one_by_one(self, append: MetricAppend) -> Outcome:
         """Stores what the database takes of an append that it refused as a whole: series by series."""
@@ -104,6 +98,20 @@ class AppendStore:
                     refused.extend((share, problem) for share in (*growth.shares, *growth.others))
             await _move_writers(connection, new)
         return _with_refusals([append], outcomes, refused)[0]
+
+
+async def _grouped(appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
+    """What the appends do to each series, if all of them are new.
+
+    What is large is encoded already. With the many small steps of what is left a thread would wait for the interpreter
+    again and again, several times as long as they take; so they are taken here, with room for others in between.
+    """
+    growths: list[SeriesGrowth] = []
+    for growth in grown_series(appends):
+        growths.append(growth)
+        if not len(growths) % _SERIES_AT_ONCE:
+            await asyncio.sleep(0)
+    return growths
 
 
 def _with_refusals(

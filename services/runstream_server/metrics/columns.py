@@ -61,8 +61,8 @@ def pack_doubles(values: Doubles) -> bytes:
             singles = values.astype("<f4")
             exact = np.array_equal(singles.astype("<f8").view(np.uint64), values.view(np.uint64))
         if exact:
-            return _FORM.pack(_FLOAT32) + pack_array(singles)
-    return _FORM.pack(_FLOAT64) + pack_array(values.astype("<f8", copy=False))
+            return _FORM.pack(_FLOAT32) + pack_array(singles, noise=True)
+    return _FORM.pack(_FLOAT64) + pack_array(values.astype("<f8", copy=False), noise=True)
 
 
 def unpack_doubles(data: memoryview) -> tuple[Doubles, memoryview]:

@@ -44,6 +44,11 @@ class SeriesGrowth:
 
 def group_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
     """Puts together and encodes what is appended to each series, in the order of the appends; sorted by series."""
+    return list(grown_series(appends))
+
+
+def grown_series(appends: Iterable[MetricAppend]) -> Iterator[SeriesGrowth]:
+    """The same, one series after the other."""
     places: dict[Place, list[Share]] = {}
     for append in appends:
         if append.payload is None:
@@ -51,7 +56,8 @@ def group_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
         workspace, run = append.key.workspace, append.key.run
         for piece in append.payload.pieces:
             places.setdefault((workspace, run, piece.metric), []).append((append, piece))
-    return [make_growth(place, places[place]) for place in sorted(places)]
+    for place in sorted(places):
+        yield make_growth(place, places[place])
 
 
 def make_growth(place: Place, shares: Iterable[Share]) -> SeriesGrowth:

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25
+_PAUSE_LIMIT_SECONDS = 5.0
+_PAUSE_FOR_EACH_SECOND = 4.0
 _CALL_RUNS = 1_000
 _CALL_BYTES = 512 * 1024
 _SUMMARY_BYTES = 60
@@ -33,10 +35,12 @@ class SummaryOutbox:
 
     async def run(self) -> None:
         """Delivers until cancelled, what this process marked at once, what others left within seconds."""
+        loop = asyncio.get_running_loop()
         while True:
+            begun = loop.time()
             try:
                 if await self.deliver():
-                    await asyncio.sleep(_PAUSE_SECONDS)  # what changes meanwhile is told once
+                    await asyncio.sleep(_pause(loop.time() - begun))  # what changes meanwhile is told once
                     continue
             except RunstreamError as error:
                 logger.warning("summaries not delivered", extra={"reason": error.reason})
@@ -69,6 +73,11 @@ class SummaryOutbox:
             raise
         await self._store.delete(marks)
         return True
+
+
+def _pause(taken_seconds: float) -> float:
+    """How long to wait after a helping, so that telling takes a small part of the time however many series change."""
+    return min(max(_PAUSE_SECONDS, _PAUSE_FOR_EACH_SECOND * taken_seconds), _PAUSE_LIMIT_SECONDS)
 
 
 def _helpings(series: Iterable[Series]) -> Iterator[dict[RunName, list[MetricSummary]]]:

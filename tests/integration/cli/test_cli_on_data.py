@@ -8,6 +8,7 @@ from typing import Any
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
 from runstream.api.runs.v1.run_pb2 import Run
 from tests.append_clients import doubles, log_stream, metrics_stream
 from tests.command_line import Cli, MakeRun
@@ -70,6 +71,29 @@ async def test_metrics_are_shown_as_summaries_and_as_values(cli: Cli, backend: B
     assert table.out.splitlines()[0].split() == ["Metric", "Count", "Last", "Min", "Max"]
     assert empty.result == []
     assert "unknown" in empty.err
+
+
+async def test_rows_and_files_are_shown_as_values(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
+    run = await make_run("a")
+    cells = [
+        metrics.TableColumn(name="x", int64s=metrics.Int64Values(values=[1, 2])),
+        metrics.TableColumn(name="y", nulls=metrics.NullValues(count=2)),
+    ]
+    table = metrics.SeriesColumns(metric="rows", times=[1, 2], table=metrics.TableValues(row_count=2, columns=cells))
+    image = metrics.SeriesColumns(
+        metric="image",
+        times=[1],
+        artifacts=metrics.ArtifactValues(kind=metrics.ARTIFACT_KIND_IMAGE, paths=["a.png"]),
+    )
+    async with metrics_stream(backend.channel, run.name) as stream:
+        await stream.send(1, table, image)
+        await stream.acknowledged(1)
+
+    rows = await cli("run", "metrics", "-r", "a", "--name", "rows", "--name", "image", "--query", "[].[name, value]")
+    shown = await cli("run", "metrics", "-r", "a", "--name", "rows", "-o", "table")
+
+    assert rows.result == [["image", "a.png"], ["rows", {"x": 1, "y": None}], ["rows", {"x": 2, "y": None}]]
+    assert '{"x": 1, "y": null}' in shown.out
 
 
 async def test_logs_are_downloaded_into_folders(cli: Cli, backend: Backend, make_run: MakeRun) -> None:

@@ -107,11 +107,11 @@ ready, told = os.pipe()
 
 def work():
     from runstream.core._run.watching import WatchCalls
-    watch = WatchCalls._watch
-    def watch_and_tell(self, token):
+    changes = WatchCalls._changes
+    def watch_and_tell(self):
         os.write(told, b"1")
-        return watch(self, token)
-    WatchCalls._watch = watch_and_tell
+        return changes(self)
+    WatchCalls._changes = watch_and_tell
     print(run.wait_for_completion()["status"])
 
 child = os.fork()

@@ -20,13 +20,13 @@ def test_a_run_that_has_ended_is_not_waited_for(run: Run) -> None:
 
 def test_a_wait_ends_when_the_run_does(exp: Experiment, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     watching = threading.Event()
-    watch = WatchCalls._watch
+    changes = WatchCalls._changes
 
-    def watch_and_tell(self: object, token: str) -> object:
+    def watch_and_tell(self: object) -> object:
         watching.set()
-        return watch(self, token)  # type: ignore[arg-type]
+        return changes(self)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(WatchCalls, "_watch", watch_and_tell)
+    monkeypatch.setattr(WatchCalls, "_changes", watch_and_tell)
     ender = threading.Thread(target=lambda: (watching.wait(60), run.complete()))
     ender.start()
 

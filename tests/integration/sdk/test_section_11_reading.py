@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from runstream.core import Experiment, Run
-from runstream.core._artifact_metric import ArtifactMetric
-from runstream.core._series import EPOCH, Series
+from runstream.core._series import EPOCH
+from runstream.core.series import ArtifactMetric, Series
 from runstream.exceptions import UserErrorException
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"

@@ -88,10 +88,10 @@ def test_a_row_that_no_message_can_hold_is_refused(run: Run) -> None:
 
 
 def test_a_run_takes_ten_thousand_metrics(run: Run) -> None:
-    metrics = {f"m{number}": number for number in range(10_000)}
-    run.log_metrics(metrics)
+    run.log_metrics({f"m{number}": number for number in range(10_000)})
+    run.flush()
 
-    assert run.get_metrics() == metrics
+    assert [run.get_metrics(f"m{number}") for number in (0, 9_999)] == [{"m0": 0}, {"m9999": 9_999}]
 
 
 def test_a_metric_that_is_refused_does_not_fail_the_run(run: Run) -> None:

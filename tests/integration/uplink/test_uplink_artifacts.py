@@ -53,8 +53,7 @@ async def test_artifacts_arrive_and_nothing_is_left(backend: Backend, run: str, 
     assert await paths(backend, run, "image") == ["a.png"]
     assert await digests(backend, run) == {"a.png": sha256(b"a").hexdigest(), "matrix": sha256(b"{}").hexdigest()}
     spool.finish()
-    await spools.carried()
-    assert {path.name for path in spools.root.glob("*/*")} <= {"uplink.lock", "uplink.log"}
+    await until(lambda: {path.name for path in spools.root.glob("*/*")} <= {"uplink.lock", "uplink.log"})
 
 
 async def test_files_of_one_name_and_other_bytes_are_all_kept(backend: Backend, run: str, spools: Spools) -> None:

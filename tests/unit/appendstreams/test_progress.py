@@ -4,7 +4,7 @@ import asyncio
 
 from runstream_server.appendstreams import Committed, Notice, Refusal
 from runstream_server.appendstreams.budget import ByteBudget
-from runstream_server.appendstreams.progress import Progress
+from runstream_server.appendstreams.progress import REFUSALS_AT_ONCE, Progress
 
 REFUSAL = Refusal(1, "m", "NO_VALUES", "none", 0)
 
@@ -93,3 +93,27 @@ async def test_streams_wait_while_the_budget_is_exhausted() -> None:
     budget.give_back(2)
     await waiting
     assert budget.used_bytes == 9
+
+
+async def test_many_refusals_come_ahead_of_the_position_that_covers_them() -> None:
+    progress = Progress(100)
+    progress.begin(3)
+    progress.take(10)
+    progress.commit(Committed(4, [REFUSAL] * (2 * REFUSALS_AT_ONCE + 1)), 10)
+
+    handed_out = [progress.take_acknowledgement() for _ in range(4)]
+    assert [(each.durable, len(each.refusals), each.covered_count) for each in handed_out if each] == [
+        (3, REFUSALS_AT_ONCE, 0),
+        (3, REFUSALS_AT_ONCE, 0),
+        (4, 1, 1),
+    ]
+
+
+def test_what_was_read_counts_as_what_it_became() -> None:
+    budget = ByteBudget(100)
+    budget.take(100)
+    assert budget.exhausted
+    budget.change(100, 20)
+    assert (budget.exhausted, budget.used_bytes) == (False, 20)
+    budget.change(20, 200)
+    assert budget.exhausted

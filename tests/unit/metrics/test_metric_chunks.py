@@ -26,6 +26,12 @@ FORMAT_1 = (
     "AAAAABgAAAAYAAAAAAAAAAAAAAD1////////P/r///////8/AwIAAAAAAQAAAAEAAACABAIAAAABAgAAAAAAAAD+/////////wAC"
     "AAAAAgAAAMOpBQIAAAAwrEis"
 )
+FORMAT_2 = (
+    "AgUAAAACAAAAAAEAAAAAAAAAAOgDAAAAAAAABgMAAAAFAAEAAWQCABgAAAAYAAAAAAAAAAAA+D8AAAAAAAAAgJx1AIg85Dd+AQAC"
+    "aQUBAAAAAAAAAP3/////////ABAAAAAQAAAAAAAAAAAAAAAFAAAAAAAAQAEAA2IAAQAAAAEAAACgAgAEw6kCAQAAAAAAAAD/////"
+    "/////wACAAAAAgAAAAAHAAcAAAAHAAAAYeaXpeacrAEABW4HAgAAAAQBCwAAAAAAAAD3/////////wANAAAADQAAAHBsb3RzL2Eu"
+    "cG5nw6mloLp/"
+)
 
 
 def doubles(bits: list[int]) -> np.ndarray:
@@ -143,6 +149,23 @@ def test_what_an_earlier_version_stored_stays_readable() -> None:
     ]
 
     assert_same(Points(n**3, 1_700_000_000_000_000 + n * n * 1_000, stored), decode_points(b64decode(FORMAT_1)))
+
+
+def test_rows_and_artifacts_that_were_stored_stay_readable() -> None:
+    cells = [
+        Segment(Kind.DOUBLE, 3, np.array([1.5, -0.0, 1e300])),
+        Segment(Kind.INT64, 3, np.array([1, -2, 2**62])),
+        Segment(Kind.BOOL, 3, np.array([True, False, True])),
+        Segment(Kind.STRING, 3, ["a", "", "日本"]),
+        Segment(Kind.NULL, 3, None),
+    ]
+    columns = [TableColumn(name, each) for name, each in zip(["d", "i", "b", "é", "n"], cells, strict=True)]
+    stored = [
+        Segment(Kind.TABLE, 3, Table(3, columns)),
+        Segment(Kind.ARTIFACTS, 2, Artifacts(4, ["plots/a.png", "é"])),
+    ]
+
+    assert_same(Points(None, np.arange(5) * 1_000, stored), decode_points(b64decode(FORMAT_2)))
 
 
 def test_a_training_curve_takes_less_than_six_bytes_a_point() -> None:

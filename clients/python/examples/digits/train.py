@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import SGDClassifier
-from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, log_loss
+from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, confusion_matrix, log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
@@ -47,13 +47,22 @@ def train(run: Run, learning_rate: float, epochs: int) -> float:
 
 
 def keep(run: Run, model: SGDClassifier, x_test: np.ndarray, y_test: np.ndarray) -> None:
-    """Puts the model and a picture of its confusion matrix among the files of the run."""
+    """Puts the model among the files of the run, and logs its confusion matrix, as numbers and as a picture."""
     outputs = Path("outputs") / run.id
     outputs.mkdir(parents=True, exist_ok=True)
     joblib.dump(model, outputs / "model.joblib")
     picture = ConfusionMatrixDisplay.from_estimator(model, x_test, y_test, colorbar=False).figure_
-    picture.savefig(outputs / "confusion_matrix.png")
+    run.log_image("confusion matrix picture", plot=picture)
+    counts = confusion_matrix(y_test, model.predict(x_test))
+    run.log_confusion_matrix("confusion matrix", chart(counts))
+    run.log_table("errors by digit", {"digit": range(10), "errors": counts.sum(axis=1) - counts.diagonal()})
     run.upload_folder("outputs", str(outputs))
+
+
+def chart(counts: np.ndarray) -> dict[str, object]:
+    """A confusion matrix, counts by actual and predicted digit, as the document that is logged."""
+    data = {"class_labels": [str(digit) for digit in range(10)], "matrix": counts.tolist()}
+    return {"schema_type": "confusion_matrix", "schema_version": "1.0.0", "data": data}
 
 
 def main() -> None:
