@@ -65,9 +65,9 @@ class AppendClient:
         except (grpc.aio.AioRpcError, grpc.aio.InternalError):
             raise AssertionError(f"the stream ended with {await self.call.ending()}") from None
 
-    async def hear(self) -> None:
-        """Takes in one message of the server, or the end of the stream."""
-        async with asyncio.timeout(_SECONDS):
+    async def hear(self, seconds: float = _SECONDS) -> None:
+        """Takes in one message of the server, or the end of the stream, which comes within so many seconds."""
+        async with asyncio.timeout(seconds):
             message = await self.call.read()
         if message is grpc.aio.EOF:
             self.ended = True

@@ -3,10 +3,9 @@
 import argparse
 import os
 import secrets
+import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests.chaos.scale import FACTOR_VARIABLE, FAULTS_VARIABLE, FIRST_SEED_VARIABLE, SEEDS_VARIABLE
 
@@ -14,16 +13,18 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> int:
-    """Runs them; returns the exit code of pytest."""
+    """Runs them in a process of their own, which reads its scale when it starts; returns the exit code of pytest."""
     arguments = _arguments()
-    os.environ[SEEDS_VARIABLE] = str(arguments.seeds)
-    os.environ[FIRST_SEED_VARIABLE] = str(arguments.first_seed)
-    os.environ[FAULTS_VARIABLE] = str(arguments.faults)
-    os.environ[FACTOR_VARIABLE] = str(arguments.factor)
+    scale = {
+        SEEDS_VARIABLE: str(arguments.seeds),
+        FIRST_SEED_VARIABLE: str(arguments.first_seed),
+        FAULTS_VARIABLE: str(arguments.faults),
+        FACTOR_VARIABLE: str(arguments.factor),
+    }
     print(f"seeds {arguments.first_seed} to {arguments.first_seed + arguments.seeds - 1}", flush=True)
-    return pytest.main(
-        [str(FOLDER), "--override-ini=timeout=7200", "-v", *(["-k", arguments.k] if arguments.k else [])]
-    )
+    command = [sys.executable, "-m", "pytest", str(FOLDER), "--override-ini=timeout=7200", "-v"]
+    chosen = ["-k", arguments.k] if arguments.k else []
+    return subprocess.run([*command, *chosen], env={**os.environ, **scale}, check=False).returncode
 
 
 def _arguments() -> argparse.Namespace:

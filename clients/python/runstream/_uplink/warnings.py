@@ -33,11 +33,7 @@ class Tally:
 
     metric: str
     reason: str
-    first_count: int
-    value_count: int = 0
-
-    def __post_init__(self) -> None:
-        self.value_count = self.first_count
+    value_count: int
 
 
 class RunWarnings:
@@ -74,9 +70,9 @@ class RunWarnings:
             self._refused[text] = Tally(metric, refusal.reason, refusal.value_count)
 
     def sum_up(self) -> None:
-        """Adds how many values of a metric were refused in all, where there were more after the first."""
+        """Adds how many values of a metric were refused in all, where it was more than one."""
         for it in self._refused.values():
-            if it.value_count > it.first_count:
+            if it.value_count > 1:
                 self.add(f"{it.value_count} values of metric {it.metric!r} were not stored ({it.reason})")
 
     async def send(self) -> None:
