@@ -220,7 +220,11 @@ def test_nan_reads_back(run: Run) -> None:
     assert math.isnan(found["row"]["value"])
 
 
-@pytest.mark.parametrize("value", [[1], range(3), (x for x in (1, 2)), lambda: (yield 1)], ids=["list", "range", "generator", "generator-function"])
+@pytest.mark.parametrize(
+    "value",
+    [[1], range(3), (x for x in (1, 2)), lambda: (yield 1)],
+    ids=["list", "range", "generator", "generator-function"],
+)
 def test_several_values_belong_into_log_list(run: Run, value: object) -> None:
     with pytest.raises(UserErrorException, match="log_list"):
         run.log("value", value)
