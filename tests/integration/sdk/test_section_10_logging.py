@@ -198,7 +198,6 @@ def test_there_is_no_log_metric() -> None:
         ({"a": 1}, "{'a': 1}"),
         (b"bytes", "b'bytes'"),
     ],
-    ids=repr,
 )
 def test_a_value_reads_back_as_the_table_says(run: Run, value: object, stored: object) -> None:
     run.log("value", value)
