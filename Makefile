@@ -26,10 +26,10 @@ up: $(READY) ## Run the whole backend on this machine until Ctrl-C
 	@$(BIN)/runstream up
 
 test: $(READY) ## Run the tests
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
+	$(BIN)/pytest -n 3 --dist loadfile --ignore tests/chaos
 
 check: lint types test ## Everything a change must pass
-	$(BIN)/pytest -n 2 --dist loadfile tests/chaos
+	$(BIN)/pytest -n 3 --dist loadfile tests/chaos
 
 chaos: $(READY) ## Kill everything for a long time while runs are written; CHAOS="--seeds 5 --faults 60"
 	$(BIN)/python -m tests.chaos $(CHAOS)
