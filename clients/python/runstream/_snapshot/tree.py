@@ -45,15 +45,18 @@ class Tree:
 
 
 def walk(root: Path) -> Tree:
-    """Finds what belongs to the snapshot of a folder, links resolved.
+    """Finds what belongs to the snapshot of a folder, links resolved, or of a single file.
 
     Raises:
         SnapshotException: There is no such folder, something in it cannot be read or has a name that is no text, a link
             leads out of it or back to a folder that has it, or there are more than a million files.
     """
+    tree = Tree()
+    if root.is_file():
+        tree.files.append(_file(root.name, os.path.realpath(root), root.stat()))
+        return tree
     if not root.is_dir():
         raise SnapshotException(f"There is no folder {root} to take a snapshot of.")
-    tree = Tree()
     _Walk(Path(os.path.realpath(root)), IgnoreRules.of(root), tree).run()
     tree.files.sort()
     tree.empty_folders.sort()
