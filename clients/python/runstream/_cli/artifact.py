@@ -136,15 +136,15 @@ def put(session: Session, run: str, sources: Sequence[Path], folder: str) -> int
     return None
 
 
-@artifact.command(epilog="Example: runstream artifact cat -r RUN outputs/report.json | jq")
+@artifact.command(epilog="Example: runstream artifact cat -r RUN outputs/report.json")
 @run_option
-@click.argument("path", metavar="PATH")
+@click.argument("file", metavar="PATH")
 @pass_session
-def cat(session: Session, run: str, path: str) -> None:
+def cat(session: Session, run: str, file: str) -> None:
     """Print the bytes of a file of a run."""
 
     async def work(connection: Connection) -> None:
-        request = ReadArtifactRequest(run=session.run_name(run), path=path)
+        request = ReadArtifactRequest(run=session.run_name(run), path=file)
         async for response in connection.stream(connection.artifacts.ReadArtifact, request):
             sys.stdout.buffer.write(response.data)
 
