@@ -31,12 +31,12 @@ ANSWERS: Final = {
 
 
 class BucketProxy:
-    """Passes requests on; those in `troubles` come first, one for each request."""
+    """Passes requests on; those in `troubles` come first, one for each request, None for a request without any."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = ""
         """Where to ask."""
-        self.troubles: deque[Trouble] = deque()
+        self.troubles: deque[Trouble | None] = deque()
         self.requests: list[str] = []
         """The method and path of each request, without its query."""
         self.sent_bytes = 0

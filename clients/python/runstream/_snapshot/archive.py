@@ -42,7 +42,7 @@ async def fetch_archive(connection: Connection, snapshot: str, target: Path, att
             file.seek(0)
             file.truncate()
             await _read(connection, snapshot, file)
-            await in_thread(_check, file, entries)
+            await in_thread(_check, Path(file.name), entries)
 
         await persist(attempt, attempts)
 
@@ -90,7 +90,7 @@ async def _read(connection: Connection, snapshot: str, file: IO[bytes]) -> None:
     await in_thread(file.flush)
 
 
-def _check(file: IO[bytes], entries: Iterable[SnapshotEntry]) -> None:
+def _check(file: Path, entries: Iterable[SnapshotEntry]) -> None:
     """Sees that an archive has what it should have.
 
     Raises:
