@@ -7,6 +7,7 @@ import importlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from runstream_server.config import BucketConfig
@@ -55,7 +56,9 @@ class Bucket:
         sha256 = await asyncio.to_thread(hashlib.sha256, data)
         with _errors():
             async with asyncio.timeout(_PUT_SECONDS):
-                await store.put_object(Bucket=self._name, Key=key, Body=data, ChecksumSHA256=_base64(sha256.digest()))
+                await store.put_object(
+                    Bucket=self._name, Key=key, Body=BytesIO(data), ChecksumSHA256=_base64(sha256.digest())
+                )
 
     def upload(self, key: str) -> Upload:
         """Stores an object part by part."""
@@ -75,7 +78,7 @@ class Bucket:
         with _errors():
             async with asyncio.timeout(_PUT_SECONDS):
                 answer = await store.upload_part(
-                    Bucket=self._name, Key=key, UploadId=upload, PartNumber=number, Body=data
+                    Bucket=self._name, Key=key, UploadId=upload, PartNumber=number, Body=BytesIO(data)
                 )
         return str(answer["ETag"])
 
