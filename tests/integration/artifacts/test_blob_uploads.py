@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.error import HTTPError
 
 import grpc
@@ -182,7 +183,7 @@ async def test_an_upload_belongs_to_its_workspace(calls: Calls) -> None:
     """Another workspace is told the same as of an upload that never was."""
     begun = await calls.begin(LARGE, multipart=True)
     for workspace, upload_id in [(WORKSPACE, "0" * 32), ("workspaces/other", begun.upload_id)]:
-        name = {"parent": workspace, "upload_id": upload_id}
+        name: dict[str, Any] = {"parent": workspace, "upload_id": upload_id}
         for call in (
             calls.stub.CompleteUpload(messages.CompleteUploadRequest(**name)),
             calls.stub.QueryUpload(messages.QueryUploadRequest(**name)),
