@@ -2,15 +2,18 @@
 
 import http.client
 import http.server
+import socket
+import struct
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 BLOCK_BYTES: Final = 65_536
+SLOW_SECONDS: Final = 0.5
 
 
 class Trouble(Enum):
@@ -20,6 +23,8 @@ class Trouble(Enum):
     ERROR = "500 InternalError, without asking the bucket"
     FORBIDDEN = "403, as for a URL that has expired"
     TRUNCATED = "the answer ends in its middle"
+    RESET = "the connection is reset in the middle of the answer"
+    SLOW = "the answer comes after a while"
     LOST = "the bucket has done it, and its answer is lost"
 
 
@@ -30,6 +35,10 @@ ANSWERS: Final = {
 }
 
 
+Answer: TypeAlias = tuple[int, bytes, Mapping[str, str]]
+PASSED: Final = ("Content-Length", "Content-Range", "Content-Type", "ETag", "Last-Modified")
+
+
 class BucketProxy:
     """Passes requests on; those in `troubles` come first, one for each request, None for a request without any."""
 
@@ -37,6 +46,8 @@ class BucketProxy:
         self.endpoint = ""
         """Where to ask."""
         self.troubles: deque[Trouble | None] = deque()
+        self.chance: Callable[[], Trouble | None] = lambda: None
+        """What happens to requests when `troubles` are used up."""
         self.requests: list[str] = []
         """The method and path of each request, without its query."""
         self.sent_bytes = 0
@@ -49,15 +60,16 @@ class BucketProxy:
         with self._lock:
             self.requests.append(f"{method} {urlsplit(path).path}")
             self.sent_bytes += size
-            return self.troubles.popleft() if self.troubles else None
+            return self.troubles.popleft() if self.troubles else self.chance()
 
-    def ask(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes) -> tuple[int, bytes, str]:
-        """What the bucket answers: status, body and value of Content-Range."""
+    def ask(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
+        """What the bucket answers: status, body and headers."""
         connection = http.client.HTTPConnection(self._target.netloc)
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
-            return response.status, response.read(), response.getheader("Content-Range", "")
+            content = response.read()
+            return response.status, content, {name: response.getheader(name, "") for name in PASSED}
         finally:
             connection.close()
 
@@ -76,6 +88,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._pass_on()
 
+    def do_POST(self) -> None:
+        self._pass_on()
+
+    def do_DELETE(self) -> None:
+        self._pass_on()
+
+    def do_HEAD(self) -> None:
+        self._pass_on()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Says nothing."""
 
@@ -85,21 +106,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         trouble = self.server.proxy.begin(self.command, self.path, len(body))
         if trouble in ANSWERS:
             status, code = ANSWERS[trouble]
-            self._answer(status, f"<Error><Code>{code}</Code></Error>".encode())
+            self._answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {})
             return
-        status, answer, content_range = self.server.proxy.ask(self.command, self.path, self.headers.items(), body)
+        status, answer, headers = self.server.proxy.ask(self.command, self.path, self.headers.items(), body)
         if trouble is Trouble.LOST:
             self.close_connection = True
             return
-        self._answer(status, answer, content_range, len(answer) // 2 if trouble is Trouble.TRUNCATED else None)
+        if trouble is Trouble.SLOW:
+            threading.Event().wait(SLOW_SECONDS)
+        is_cut = trouble in (Trouble.TRUNCATED, Trouble.RESET)
+        self._answer(status, answer, headers, len(answer) // 2 if is_cut else None)
+        if trouble is Trouble.RESET:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def _answer(self, status: int, body: bytes, content_range: str = "", cut: int | None = None) -> None:
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str], cut: int | None = None) -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if content_range:
-            self.send_header("Content-Range", content_range)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            if value:
+                self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[:cut])
+        if self.command != "HEAD":
+            self.wfile.write(body[:cut])
         self.close_connection = self.close_connection or cut is not None
 
 

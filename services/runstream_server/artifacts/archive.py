@@ -66,8 +66,12 @@ class Archive:
 
     def finish(self) -> Iterator[bytes]:
         """Yields the end of the archive: the list of what is in it."""
-        self._zip.close()
+        self.close()
         yield from self._sink.take()
+
+    def close(self) -> None:
+        """Ends the archive, whether anybody wants its end or not."""
+        self._zip.close()
 
 
 def _info(entry: SnapshotEntry) -> zipfile.ZipInfo:

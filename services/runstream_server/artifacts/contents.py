@@ -1,12 +1,13 @@
 """Reads the bytes of blobs: nothing leaves here that is not what was stored."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 
 from runstream_server.artifacts.content_store import ContentStore
-from runstream_server.artifacts.digesting import block_is_well, digest_stream
+from runstream_server.artifacts.digesting import block_is_well, digest_of, digest_stream
 from runstream_server.artifacts.model import BLOCK_BYTES, Content
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import DataLoss
@@ -88,6 +89,12 @@ class Contents:
                 found[place] = data[content.start - first.start : content.end - first.start]
                 await self._check_small(content, found[place])
         return [found[place] for place in range(len(contents))]
+
+    async def check_packed(self, contents: Sequence[Content]) -> None:
+        """Reads small contents together and compares their SHA-256; see `read_packed`."""
+        for content, data in zip(contents, await self.read_packed(contents), strict=True):
+            if (await asyncio.to_thread(digest_of, data)).blob != content.blob:
+                raise _damaged(content)
 
     async def _check_small(self, content: Content, data: bytes) -> None:
         try:

@@ -1,7 +1,7 @@
 """The rules of snapshots."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from datetime import datetime
 
 from runstream_server.artifacts.archive import Archive
@@ -104,14 +104,14 @@ class Snapshots:
             DataLoss: A blob is not what was stored.
         """
         await self.get(name)
-        archive = Archive()
-        async with aclosing(self._groups(name)) as groups:
-            async for group in groups:
-                async with aclosing(self._packed(archive, group)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-        for piece in archive.finish():
-            yield piece
+        with closing(Archive()) as archive:
+            async with aclosing(self._groups(name)) as groups:
+                async for group in groups:
+                    async with aclosing(self._packed(archive, group)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+            for piece in archive.finish():
+                yield piece
 
     async def _groups(self, name: SnapshotName) -> "AsyncGenerator[_Group, None]":
         """Yields the entries, together what is read together."""
