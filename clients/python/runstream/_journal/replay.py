@@ -22,7 +22,7 @@ from runstream._journal.journal import (
 from runstream._spool.lock import is_live
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
-from runstream.exceptions import AzureMLException, ServiceException, UserErrorException
+from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 START_TIME: Final = "runstream.offline_start_time"
 END_TIME: Final = "runstream.offline_end_time"
@@ -162,6 +162,8 @@ class Replay:
 
 def _is_final(error: AzureMLException) -> bool:
     """Whether an entry will never be carried out. Who may not now, or meets a bucket that fails, keeps what it says."""
+    if isinstance(error, AuthenticationException):
+        return False
     is_unknown = isinstance(error, ServiceException) and error.status_code == HTTP_STATUS["NOT_FOUND"]
     return is_unknown or isinstance(error, UserErrorException)
 

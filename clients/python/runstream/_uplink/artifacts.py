@@ -127,8 +127,9 @@ class Artifacts:
                 if _has_no_run(error):
                     self._attendant.stop(Stopped(str(getattr(error, "reason", "")), _text(error)))
                     raise _NoRun from error
-                defects += not _is_away(error)
-                if defects == DEFECT_ATTEMPTS or isinstance(error, UserErrorException):
+                is_away = _is_away(error)
+                defects += not is_away
+                if defects == DEFECT_ATTEMPTS or (isinstance(error, UserErrorException) and not is_away):
                     return await self._refuse(artifact, error)
                 _logger.info("artifact %s of %s: %s", artifact.path, self._client.run, _text(error))
             else:
