@@ -24,7 +24,7 @@ class OtherKinds(SpoolQueue):
     """A part of `RunSpool`, by the same rules."""
 
     def log_many(self, values: Mapping[str, object], step: object = None) -> None:
-        """Logs one value of each of several metrics at one time: a kill leaves all of them or none.
+        """Logs one value of each of several metrics at one time, in one write.
 
         Raises:
             UserErrorException: A value is a list, or a name no text; then nothing is logged.

@@ -218,7 +218,8 @@ class SpoolQueue:
     def _leave_parent(self) -> None:
         """In a child process: what was open belongs to the parent."""
         if self._writer is not None:
-            self._writer.abandon()
+            with contextlib.suppress(OSError):  # a child that closes what it inherits
+                self._writer.abandon()
         SpoolQueue.__init__(self, self._run, self._address)
 
 
