@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 SECONDS = 60.0
 LOOK_SECONDS = 0.005
@@ -56,16 +57,17 @@ class Told(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._messages: asyncio.Queue[str] = asyncio.Queue()
+        self._records: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._messages.put_nowait(record.getMessage())
+        self._records.put_nowait(record)
 
-    async def event(self, message: str) -> None:
-        """Waits for an event that was not waited for yet; passes over others."""
+    async def event(self, message: str) -> Mapping[str, Any]:
+        """Waits for an event that was not waited for yet, passing over others; returns its fields."""
         async with asyncio.timeout(SECONDS):
-            while await self._messages.get() != message:
+            while (record := await self._records.get()).msg != message:
                 pass
+        return vars(record)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
@@ -140,11 +140,6 @@ class Postgres:
         """Runs one statement and returns its command tag, `UPDATE 3` for example."""
         async with self.connection() as connection:
             return await connection.execute(query, *arguments)
-
-    async def executemany(self, query: str, arguments: Sequence[Sequence[object]]) -> None:
-        """Runs one statement for each row of arguments, atomically."""
-        async with self.connection() as connection:
-            await connection.executemany(query, arguments)
 
 
 @asynccontextmanager

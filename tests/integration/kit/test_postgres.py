@@ -140,3 +140,9 @@ async def test_the_pool_says_that_the_database_is_unavailable_and_heals(postgres
 
 async def test_jsonb_columns_are_python_objects(postgres: Postgres) -> None:
     assert await postgres.fetchval("SELECT $1::jsonb", {"a": [1, None]}) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(("cast", "value"), [("integer", 2**40), ("integer", "one"), ("text", "\0"), ("text", "\ud800")])
+async def test_a_value_that_postgres_cannot_take_is_no_outage(postgres: Postgres, cast: str, value: object) -> None:
+    with pytest.raises(asyncpg.DataError):
+        await postgres.fetchval(f"SELECT $1::{cast}", value)
