@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from runstream_server.config import PostgresConfig
-from runstream_server.errors import DatabaseUnavailable, StatementTimedOut
+from runstream_server.errors import DatabaseUnavailable, LockTimedOut, StatementTimedOut
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ def _unavailable(error: BaseException) -> DatabaseUnavailable:
     logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
     if isinstance(error, (asyncpg.QueryCanceledError, TimeoutError)):
         return StatementTimedOut()
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return LockTimedOut()
     return DatabaseUnavailable()
 
 

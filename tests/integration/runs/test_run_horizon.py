@@ -16,7 +16,7 @@ from runstream_server.runs.store.horizon import Horizon
 from tests.conditions import Told, hearing
 
 SECONDS = 20
-WARNING = "watchers wait for a transaction that does not end; end it, or have idle_in_transaction_session_timeout do so"
+WARNING = "watchers wait for a transaction that stays open; end it, or bound idle_in_transaction_session_timeout"
 TEAM = Watched("team", (), None, {})
 
 

@@ -63,7 +63,7 @@ class Patience:
     async def _warn(self, seconds: float) -> None:
         open_ = await self._horizon.oldest()
         logger.warning(
-            "watchers wait for a transaction that does not end; end it, or have idle_in_transaction_session_timeout do so",
+            "watchers wait for a transaction that stays open; end it, or bound idle_in_transaction_session_timeout",
             extra={
                 "workspace": self._workspace,
                 "held_back_seconds": round(seconds, 1),
