@@ -28,7 +28,7 @@ from runstream_server.runs.store.requests import RequestStore
 from runstream_server.runs.store.runs import RunStore
 from runstream_server.runs.store.summaries import SummaryStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 
 @asynccontextmanager

@@ -155,4 +155,4 @@ async def test_a_lock_that_somebody_holds_is_told_apart_from_an_outage(postgres:
     async with postgres.transaction() as holder:
         await holder.execute("LOCK TABLE held")
         with pytest.raises(LockTimedOut):
-            await postgres.execute("BEGIN; SET LOCAL lock_timeout = 10; LOCK TABLE held")
+            await postgres.execute("SET LOCAL lock_timeout = 10; LOCK TABLE held")

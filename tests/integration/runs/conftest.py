@@ -24,7 +24,7 @@ from runstream_server.runs.store.changes import ChangeStore
 from runstream_server.runs.store.heartbeats import HeartbeatStore
 from runstream_server.runs.store.keys import signing_key
 from runstream_server.runs.store.requests import RequestStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub

@@ -17,7 +17,7 @@ from runstream_server.runs.store.changes import ChangeStore, Watched
 from runstream_server.runs.store.experiments import ExperimentStore
 from runstream_server.runs.store.keys import signing_key
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 SECONDS = 20
 
