@@ -122,7 +122,7 @@ async def test_numbers_of_the_next_spools_do_not_wait_for_the_bucket_and_images_
             for number in range(100):
                 spool.log("loss", float(100 * part + number))
             spool._tend_safely()
-        assert len(spools.left()) == 5
+        assert len(spools.left()) >= 5  # more where the machine is slow: a process looks after its spool every second
         await _logged(backend, run, 400)
         await spools.kill_uplink()
         for number in range(400, 500):
