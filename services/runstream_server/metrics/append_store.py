@@ -9,7 +9,7 @@ import asyncpg
 from runstream_server.appendstreams import AppendKey, Committed, Opening, Outcome, Position, Refusal, judge
 from runstream_server.metrics.admission import count_of
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.grouping import SeriesGrowth, Share, group_by_series, grown_series
+from runstream_server.metrics.grouping import SeriesGrowth, Share, arrange_by_series, encode_growths, group_by_series
 from runstream_server.metrics.growing import NameCounts, grow
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.refusals import Problem, refusal
@@ -106,11 +106,10 @@ async def _grouped(appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
     What is large is encoded already. With the many small steps of what is left a thread would wait for the interpreter
     again and again, several times as long as they take; so they are taken here, with room for others in between.
     """
-    growths: list[SeriesGrowth] = []
-    for growth in grown_series(appends):
-        growths.append(growth)
-        if not len(growths) % _SERIES_AT_ONCE:
-            await asyncio.sleep(0)
+    growths = arrange_by_series(appends)
+    for begin in range(0, len(growths), _SERIES_AT_ONCE):
+        await asyncio.sleep(0)
+        encode_growths(growths[begin : begin + _SERIES_AT_ONCE])
     return growths
 
 
