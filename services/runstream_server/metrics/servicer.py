@@ -36,6 +36,7 @@ from runstream_server.metrics.convert_queries import (
     decode_comparison,
     decode_read,
     decode_tail,
+    encode_refusal_count,
     encode_tail,
     encode_thinned,
 )
@@ -45,7 +46,7 @@ from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
-from runstream_server.paging import page_size, page_token, read_page_token
+from runstream_server.paging import fitting, page_size, page_token, read_page_token
 from runstream_server.runhistory import RunHistory
 
 _MAX_DIGEST = 32
@@ -86,10 +87,14 @@ class MetricsServicer(MetricsServiceServicer):
         listing = ("ListSeries", str(run))
         (after,) = read_page_token(request.page_token, listing, 1) or ("",)
         series = await self._metrics.list_series(run, after, size + 1)
+        page = fitting([encode_series(each) for each in series[:size]], messages.Series.ByteSize)
         return messages.ListSeriesResponse(
-            series=[encode_series(each) for each in series[:size]],
-            next_page_token=page_token(listing, [series[size - 1].metric]) if len(series) > size else "",
+            series=page, next_page_token=page_token(listing, [page[-1].metric]) if len(series) > len(page) else ""
         )
+
+    async def GetRefusals(self, request: messages.GetRefusalsRequest, _: object) -> messages.GetRefusalsResponse:
+        refusals = await self._metrics.refusals(RunName.parse(request.run, "run"))
+        return messages.GetRefusalsResponse(refusals=map(encode_refusal_count, refusals))
 
     async def ReadSeries(
         self, request: messages.ReadSeriesRequest, _: object

@@ -46,6 +46,7 @@ class MetricsServiceStub:
     itself; a writer that has nothing more to say sends `finish`.
 
     A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
+    An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
     A run that has ended still accepts metrics.
 
     Errors:
@@ -80,6 +81,17 @@ class MetricsServiceStub:
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+    """
+
+    GetRefusals: grpc.UnaryUnaryMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse,
+    ]
+    """Says how many values that were sent to a run are not stored, and why.
+
+    Counted in the transaction that makes a batch durable, once however often it is sent: what the writers of a run sent
+    up to their durable sequences is what `ListSeries` and this method count together. A run of which nothing was refused
+    has none, and neither has one that does not exist.
     """
 
     ReadSeries: grpc.UnaryStreamMultiCallable[
@@ -149,6 +161,7 @@ class MetricsServiceAsyncStub:
     itself; a writer that has nothing more to say sends `finish`.
 
     A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
+    An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
     A run that has ended still accepts metrics.
 
     Errors:
@@ -183,6 +196,17 @@ class MetricsServiceAsyncStub:
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+    """
+
+    GetRefusals: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse,
+    ]
+    """Says how many values that were sent to a run are not stored, and why.
+
+    Counted in the transaction that makes a batch durable, once however often it is sent: what the writers of a run sent
+    up to their durable sequences is what `ListSeries` and this method count together. A run of which nothing was refused
+    has none, and neither has one that does not exist.
     """
 
     ReadSeries: grpc.aio.UnaryStreamMultiCallable[
@@ -254,6 +278,7 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
         itself; a writer that has nothing more to say sends `finish`.
 
         A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
+        An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
         A run that has ended still accepts metrics.
 
         Errors:
@@ -292,6 +317,19 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
+
+    @abc.abstractmethod
+    def GetRefusals(
+        self,
+        request: runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse, collections.abc.Awaitable[runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse]]:
+        """Says how many values that were sent to a run are not stored, and why.
+
+        Counted in the transaction that makes a batch durable, once however often it is sent: what the writers of a run sent
+        up to their durable sequences is what `ListSeries` and this method count together. A run of which nothing was refused
+        has none, and neither has one that does not exist.
         """
 
     @abc.abstractmethod
