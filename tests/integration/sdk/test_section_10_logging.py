@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -151,6 +152,7 @@ def test_kinds_are_told_apart_across_processes_too(run: Run, caplog: pytest.LogC
         run.flush()
     assert run.get_metrics() == {"m": 1}
     assert len(told(caplog)) == 1
+    assert re.search(r"refused in all: 1 \(MIXED_KINDS: .+\): 1 of 'm'", run.get_details()["warnings"][-1]["message"])
 
 
 def test_a_rejection_is_told_at_once_and_never_fails_the_run(run: Run, caplog: pytest.LogCaptureFixture) -> None:
