@@ -11,7 +11,7 @@ from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.windows import KnownSpan
 
-_PAGE_SERIES = 1_000
+_GROUP_SERIES = 1_000
 _KNOWN_POINTS = 4_000_000
 _READ_POINTS = 200_000
 
@@ -42,9 +42,8 @@ class Comparison:
     async def _series(self, request: CompareRequest) -> Sequence[Series]:
         """The series that have a number, in order."""
         found: dict[tuple[str, str], Series] = {}
-        runs, after = [run.run for run in request.runs], ("", "")
-        while page := await self._store.list_series(request.workspace, runs, request.metrics, after, _PAGE_SERIES):
-            after = (page[-1].run.run, page[-1].metric)
+        runs = [run.run for run in request.runs]
+        async for page in self._store.all_series(request.workspace, runs, request.metrics):
             found.update(((series.run.run, series.metric), series) for series in page if series.min is not None)
         places = ((run, metric) for run in runs for metric in request.metrics)
         return [found[place] for place in places if place in found]
@@ -75,7 +74,7 @@ def _groups(series: Iterable[Series]) -> Iterator[Sequence[Series]]:
     group: list[Series] = []
     points = 0
     for each in series:
-        if group and (points + each.count > _KNOWN_POINTS or len(group) >= _PAGE_SERIES):
+        if group and (points + each.count > _KNOWN_POINTS or len(group) >= _GROUP_SERIES):
             yield group
             group, points = [], 0
         group.append(each)

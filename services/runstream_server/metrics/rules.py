@@ -7,7 +7,7 @@ from runstream_server.appendstreams import AppendKey, Opening, Prepared, WriterD
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.model import MetricBatch, Points, Series
+from runstream_server.metrics.model import MetricBatch, Points, SeriesPage
 from runstream_server.metrics.queries import RefusalCount
 from runstream_server.metrics.refusal_store import RefusalStore
 from runstream_server.metrics.store import MetricStore
@@ -55,7 +55,7 @@ class Metrics:
             return check_batch(sequence, digest, decode())
         return await asyncio.to_thread(lambda: check_batch(sequence, digest, decode()))
 
-    async def list_series(self, run: RunName, after: str, count: int) -> Sequence[Series]:
+    async def list_series(self, run: RunName, after: str, count: int) -> SeriesPage:
         """Returns up to `count` series of a run with names after `after`, in order of name."""
         return await self._store.list_series(run.workspace, [run.run], (), (run.run, after), count)
 

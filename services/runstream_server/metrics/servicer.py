@@ -46,7 +46,7 @@ from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
-from runstream_server.paging import fitting, page_size, page_token, read_page_token
+from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.runhistory import RunHistory
 
 _MAX_DIGEST = 32
@@ -86,10 +86,10 @@ class MetricsServicer(MetricsServiceServicer):
         size = page_size(request.page_size, 1_000, 10_000)
         listing = ("ListSeries", str(run))
         (after,) = read_page_token(request.page_token, listing, 1) or ("",)
-        series = await self._metrics.list_series(run, after, size + 1)
-        page = fitting([encode_series(each) for each in series[:size]], messages.Series.ByteSize)
+        page = await self._metrics.list_series(run, after, size)
         return messages.ListSeriesResponse(
-            series=page, next_page_token=page_token(listing, [page[-1].metric]) if len(series) > len(page) else ""
+            series=map(encode_series, page.series),
+            next_page_token=page_token(listing, [page.last[1]]) if page.has_more else "",
         )
 
     async def GetRefusals(self, request: messages.GetRefusalsRequest, _: object) -> messages.GetRefusalsResponse:

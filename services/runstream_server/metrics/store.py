@@ -1,15 +1,51 @@
 """Reads series and their chunks. Rows do not leave this module."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from asyncpg import Record
 
-from runstream_server.metrics.model import Series, SeriesKind, Span, StoredChunk
+from runstream_server.metrics.model import Series, SeriesKind, SeriesPage, Span, StoredChunk
 from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
 
+_PAGE_SERIES = 1_000
 _PAGE_CHUNKS = 1_000
 _PAGE_BYTES = 8 * 1024 * 1024
+_SERIES_BYTES = 4 * 1024 * 1024
+
+_TEXT_BYTES = "octet_length(description) + octet_length(array_to_string(columns, ''))"
+
+
+def page_statement(selection: str, count: str) -> str:
+    """The statement for a page of what `selection` selects of `metrics.series`; the parameter `count` is how many."""
+    return f"""
+    SELECT *
+      FROM (SELECT page.*, count(*) OVER () AS found, row_number() OVER in_order AS place,
+                   sum({_TEXT_BYTES}) OVER in_order - ({_TEXT_BYTES}) AS before
+              FROM (SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind,
+                           columns
+                      {selection}
+                     ORDER BY run, metric
+                     LIMIT {count} + 1) page
+            WINDOW in_order AS (ORDER BY run, metric)) sized
+     WHERE place <= {count} AND before < {_SERIES_BYTES}
+     ORDER BY run, metric
+    """
+
+
+_LIST = page_statement(
+    """
+    FROM metrics.series
+   WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
+     AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
+    """,
+    count="$6::bigint",
+)
+
+
+def page_of_series(rows: Sequence[Record]) -> SeriesPage:
+    """The series of the rows of such a statement."""
+    return SeriesPage([series_of(row) for row in rows], bool(rows) and rows[0]["found"] > len(rows))
 
 
 class MetricStore:
@@ -20,27 +56,24 @@ class MetricStore:
 
     async def list_series(
         self, workspace: str, runs: Sequence[str], metrics: Sequence[str], after: tuple[str, str], count: int
-    ) -> Sequence[Series]:
+    ) -> SeriesPage:
         """Returns up to `count` series of runs, in order of run and metric; no metrics: all of them.
 
-        `after` is the run and the metric of the last series that is not wanted again.
+        A page ends before with the series whose texts take it past 4 MiB. `after` is the run and the metric of the last
+        series that is not wanted again.
         """
-        rows = await self._postgres.fetch(
-            """
-            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind, columns
-              FROM metrics.series
-             WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
-               AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
-             ORDER BY run, metric
-             LIMIT $6
-            """,
-            workspace,
-            runs,
-            metrics,
-            *after,
-            count,
-        )
-        return [series_of(row) for row in rows]
+        rows = await self._postgres.fetch(_LIST, workspace, runs, metrics, *after, count)
+        return page_of_series(rows)
+
+    async def all_series(
+        self, workspace: str, runs: Sequence[str], metrics: Sequence[str]
+    ) -> AsyncGenerator[Sequence[Series], None]:
+        """Yields all series of runs, page by page, in order of run and metric; no metrics: all of them."""
+        after, more = ("", ""), True
+        while more:
+            page = await self.list_series(workspace, runs, metrics, after, _PAGE_SERIES)
+            yield page.series
+            after, more = (page.last, True) if page.has_more else (after, False)
 
     async def first_times(self, workspace: str, runs: Sequence[str]) -> Mapping[str, int]:
         """When the earliest value of each run was logged, in microseconds since the Unix epoch, UTC.
