@@ -25,8 +25,9 @@ class Comparison:
 
     async def compare(self, request: CompareRequest) -> AsyncGenerator[ThinnedSeries, None]:
         """Yields the series that have a number in the range, in the order of the runs and then of the metrics."""
-        first_times = await self._first_times(request)
-        for group in _groups(await self._series(request)):
+        series = await self._series(request)
+        first_times = await self._first_times(request)  # after the series, so that each has a run that began
+        for group in _groups(series):
             known = await self._source.known([Span(series, 0, series.count) for series in group])
             gatherings = await asyncio.to_thread(_gatherings, request, known, first_times)
             for together in _read_together(gatherings):

@@ -153,9 +153,12 @@ class MetricsServiceServicer(object):
         """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
 
         Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
-        axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
-        infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
-        with a narrower range.
+        axis the least and the greatest value, so that no spike is lost. Of a long range they are chosen among the least and
+        the greatest of every 128 or so consecutive values: the count, the least and the greatest value of the range are exact
+        all the same, but a section may show the second greatest of its values, say, if the greatest is within 128 values of a
+        greater one in the next section, which that one shows. NaN and values that are not numbers are left out; infinities
+        are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again with a
+        narrower range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
