@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from runstream_server.metrics.gathering import Gathering, make_scale
@@ -41,11 +42,15 @@ class Comparison:
         return await self._store.first_times(request.workspace, [run.run for run in request.runs])
 
     async def _series(self, request: CompareRequest) -> Sequence[Series]:
-        """The series that have a number, in order."""
+        """The series that have a number, in order, without their descriptions, which would be all in memory."""
         found: dict[tuple[str, str], Series] = {}
         runs = [run.run for run in request.runs]
         async for page in self._store.all_series(request.workspace, runs, request.metrics):
-            found.update(((series.run.run, series.metric), series) for series in page if series.min is not None)
+            found.update(
+                ((series.run.run, series.metric), replace(series, description=""))
+                for series in page
+                if series.min is not None
+            )
         places = ((run, metric) for run in runs for metric in request.metrics)
         return [found[place] for place in places if place in found]
 

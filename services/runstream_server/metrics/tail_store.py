@@ -33,8 +33,10 @@ class TailStore:
             """
             SELECT run, metric
               FROM unnest($2::text[], $3::text[], $4::bigint[]) AS place (run, metric, next_index)
-              LEFT JOIN (SELECT run, metric, point_count FROM metrics.series WHERE workspace = $1) known
-             USING (run, metric)
+              LEFT JOIN LATERAL (
+                   SELECT point_count FROM metrics.series known
+                    WHERE known.workspace = $1 AND known.run = place.run AND known.metric = place.metric
+                    LIMIT 1) known ON true
              WHERE next_index > coalesce(point_count, 0)
              LIMIT 1
             """,
