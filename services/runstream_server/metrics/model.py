@@ -247,11 +247,11 @@ class SeriesPage:
     series: Sequence[Series]
 
     has_more: bool
-    """Whether there are more after them."""
+    """Whether there may be more after them; then there is at least one of them."""
 
     @property
     def last(self) -> tuple[str, str]:
-        """The run and the metric of the last of them, of which there is at least one."""
+        """The run and the metric of the last of them; only where there may be more."""
         return self.series[-1].run.run, self.series[-1].metric
 
 

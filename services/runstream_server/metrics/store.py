@@ -13,22 +13,23 @@ _PAGE_CHUNKS = 1_000
 _PAGE_BYTES = 8 * 1024 * 1024
 _SERIES_BYTES = 4 * 1024 * 1024
 
-_TEXT_BYTES = "octet_length(description) + octet_length(array_to_string(columns, ''))"
-
 
 def page_statement(selection: str, count: str) -> str:
-    """The statement for a page of what `selection` selects of `metrics.series`; the parameter `count` is how many."""
+    """The statement for a page of what `selection` selects of `metrics.series`; the parameter `count` is how many.
+
+    One series more tells whether there are more.
+    """
     return f"""
     SELECT *
-      FROM (SELECT page.*, count(*) OVER () AS found, row_number() OVER in_order AS place,
-                   sum({_TEXT_BYTES}) OVER in_order - ({_TEXT_BYTES}) AS before
+      FROM (SELECT page.*, sum(text_bytes) OVER (ORDER BY run, metric ROWS UNBOUNDED PRECEDING) AS bytes
               FROM (SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind,
-                           columns
+                           columns,
+                           octet_length(description) + CASE columns WHEN '{{}}' THEN 0
+                               ELSE octet_length(array_to_string(columns, '')) END AS text_bytes
                       {selection}
                      ORDER BY run, metric
-                     LIMIT {count} + 1) page
-            WINDOW in_order AS (ORDER BY run, metric)) sized
-     WHERE place <= {count} AND before < {_SERIES_BYTES}
+                     LIMIT {count} + 1) page) sized
+     WHERE bytes - text_bytes < {_SERIES_BYTES}
      ORDER BY run, metric
     """
 
@@ -43,9 +44,10 @@ _LIST = page_statement(
 )
 
 
-def page_of_series(rows: Sequence[Record]) -> SeriesPage:
-    """The series of the rows of such a statement."""
-    return SeriesPage([series_of(row) for row in rows], bool(rows) and rows[0]["found"] > len(rows))
+def page_of_series(rows: Sequence[Record], count: int) -> SeriesPage:
+    """The first `count` series of the rows of such a statement."""
+    has_more = len(rows) > count or (bool(rows) and rows[-1]["bytes"] >= _SERIES_BYTES)
+    return SeriesPage([series_of(row) for row in rows[:count]], has_more)
 
 
 class MetricStore:
@@ -63,7 +65,7 @@ class MetricStore:
         series that is not wanted again.
         """
         rows = await self._postgres.fetch(_LIST, workspace, runs, metrics, *after, count)
-        return page_of_series(rows)
+        return page_of_series(rows, count)
 
     async def all_series(
         self, workspace: str, runs: Sequence[str], metrics: Sequence[str]

@@ -64,4 +64,4 @@ class TailStore:
         rows = await self._postgres.fetch(
             _GROWN, workspace, runs, metrics, *after, list(seen), list(seen.values()), count
         )
-        return page_of_series(rows)
+        return page_of_series(rows, count)

@@ -778,7 +778,7 @@ class ListSeriesResponse(google.protobuf.message.Message):
     """Gets the next page. Empty: this is the last one."""
     @property
     def series(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Series]:
-        """The series of this page."""
+        """The series of this page; the last page may be empty."""
 
     def __init__(
         self,
