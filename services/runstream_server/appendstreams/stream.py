@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from runstream_server.appendstreams.errors import WriterFenced
 from runstream_server.appendstreams.hub import AppendHub
@@ -82,7 +81,7 @@ class AppendStream(Generic[Payload]):
 
     async def serve(self) -> None:
         """Serves the stream; raises the error that ends it, if it ends by one."""
-        message = await self._hear()
+        message = await self._context.read()
         if message is grpc.aio.EOF:
             return
         async with self._hub.watch.following(self._dialect.run(message), self._run_changed) as facts:
@@ -112,19 +111,13 @@ class AppendStream(Generic[Payload]):
         try:
             while not self._ended.is_set():
                 await self._wait_for_room()
-                message = await self._hear()
+                message = await self._context.read()
                 if message is grpc.aio.EOF:
                     break
                 await self._take(message)
         except RunstreamError as error:
             self._end(error)
         self._ended.set()
-
-    async def _hear(self) -> Any:
-        try:
-            return await self._context.read()
-        except DecodeError as error:
-            raise ProtocolError(f"a message cannot be parsed: {error}") from None
 
     async def _wait_for_room(self) -> None:
         await self._progress.room()

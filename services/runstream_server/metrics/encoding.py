@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import encode_points
+from runstream_server.metrics.curves import encode_curves, is_curve
 from runstream_server.metrics.model import Chunk, Kind, Points, Segment, Summary
 from runstream_server.metrics.overview_format import chunk_overview
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
@@ -19,6 +20,8 @@ NOTHING = Summary(0, None, None, None, 0)
 
 def encode_chunk(points: Points) -> Chunk:
     """Encodes 1 or more points."""
+    if is_curve(points):
+        return encode_curves([points])[0]
     summary = summarize(points)
     size_bytes = sum(segment.size_bytes for segment in points.segments)
     return Chunk(size_bytes, encode_points(points), summary, chunk_overview(points))
