@@ -18,11 +18,8 @@ class StoredBytesDamaged(DataLoss):
 
 def wrap(version: int, *body: bytes) -> bytes:
     """Puts the parts of a body into an envelope; `version` (0 to 255) says how to read it."""
-    parts = [_VERSION.pack(version), *body]
-    checksum = 0
-    for part in parts:
-        checksum = zlib.crc32(part, checksum)
-    return b"".join((*parts, _CHECKSUM.pack(checksum)))
+    covered = b"".join((_VERSION.pack(version), *body))
+    return covered + _CHECKSUM.pack(zlib.crc32(covered))
 
 
 def unwrap(data: bytes, *versions: int) -> memoryview:

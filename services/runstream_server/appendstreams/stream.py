@@ -155,17 +155,19 @@ class AppendStream(Generic[Payload]):
             raise
         self._hub.budget.change(piece.size_bytes, prepared.size_bytes)
         append = (start, piece.end, prepared.size_bytes, prepared.payload, prepared.refusals)
-        self._submit(Append(self._opening.key, self._opening.epoch, *append), piece.size_bytes)
+        in_flight_bytes = max(piece.size_bytes, prepared.size_bytes)  # until all that it refuses is told, too
+        self._submit(Append(self._opening.key, self._opening.epoch, *append), in_flight_bytes)
 
-    def _submit(self, append: Append[Payload], sent_bytes: int) -> None:
-        self._progress.take(sent_bytes)
-        self._hub.committer.submit(append).add_done_callback(partial(self._committed, append.size_bytes, sent_bytes))
+    def _submit(self, append: Append[Payload], in_flight_bytes: int) -> None:
+        self._progress.take(in_flight_bytes)
+        committed = partial(self._committed, append.size_bytes, in_flight_bytes)
+        self._hub.committer.submit(append).add_done_callback(committed)
 
-    def _committed(self, size_bytes: int, sent_bytes: int, future: "asyncio.Future[Outcome]") -> None:
+    def _committed(self, size_bytes: int, in_flight_bytes: int, future: "asyncio.Future[Outcome]") -> None:
         self._hub.budget.give_back(size_bytes)
         outcome = future.result()
         if isinstance(outcome, Committed):
-            self._progress.commit(outcome, sent_bytes)
+            self._progress.commit(outcome, in_flight_bytes)
         else:
             self._break_off(outcome)
 

@@ -35,7 +35,8 @@ def pack_rows(rows: NDArray[np.generic]) -> Sequence[bytes]:
     """Returns a block for each row of a table of little-endian elements, much faster than with `pack_array`."""
     size = rows.shape[1] * rows.itemsize
     if size < _ARRAY_WORTH_BYTES:
-        return [_raw(row.tobytes()) for row in rows]
+        head = _HEAD.pack(_RAW, size, size)
+        return [head + row.tobytes() for row in rows]
     form = _form(_PLANES, rows.itemsize)
     return [_HEAD.pack(form, len(content), size) + content for content in planes.pack(rows)]
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from runstream_server.appendstreams import Prepared, Refusal
-from runstream_server.metrics.curves import MANY_POINTS, encode_curves, is_curve
-from runstream_server.metrics.encoding import encode_chunk
+from runstream_server.metrics.encoding import encode_chunks
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
 from runstream_server.metrics.model import Chunk, MetricBatch, Points, SeriesPiece
 from runstream_server.metrics.refusals import Problem, find_problem, refusal
 
+_LARGE_POINTS = 1_024
 _PIECE_BYTES = 1_024
 
 
@@ -32,16 +32,9 @@ def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, 
 
 def _encode_large(pieces: Sequence[SeriesPiece]) -> None:
     """Encodes what has many values."""
-    curves: list[tuple[SeriesPiece, Points]] = []
-    for piece in pieces:
-        points = piece.content
-        if not isinstance(points, Points) or points.count < MANY_POINTS:
-            continue
-        if is_curve(points):
-            curves.append((piece, points))
-        else:
-            piece.content = encode_chunk(points)
-    for (piece, _), chunk in zip(curves, encode_curves([points for _, points in curves]), strict=True):
+    large = [(piece, piece.content) for piece in pieces if isinstance(piece.content, Points)]
+    large = [(piece, points) for piece, points in large if points.count >= _LARGE_POINTS]
+    for (piece, _), chunk in zip(large, encode_chunks([points for _, points in large]), strict=True):
         piece.content = chunk
 
 

@@ -11,12 +11,13 @@ from runstream_server.metrics.model import Bools, Doubles, Int64s
 
 _FORM = struct.Struct("<B")
 _PAIR = struct.Struct("<qq")
+_LINE = struct.Struct("<Bqq")
 _LINEAR, _OFFSETS_8, _OFFSETS_16, _OFFSETS_32, _OFFSETS_64 = range(1, 6)
 _FLOAT32, _FLOAT64 = range(1, 3)
 _WORTH_NARROWING = 16
 _MANY = 256
 _OFFSETS = {_OFFSETS_8: "<u1", _OFFSETS_16: "<u2", _OFFSETS_32: "<u4", _OFFSETS_64: "<u8"}
-_GREATEST = ((_LINEAR, 0), *((form, int(np.iinfo(kind).max)) for form, kind in _OFFSETS.items()))
+_GREATEST = [(form, int(np.iinfo(kind).max)) for form, kind in _OFFSETS.items()]
 
 
 def pack_integers(values: Int64s) -> bytes:
@@ -25,25 +26,24 @@ def pack_integers(values: Int64s) -> bytes:
         return pack_integer_rows(values[None])[0]
     first = int(values[0])
     if len(values) == 1:
-        return _FORM.pack(_LINEAR) + _PAIR.pack(first, 0)
+        return _LINE.pack(_LINEAR, first, 0)
     strides = values[1:] - values[:-1]  # wraps around, and back again in unpack_integers
     least = int(strides.min())
     offsets = np.subtract(strides, least, out=strides).view(np.uint64)
     form = _form_for(int(offsets.max()))
-    head = _FORM.pack(form) + _PAIR.pack(first, least)
+    head = _LINE.pack(form, first, least)
     return head if form == _LINEAR else head + pack_array(offsets.astype(_OFFSETS[form]))
 
 
 def pack_integer_rows(rows: Int64s) -> Sequence[bytes]:
-    """Encodes each row of 2 or more integers as `pack_integers` does; many at once take hardly longer than one."""
+    """Encodes each row of 1 or more integers as `pack_integers` does; many at once take hardly longer than one."""
+    if rows.shape[1] == 1:
+        return [_LINE.pack(_LINEAR, value, 0) for value in rows[:, 0].tolist()]
     strides = rows[:, 1:] - rows[:, :-1]  # wraps around, and back again in unpack_integers
     least = strides.min(axis=1)
     spans = (strides.max(axis=1) - least).view(np.uint64).tolist()
     forms = [_form_for(span) for span in spans]
-    heads = [
-        _FORM.pack(form) + _PAIR.pack(*pair)
-        for form, pair in zip(forms, zip(rows[:, 0].tolist(), least.tolist(), strict=True), strict=True)
-    ]
+    heads = list(map(_LINE.pack, forms, rows[:, 0].tolist(), least.tolist()))
     for form in set(forms) - {_LINEAR}:
         chosen = [row for row, of_row in enumerate(forms) if of_row == form]
         kind = _OFFSETS[form]
@@ -56,6 +56,8 @@ def pack_integer_rows(rows: Int64s) -> Sequence[bytes]:
 
 def _form_for(span: int) -> int:
     """The form of strides of which the greatest is that much above the least."""
+    if span == 0:
+        return _LINEAR
     return next(form for form, greatest in _GREATEST if span <= greatest)
 
 
@@ -83,13 +85,13 @@ def _offsets(form: int) -> str:
 
 def pack_doubles(values: Doubles) -> bytes:
     """Encodes numbers, in half the space when each is a single-precision number, as losses of a network often are."""
-    if len(values) >= _WORTH_NARROWING:
-        return pack_double_rows(values[None])[0]
-    return _FORM.pack(_FLOAT64) + pack_array(values.astype("<f8", copy=False))
+    return pack_double_rows(values[None])[0]
 
 
 def pack_double_rows(rows: Doubles) -> Sequence[bytes]:
     """Encodes each row as `pack_doubles` does; many at once take hardly longer than one."""
+    if rows.shape[1] < _WORTH_NARROWING:
+        return [_FORM.pack(_FLOAT64) + block for block in pack_rows(rows.astype("<f8", copy=False))]
     with np.errstate(over="ignore", invalid="ignore"):
         singles = rows.astype("<f4")
         exact = (singles.astype("<f8").view(np.uint64) == rows.view(np.uint64)).all(axis=1)

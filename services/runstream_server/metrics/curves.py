@@ -1,7 +1,7 @@
-"""Encodes curves: many doubles with a step each. Several at once, since numpy takes as long to begin as to go on."""
+"""Encodes curves: doubles with a step each. Many curves at once, since numpy takes as long to begin as to go on."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from typing import cast
 
 import numpy as np
 
@@ -9,41 +9,35 @@ from runstream_server.metrics import chunks
 from runstream_server.metrics.model import Chunk, Doubles, Kind, Points, Summary
 from runstream_server.metrics.overview_format import chunk_overview, curve_overviews
 
-MANY_POINTS = 1_024
 _POINTS_AT_ONCE = 65_536
+"""What is in the caches of a processor."""
 
 
 def is_curve(points: Points) -> bool:
     """Whether points can be encoded here."""
-    return (
-        points.count >= MANY_POINTS
-        and points.steps is not None
-        and len(points.segments) == 1
-        and points.segments[0].kind is Kind.DOUBLE
-    )
+    return points.steps is not None and len(points.segments) == 1 and points.segments[0].kind is Kind.DOUBLE
 
 
 def encode_curves(curves: Sequence[Points]) -> Sequence[Chunk]:
-    """Encodes curves, each by itself."""
-    encoded: list[Chunk] = []
-    for count, alike in groupby(curves, key=lambda points: points.count):
-        for some in _at_once(list(alike), count):
-            encoded.extend(_encode(some))
-    return encoded
+    """Encodes curves of 1 or more points, each by itself."""
+    by_count: dict[int, list[int]] = {}
+    for place, points in enumerate(curves):
+        by_count.setdefault(points.count, []).append(place)
+    encoded: dict[int, Chunk] = {}
+    for count, places in by_count.items():
+        size = max(1, _POINTS_AT_ONCE // count)
+        for begin in range(0, len(places), size):
+            some = places[begin : begin + size]
+            encoded.update(zip(some, _encode([curves[place] for place in some], count), strict=True))
+    return [encoded[place] for place in range(len(curves))]
 
 
-def _at_once(curves: Sequence[Points], count: int) -> Iterator[Sequence[Points]]:
-    """Cuts into what is in the caches of a processor at once."""
-    size = max(1, _POINTS_AT_ONCE // count)
-    for begin in range(0, len(curves), size):
-        yield curves[begin : begin + size]
-
-
-def _encode(curves: Sequence[Points]) -> Sequence[Chunk]:
+def _encode(curves: Sequence[Points], count: int) -> Sequence[Chunk]:
     """Encodes curves of one length."""
-    steps = np.stack([points.steps for points in curves if points.steps is not None])
-    times = np.stack([points.times for points in curves])
-    values: Doubles = np.stack([points.segments[0].array for points in curves]).view(np.float64)
+    shape = len(curves), count
+    steps = np.concatenate([points.steps for points in curves if points.steps is not None]).reshape(shape)
+    times = np.concatenate([points.times for points in curves]).reshape(shape)
+    values = cast("Doubles", np.concatenate([points.segments[0].array for points in curves]).reshape(shape))
     encoded = chunks.encode_curves(steps, times, values)
     overviews: Sequence[bytes | None] | None = curve_overviews(steps, times, values)
     if overviews is None:

@@ -1,6 +1,7 @@
 """Section 10: what is logged is stored as it was meant, and nothing that cannot be stored stops a training."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 
@@ -101,6 +102,7 @@ def test_kinds_are_told_apart_across_processes_too(run: Run, caplog: pytest.LogC
         run.flush()
     assert run.get_metrics() == {"m": 1}
     assert len(told(caplog)) == 1
+    assert re.search(r"refused in all: 1 \(MIXED_KINDS: .+\): 1 of 'm'", run.get_details()["warnings"][-1]["message"])
 
 
 def test_a_rejection_is_told_at_once_and_never_fails_the_run(run: Run, caplog: pytest.LogCaptureFixture) -> None:
