@@ -46,14 +46,14 @@ def sync() -> dict[str, object]:
 def test_a_snapshot_is_stored_as_the_folder_was_when_the_run_began(ws: Workspace, spool_folder: Path) -> None:
     Path("empty").mkdir()
     Path("train.py").write_text("before")
-    Path("copy.py").write_text("before")
+    Path("again.py").write_text("before")
     Path("train.py").chmod(0o755)
     assert offline(ws.name) == ""
     Path("train.py").write_text("after")
 
     assert sync()["troubles"] == []
     with zipfile.ZipFile(ws.get_run("one").restore_snapshot()) as archive:
-        assert archive.namelist() == ["copy.py", "empty/", "train.py"]
+        assert archive.namelist() == ["again.py", "empty/", "train.py"]
         assert archive.read("train.py") == b"before"
         assert archive.getinfo("train.py").external_attr >> 16 & 0o777 == 0o755
     assert not list(spool_folder.glob("*/*.journal*"))
