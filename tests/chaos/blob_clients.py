@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from http.client import HTTPException
 from typing import TypeVar
@@ -105,18 +106,19 @@ class BlobClient:
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Calls until it succeeds; what is no passing trouble fails."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         failures = 0
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while True:
-                try:
-                    return await call()
-                except grpc.aio.AioRpcError as error:
-                    if error.code() not in _TRANSIENT:
-                        raise
-                except (OSError, HTTPException):
-                    pass
-                await asyncio.sleep(backoff_seconds(failures))  # as clients do
-                failures += 1
+        while True:
+            try:
+                return await call()
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _TRANSIENT or time.monotonic() > deadline:
+                    raise
+            except (OSError, HTTPException):
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(backoff_seconds(failures))  # as clients do
+            failures += 1
 
     async def close(self) -> None:
         """Closes the connection."""

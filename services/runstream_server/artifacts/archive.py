@@ -8,7 +8,7 @@ from io import RawIOBase
 
 from runstream_server.artifacts.snapshot_model import SnapshotEntry
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
 _TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _LEVEL = 1
@@ -29,7 +29,7 @@ class _Sink(RawIOBase):
         return view.nbytes
 
     def take(self) -> Iterator[bytes]:
-        """Yields what is held, in pieces of at most 1 MiB."""
+        """Yields what is held, in pieces of at most 256 KiB."""
         while self._held:
             piece = bytes(self._held[:_PIECE_BYTES])
             del self._held[:_PIECE_BYTES]

@@ -18,7 +18,7 @@ _GAP_BYTES = 64 << 10
 
 
 class Contents:
-    """Reads contents, checked MiB by MiB."""
+    """Reads contents, checked piece by piece."""
 
     def __init__(self, store: ContentStore, bucket: Bucket, now: Callable[[], datetime]) -> None:
         self._store = store
@@ -26,7 +26,7 @@ class Contents:
         self._now = now
 
     async def read(self, content: Content, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Yields bytes `start` up to but without `end`, in pieces of at most 1 MiB, each checked before.
+        """Yields bytes `start` up to but without `end`, in pieces of at most 256 KiB, each checked before.
 
         Raises:
             DataLoss: What is in the bucket is not what was stored; that is noted.

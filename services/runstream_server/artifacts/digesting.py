@@ -1,4 +1,4 @@
-"""What bytes are: their SHA-256, which names them, and a CRC-32 of each MiB, by which a range of them is checked."""
+"""What bytes are: their SHA-256, which names them, and a CRC-32 of each 256 KiB, by which ranges are checked."""
 
 import asyncio
 import hashlib

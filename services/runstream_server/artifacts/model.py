@@ -10,7 +10,7 @@ MIB = 1 << 20
 MAX_PUT_BYTES = 5 * 1024 * MIB
 MAX_BLOB_BYTES = 1024 * 1024 * MIB
 MAX_SMALL_BLOB_BYTES = MIB
-BLOCK_BYTES = MIB
+BLOCK_BYTES = MIB // 4
 """How many bytes of a content share a checksum."""
 
 UPLOAD_LIFETIME = timedelta(days=1)
@@ -42,7 +42,7 @@ class Content:
     """Where it begins in the object."""
 
     checksums: bytes | None = None
-    """CRC-32 of each MiB, the last one shorter, as little-endian integers of 32 bits; None: not known yet."""
+    """CRC-32 of each 256 KiB, the last ones fewer, as little-endian integers of 32 bits; None: not known yet."""
 
     @property
     def end(self) -> int:

@@ -24,7 +24,7 @@ from runstream_server.runhistory import RunHistory
 
 _ATTEMPTS = 4
 _PAGE_ENTRIES = 500
-_GROUP_BYTES = 4 << 20
+_GROUP_BYTES = 1 << 20
 _GROUP_ENTRIES = 500
 
 
@@ -97,7 +97,7 @@ class Snapshots:
         return await self._store.entries(name, after, count)
 
     async def read(self, name: SnapshotName) -> AsyncGenerator[bytes, None]:
-        """Yields a snapshot as a zip archive, in pieces of at most 1 MiB; holds a few MiB of it.
+        """Yields a snapshot as a zip archive, in pieces of at most 256 KiB; holds a few MiB of it.
 
         Raises:
             SnapshotNotFound: No snapshot has this name.

@@ -90,13 +90,8 @@ class Uploads:
         upload = await self._find(workspace.workspace, upload_id)
         if upload.completed:
             return UploadState(upload, ())
-        try:
-            arrived = await self._bucket.list_parts(upload.object, upload.parts_id)
-        except ObjectMissing:
-            if await self._is_whole(upload):
-                return UploadState(upload, ())
-            raise UploadNotFound(upload_id) from None
-        return UploadState(upload, _missing(upload.parts, arrived))
+        _, missing = await self._arrived(upload)
+        return UploadState(upload, missing)
 
     async def abort(self, workspace: WorkspaceName, upload_id: str) -> None:
         """Gives up an upload that is not completed, and removes its parts."""
@@ -156,16 +151,30 @@ class Uploads:
 
     async def _make_whole(self, upload: Upload) -> None:
         """Makes an object of the parts, unless it is one already."""
+        arrived, missing = await self._arrived(upload)
+        if missing:
+            raise UploadIncomplete(upload.upload_id, missing[0])
+        if arrived:
+            tags = [arrived[number].tag for number in range(1, upload.parts.count + 1)]
+            try:
+                await self._bucket.complete_parts(upload.object, upload.parts_id, tags)
+            except ObjectMissing:
+                if not await self._is_whole(upload):
+                    raise UploadNotFound(upload.upload_id) from None
+
+    async def _arrived(self, upload: Upload) -> tuple[Mapping[int, PartInfo], Sequence[int]]:
+        """Returns the parts that are there and the numbers of those that are not; neither when they are an object.
+
+        A store that was killed just after it made the object may still have some of the parts.
+        """
         try:
             arrived = await self._bucket.list_parts(upload.object, upload.parts_id)
             missing = _missing(upload.parts, arrived)
-            if missing:
-                raise UploadIncomplete(upload.upload_id, missing[0])
-            tags = [arrived[number].tag for number in range(1, upload.parts.count + 1)]
-            await self._bucket.complete_parts(upload.object, upload.parts_id, tags)
         except ObjectMissing:
             if not await self._is_whole(upload):
                 raise UploadNotFound(upload.upload_id) from None
+            return {}, ()
+        return ({}, ()) if missing and await self._is_whole(upload) else (arrived, missing)
 
     async def _is_whole(self, upload: Upload) -> bool:
         info = await self._bucket.head(upload.object)

@@ -4,7 +4,7 @@ CREATE TABLE artifacts.content (
     size_bytes  bigint      NOT NULL,
     object      text        COLLATE "C" NOT NULL,
     start_byte  bigint      NOT NULL DEFAULT 0,  -- where the bytes begin in the object
-    checksums   bytea,                           -- CRC-32 of each MiB, as little-endian integers; NULL: not known yet
+    checksums   bytea,                           -- CRC-32 of each 256 KiB, as little-endian integers; NULL: not known yet
     create_time timestamptz NOT NULL,
     check_time  timestamptz,                     -- when the bytes were last read and found well
     damage_time timestamptz,                     -- when other bytes, or none, were found

@@ -5,6 +5,7 @@ from runstream_server.artifacts.rules import Artifacts
 from runstream_server.artifacts.servicer.artifacts import ArtifactMethods
 from runstream_server.artifacts.servicer.blobs import BlobMethods
 from runstream_server.artifacts.servicer.snapshots import SnapshotMethods
+from runstream_server.artifacts.servicer.transfers import Transfers
 from runstream_server.artifacts.snapshots import Snapshots
 
 
@@ -15,6 +16,7 @@ class ArtifactServicer(ArtifactMethods, BlobMethods, SnapshotMethods):
         self._artifacts = artifacts
         self._blobs = blobs
         self._snapshots = snapshots
+        self._transfers = Transfers()
 
 
 __all__ = ["ArtifactServicer"]

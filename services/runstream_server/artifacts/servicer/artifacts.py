@@ -1,7 +1,7 @@
 """Methods about the files of runs."""
 
-from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
@@ -17,6 +17,7 @@ from runstream_server.artifacts.convert.artifacts import (
     encode_listing,
 )
 from runstream_server.artifacts.rules import Artifacts
+from runstream_server.artifacts.servicer.transfers import Transfers, send
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.paths import check_path
@@ -26,6 +27,7 @@ class ArtifactMethods(ArtifactServiceServicer):
     """Methods about the files of runs."""
 
     _artifacts: Artifacts
+    _transfers: Transfers
 
     async def BindArtifacts(self, request: messages.BindArtifactsRequest, _: object) -> messages.BindArtifactsResponse:
         run = RunName.parse(request.run, "run")
@@ -49,15 +51,14 @@ class ArtifactMethods(ArtifactServiceServicer):
         run = RunName.parse(request.run, "run")
         return encode_downloads(await self._artifacts.downloads(run, decode_paths(request.paths)))
 
-    async def ReadArtifact(
-        self, request: messages.ReadArtifactRequest, _: object
-    ) -> AsyncIterator[messages.ReadArtifactResponse]:
+    async def ReadArtifact(self, request: messages.ReadArtifactRequest, context: Any) -> None:
         run, path = RunName.parse(request.run, "run"), check_path(request.path, "path")
-        artifact, pieces = await self._artifacts.read(run, path, *decode_range(request))
-        yield messages.ReadArtifactResponse(artifact=encode_artifact(artifact))
-        async with aclosing(pieces):
-            async for piece in pieces:
-                yield messages.ReadArtifactResponse(data=piece)
+        with self._transfers.reading():
+            artifact, pieces = await self._artifacts.read(run, path, *decode_range(request))
+            await send(context, messages.ReadArtifactResponse(artifact=encode_artifact(artifact)))
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    await send(context, messages.ReadArtifactResponse(data=piece))
 
     async def DeleteArtifacts(
         self, request: messages.DeleteArtifactsRequest, _: object

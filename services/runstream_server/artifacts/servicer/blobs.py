@@ -18,6 +18,7 @@ from runstream_server.artifacts.convert.blobs import (
     encode_part_uploads,
     encode_state,
 )
+from runstream_server.artifacts.servicer.transfers import Transfers
 from runstream_server.errors import InvalidField
 from runstream_server.names import WorkspaceName
 
@@ -26,6 +27,7 @@ class BlobMethods(ArtifactServiceServicer):
     """Methods about blobs and their uploads."""
 
     _blobs: Blobs
+    _transfers: Transfers
 
     async def FindMissingBlobs(
         self, request: messages.FindMissingBlobsRequest, _: object
@@ -62,7 +64,8 @@ class BlobMethods(ArtifactServiceServicer):
         upload_id = decode_upload_id(start.upload_id, "start.upload_id")
         if start.offset_bytes < 0:
             raise InvalidField("start.offset_bytes", f"expected 0 or more; got {start.offset_bytes}")
-        committed = await self._blobs.relay(workspace, upload_id, start.offset_bytes, decode_data(requests))
+        with self._transfers.writing():
+            committed = await self._blobs.relay(workspace, upload_id, start.offset_bytes, decode_data(requests))
         return messages.UploadBlobResponse(committed_size_bytes=committed)
 
     async def CompleteUpload(

@@ -1,7 +1,7 @@
 """Methods about snapshots."""
 
-from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
@@ -11,6 +11,7 @@ from runstream_server.artifacts.convert.snapshots import (
     encode_entry,
     encode_snapshot,
 )
+from runstream_server.artifacts.servicer.transfers import Transfers, send
 from runstream_server.artifacts.snapshot_model import SnapshotName
 from runstream_server.artifacts.snapshots import Snapshots
 from runstream_server.names import WorkspaceName
@@ -21,6 +22,7 @@ class SnapshotMethods(ArtifactServiceServicer):
     """Methods about snapshots."""
 
     _snapshots: Snapshots
+    _transfers: Transfers
 
     async def CreateSnapshot(
         self, request: messages.CreateSnapshotRequest, _: object
@@ -45,10 +47,9 @@ class SnapshotMethods(ArtifactServiceServicer):
             next_page_token=page_token(listing, [entries[size - 1].path]) if len(entries) > size else "",
         )
 
-    async def ReadSnapshot(
-        self, request: messages.ReadSnapshotRequest, _: object
-    ) -> AsyncIterator[messages.ReadSnapshotResponse]:
+    async def ReadSnapshot(self, request: messages.ReadSnapshotRequest, context: Any) -> None:
         name = SnapshotName.parse(request.name, "name")
-        async with aclosing(self._snapshots.read(name)) as pieces:
-            async for piece in pieces:
-                yield messages.ReadSnapshotResponse(data=piece)
+        with self._transfers.reading():
+            async with aclosing(self._snapshots.read(name)) as pieces:
+                async for piece in pieces:
+                    await send(context, messages.ReadSnapshotResponse(data=piece))

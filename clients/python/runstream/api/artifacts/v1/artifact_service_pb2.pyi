@@ -848,7 +848,7 @@ class ReadArtifactResponse(google.protobuf.message.Message):
     ARTIFACT_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     data: builtins.bytes
-    """The next bytes, up to 1 MiB."""
+    """The next bytes, up to 256 KiB."""
     @property
     def artifact(self) -> global___Artifact:
         """What is read; in the first message, which comes even when there are no bytes."""
@@ -1147,7 +1147,7 @@ class ReadSnapshotResponse(google.protobuf.message.Message):
 
     DATA_FIELD_NUMBER: builtins.int
     data: builtins.bytes
-    """The next bytes of the archive, up to 1 MiB."""
+    """The next bytes of the archive, up to 256 KiB."""
     def __init__(
         self,
         *,
