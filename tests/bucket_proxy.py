@@ -7,7 +7,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ class Trouble(Enum):
     RESET = "the connection is reset in the middle of the answer"
     SLOW = "the answer comes after a while"
     LOST = "the bucket has done it, and its answer is lost"
+    STUCK = "nothing is answered until the proxy is released"
 
 
 ANSWERS: Final = {
@@ -52,15 +53,23 @@ class BucketProxy:
         """The method and path of each request, without its query."""
         self.sent_bytes = 0
         """Bytes of bodies that clients sent."""
+        self.released = threading.Event()
+        """Set when requests that are stuck are to go on."""
         self._target = urlsplit(endpoint)
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def begin(self, method: str, path: str, size: int) -> Trouble | None:
         """Takes note of a request, and says what is to happen to it."""
-        with self._lock:
+        with self._changed:
+            self._changed.notify_all()
             self.requests.append(f"{method} {urlsplit(path).path}")
             self.sent_bytes += size
             return self.troubles.popleft() if self.troubles else self.chance()
+
+    def await_requests(self, count: int, seconds: float = 60) -> None:
+        """Returns when there have been so many requests."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
 
     def ask(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
         """What the bucket answers: status, body and headers."""
@@ -108,6 +117,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, code = ANSWERS[trouble]
             self._answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {})
             return
+        if trouble is Trouble.STUCK:
+            self.server.proxy.released.wait()
         status, answer, headers = self.server.proxy.ask(self.command, self.path, self.headers.items(), body)
         if trouble is Trouble.LOST:
             self.close_connection = True
@@ -126,7 +137,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body[:cut])
+            with suppress(ConnectionError):  # who asked may have left
+                self.wfile.write(body[:cut])
         self.close_connection = self.close_connection or cut is not None
 
 
@@ -142,6 +154,7 @@ def bucket_proxy(endpoint: str) -> Iterator[BucketProxy]:
     try:
         yield proxy
     finally:
+        proxy.released.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -82,6 +82,8 @@ class ServerProcess:
             "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
             "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
+            "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
+            "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
         }
 
 

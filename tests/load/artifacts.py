@@ -19,6 +19,7 @@ from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.load.backend import Up, running_up
 from tests.load.figures import Figure, cost, rate
+from tests.load.transferring import peak_megabytes
 from tests.make_runs import make_run
 
 SAMPLES = 3
@@ -46,7 +47,8 @@ class Bench:
         self._server = psutil.Process(up.pid)
 
     async def measure(self, what: str, **fields: Any) -> float:
-        """The seconds a program took; of ours the memory is noted."""
+        """The seconds a program took, begun when nothing waits to be written to disk; of ours the memory is noted."""
+        await asyncio.to_thread(os.sync)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.load.transferring", what, json.dumps({**self.task, **fields})),
             env={**os.environ, STATE_VARIABLE: str(self.folder / "client")},
@@ -61,7 +63,7 @@ class Bench:
     def memory(self, name: str) -> list[Figure]:
         """How much memory our programs took at most, and the services."""
         limit = ("the goal", [MEMORY_MEGABYTES] * SAMPLES)
-        served = [_peak_megabytes(self._server.pid)] * SAMPLES
+        served = [peak_megabytes(self._server.pid)] * SAMPLES
         return [
             cost(f"{name}.client_memory", "MiB", self.megabytes[:SAMPLES], limit, MEMORY_MEGABYTES),
             cost(f"{name}.server_memory", "MiB", served, limit, MEMORY_MEGABYTES),
@@ -72,20 +74,18 @@ async def file() -> AsyncIterator[Figure]:
     """One file of 1 GiB up and down."""
     async with _bench() as bench:
         source, target = bench.folder / "source", bench.folder / "target"
-        source.write_bytes(os.urandom(1 << 20) * (FILE_BYTES >> 20))
+        _write(source)
         part = {"part_bytes": await _part_bytes(bench)}
-        up, straight_up, down, straight_down = [], [], [], []
+        taken: dict[str, list[float]] = {what: [] for what in ("ours_up", "straight_up", "ours_down", "straight_down")}
         for number in range(SAMPLES):
-            where = {"name": f"file-{number}", "file": str(source)}
             _change(source, number)
-            up.append(await bench.measure("ours_up", **where))
-            straight_up.append(await bench.measure("straight_up", **where, **part))
-            where["file"] = str(target)
-            down.append(await bench.measure("ours_down", **where))
-            straight_down.append(await bench.measure("straight_down", **where, **part))
-            target.unlink()
-        for name, ours, straight in (("up", up, straight_up), ("down", down, straight_down)):
-            yield _speed(f"artifacts.file_{name}", ours, straight)
+            first, second = ("ours", "straight") if number % 2 else ("straight", "ours")  # whoever is first finds calm
+            for what in (f"{first}_up", f"{second}_up", f"{second}_down", f"{first}_down"):
+                path = source if what.endswith("up") else target
+                taken[what].append(await bench.measure(what, name=f"file-{number}", file=str(path), **part))
+                target.unlink(missing_ok=True)
+        for way in ("up", "down"):
+            yield _speed(f"artifacts.file_{way}", taken[f"ours_{way}"], taken[f"straight_{way}"])
         for figure in bench.memory("artifacts.file"):
             yield figure
 
@@ -143,6 +143,13 @@ def _speed(name: str, ours: list[float], straight: list[float]) -> Figure:
     return rate(name, "MB/s", [megabytes / taken for taken in ours], ("aiobotocore to the bucket", limits), goal)
 
 
+def _write(path: Path) -> None:
+    block = os.urandom(1 << 20)
+    with path.open("wb") as file:
+        for _ in range(FILE_BYTES >> 20):
+            file.write(block)
+
+
 def _change(path: Path, number: int) -> None:
     """Makes a file another one, so that no byte of it is known."""
     with path.open("r+b") as file:
@@ -161,10 +168,3 @@ def _look(folder: Path) -> float:
     for path in folder.iterdir():
         path.stat()
     return time.perf_counter() - begun
-
-
-def _peak_megabytes(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0

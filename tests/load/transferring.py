@@ -7,7 +7,6 @@ same bucket with parts of the same size, four at a time.
 import asyncio
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -141,7 +140,13 @@ async def measure(what: str, task: dict[str, Any]) -> dict[str, float]:
         await PROGRAMS[what](task)
         seconds = time.perf_counter() - begun
     await close_connections()
-    return {"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": seconds, "megabytes": peak_megabytes(os.getpid())}
+
+
+def peak_megabytes(pid: int) -> float:
+    """How much memory a process has had at most, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":
