@@ -11,7 +11,7 @@ from runstream_server.names import WorkspaceName
 from runstream_server.objectstore import Bucket
 
 _MAX_PART_BYTES = 8 * MIB
-_AT_ONCE = 6
+_AT_ONCE = 4
 """How many parts are held in memory; other streams wait, and read nothing meanwhile."""
 _IDLE_SECONDS = 60.0
 """How long a stream may send nothing while it holds one of these places."""
@@ -64,17 +64,17 @@ class _Pieces:
         self._data = data
         self._left = b""
 
-    async def take(self, size: int) -> bytearray:
+    async def take(self, size: int) -> bytes:
         """Returns so many bytes; fewer at the end of the stream."""
-        taken = bytearray()
-        while len(taken) < size:
+        taken: list[bytes] = []
+        while size:
             piece = self._left or await self._next()
             if not piece:
                 break
-            room = size - len(taken)
-            taken += piece[:room]
-            self._left = piece[room:]
-        return taken
+            taken.append(piece[:size])
+            self._left = piece[size:]
+            size -= len(taken[-1])
+        return b"".join(taken)
 
     async def _next(self) -> bytes:
         """The next bytes; none: the end."""

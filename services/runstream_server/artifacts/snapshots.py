@@ -59,11 +59,14 @@ class Snapshots:
         """
         await self._history.check_workspace(workspace)
         name = SnapshotName(workspace.workspace, snapshot_id(entries))
+        found = await self._store.find(name)
         for _ in range(_ATTEMPTS):
             missing = await self._missing(workspace, entries)
             if missing:
                 self._check_limits(missing)
                 return list(dict.fromkeys(entry.blob.digest for entry in missing if entry.blob))
+            if found is not None:
+                return found
             blobs = [entry.blob for entry in entries if entry.blob]
             snapshot = Snapshot(name, len(blobs), sum(blob.size_bytes for blob in blobs), self._now())
             if await self._store.add(snapshot, entries):

@@ -72,7 +72,7 @@ class Bucket:
                 answer = await store.create_multipart_upload(Bucket=self._name, Key=key)
         return str(answer["UploadId"])
 
-    async def put_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> str:
+    async def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         """Stores a part, whose numbers count from 1; returns its tag."""
         store = (await self._connected()).store
         with _errors():

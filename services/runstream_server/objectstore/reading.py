@@ -11,7 +11,7 @@ from runstream_server.errors import BucketUnavailable
 if TYPE_CHECKING:
     from runstream_server.objectstore.bucket import Bucket
 
-_ATTEMPTS = 6
+_ATTEMPTS = 2
 _FIRST_PAUSE_SECONDS = 0.1
 
 

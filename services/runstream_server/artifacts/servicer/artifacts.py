@@ -51,7 +51,7 @@ class ArtifactMethods(ArtifactServiceServicer):
         run = RunName.parse(request.run, "run")
         return encode_downloads(await self._artifacts.downloads(run, decode_paths(request.paths)))
 
-    async def ReadArtifact(self, request: messages.ReadArtifactRequest, context: Any) -> None:
+    async def ReadArtifact(self, request: messages.ReadArtifactRequest, context: Any) -> None:  # type: ignore[override]
         run, path = RunName.parse(request.run, "run"), check_path(request.path, "path")
         with self._transfers.reading():
             artifact, pieces = await self._artifacts.read(run, path, *decode_range(request))

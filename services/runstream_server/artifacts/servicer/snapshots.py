@@ -47,7 +47,7 @@ class SnapshotMethods(ArtifactServiceServicer):
             next_page_token=page_token(listing, [entries[size - 1].path]) if len(entries) > size else "",
         )
 
-    async def ReadSnapshot(self, request: messages.ReadSnapshotRequest, context: Any) -> None:
+    async def ReadSnapshot(self, request: messages.ReadSnapshotRequest, context: Any) -> None:  # type: ignore[override]
         name = SnapshotName.parse(request.name, "name")
         with self._transfers.reading():
             async with aclosing(self._snapshots.read(name)) as pieces:
