@@ -62,9 +62,11 @@ async def test_a_folder_is_removed_by_its_slash(cli: Cli, make_run: MakeRun, tmp
     for path in ("out/1", "out/2", "output"):
         write(tmp_path, path, path)
     await cli("artifact", "put", "-r", "a", "out", "output")
+    missed = await cli("artifact", "rm", "-r", "a", "out", "--yes")
     removed = await cli("artifact", "rm", "-r", "a", "out/", "--yes")
     listed = await cli("artifact", "ls", "-r", "a")
 
+    assert missed.err == "Removed 0 files.\nA folder is named with a slash at its end, outputs/ for example.\n"
     assert removed.err == "Removed 2 files.\n"
     assert [file["path"] for file in listed.result] == ["output"]
 

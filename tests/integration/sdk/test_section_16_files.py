@@ -159,6 +159,16 @@ def test_names_that_cannot_be_are_refused(run: Run, name: str) -> None:
         run.upload_file(name, write("local"))
 
 
+def test_a_file_that_is_the_folder_of_another_is_told(run: Run) -> None:
+    for name in ("a", "a/b"):
+        run.upload_file(name, write("local"))
+    with pytest.raises(UserErrorException, match="would be a file and a folder"):
+        run.download_files(output_directory="all")
+    run.download_files(output_directory="apart", output_paths=["apart/1", "apart/2"])
+
+    assert sorted(path.name for path in Path("apart").iterdir()) == ["1", "2"]
+
+
 def test_the_outputs_are_stored_when_the_run_ends(exp: Experiment) -> None:
     for end in ("complete", "fail"):
         run = exp.start_logging(outputs=f"out-{end}", snapshot_directory=None)

@@ -12,7 +12,7 @@ import pytest
 from runstream._channel import Connection
 from runstream._channel.address import STATE_VARIABLE
 from runstream._channel.connection import close_connections
-from runstream._transfer import download, download_all, upload
+from runstream._transfer import download, download_all, missing_of, upload
 from runstream._transfer.settings import Settings
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts
 from runstream.exceptions import ServiceException, UserErrorException
@@ -148,9 +148,11 @@ async def test_a_missing_file_cannot_be_uploaded(connection: Connection, run: st
     assert await names(connection, run) == []
 
 
-async def test_a_name_that_cannot_be_is_refused(connection: Connection, run: str) -> None:
-    with pytest.raises(UserErrorException):
-        await upload(connection, run, [("../a", b"1")])
+async def test_a_name_that_cannot_be_is_refused_before_anything_is_sent(connection: Connection, run: str) -> None:
+    with pytest.raises(UserErrorException, match="cannot be stored"):
+        await upload(connection, run, [("a", b"1"), ("../a", b"1")])
+    digest = hashlib.sha256(b"1").hexdigest()
+    assert await missing_of(connection, run.partition("/runs/")[0], [digest]) == [digest]
 
 
 @pytest.mark.parametrize("settings", [IMPATIENT, replace(IN_RANGES, attempts=2)], ids=["whole", "in ranges"])

@@ -97,6 +97,28 @@ def test_two_at_once_do_not_share_a_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a", "b"]
 
 
+def test_of_a_file_that_somebody_else_downloads_too_nothing_stays_when_it_breaks(tmp_path: Path) -> None:
+    first, second = begin(tmp_path / "a"), begin(tmp_path / "b")
+    with first.open():
+        with second.open():
+            bring(second, 0, 1)
+        assert names(tmp_path) == [f".{ARTIFACT.digest}.partial", f".{ARTIFACT.digest}.ranges"]
+
+
+def test_a_thread_that_is_late_writes_nowhere(tmp_path: Path) -> None:
+    ranges = begin(tmp_path / "a")
+    with ranges.open():
+        bring(ranges, 0)
+    with (tmp_path / "other").open("w+b") as other:  # has the number that the file had
+        for late in (lambda: ranges.write(1_000, b"late"), ranges.hash, lambda: ranges.note(1)):
+            with pytest.raises(TransferFailed, match="given up"):
+                late()
+        assert other.read() == b""
+    following = begin(tmp_path / "a")
+    with following.open():
+        assert following.missing == list(range(1, 11))
+
+
 def test_a_link_in_the_place_of_the_partial_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("other")
     (tmp_path / f".{ARTIFACT.digest}.partial").symlink_to("other")

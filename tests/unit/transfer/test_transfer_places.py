@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstream._transfer.places import PROBE, Below, check_distinct, problem_of
+from runstream._transfer.places import PROBE, Below, check_distinct, check_files, check_names, problem_of
 from runstream.exceptions import UserErrorException
 
 HOSTILE = st.sampled_from(["..", ".", "", "/", "\\", "C:", "a", "link", "inner", "\0", "\n", "é", "\ud800", "~", "-"])
@@ -80,6 +80,27 @@ def test_a_folder_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:
 def test_two_files_cannot_have_one_place(folder: Path) -> None:
     with pytest.raises(UserErrorException, match="are one place"):
         check_distinct(folder, [folder / "a", folder / "b", folder / "a"])
+
+
+def test_a_file_cannot_be_the_folder_of_another(folder: Path) -> None:
+    with pytest.raises(UserErrorException, match="b would be a file and a folder; choose other targets"):
+        check_files(folder, [folder / "a", folder / "b" / "c" / "d", folder / "b"])
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["a", "a/b", "a"], "Two files are to have the name 'a'"),
+        (["a", "e\u0301"], "not in Unicode form NFC"),
+        (["é" * 512, "é" * 513], "more than 1,024 bytes"),
+        ([os.fsdecode(b"\xff.txt")], "is no text"),
+        (["C:a"], "a drive first"),
+    ],
+)
+def test_names_that_files_cannot_get_are_told_before_anything_is_sent(names: list[str], problem: str) -> None:
+    with pytest.raises(UserErrorException, match=problem) as caught:
+        check_names(names)
+    assert caught.value.reason == "INVALID_FIELD"
 
 
 def test_names_that_differ_by_case_have_places_of_their_own_where_the_file_system_says_so(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A file waits for a token that is renewed, as it does for services that are away."""
+"""A file waits for what passes: a token that is renewed, and bytes that the services did not keep so long."""
 
 import asyncio
 from pathlib import Path
@@ -11,25 +11,26 @@ from runstream._uplink.artifacts import Artifacts
 from runstream._uplink.followers import Client
 from runstream.api.artifacts.v1.artifact_service_pb2 import FindMissingBlobsResponse
 from runstream.api.metrics.v1.metrics_service_pb2 import LogMetricsResponse
-from runstream.exceptions import AuthenticationException
+from runstream.exceptions import AuthenticationException, AzureMLException, UserErrorException
 
 ANSWERS = {"FindMissingBlobs": FindMissingBlobsResponse(), "BindArtifacts": None, "LogMetrics": LogMetricsResponse()}
 
 
 class Services:
-    """Services that refuse the first calls."""
+    """Services that answer the first calls with errors, or as they should."""
 
-    def __init__(self, refused_calls: int) -> None:
-        self._refused_calls = refused_calls
+    def __init__(self, *errors: AzureMLException | None) -> None:
+        self._errors = iter(errors)
         self.artifacts = self.metrics = self
+        self.calls: list[str] = []
 
     def __getattr__(self, method: str) -> str:
         return method
 
     async def call(self, method: str, request: Any, **options: object) -> Any:
-        self._refused_calls -= 1
-        if self._refused_calls >= 0:
-            raise AuthenticationException("The token has expired.", reason="TOKEN_EXPIRED")
+        self.calls.append(method)
+        if error := next(self._errors, None):
+            raise error
         return ANSWERS[method]
 
 
@@ -46,16 +47,31 @@ class Attendant:
         raise stopped
 
 
-async def test_a_file_is_kept_until_the_token_is_renewed(tmp_path: Path) -> None:
-    (tmp_path / "1").write_bytes(b"a")
+EXPIRED = AuthenticationException("The token has expired.", reason="TOKEN_EXPIRED")
+COLLECTED = UserErrorException("The workspace has no such blob.", reason="BLOB_MISSING")
+
+
+async def sent(services: Services, folder: Path) -> list[Refusal]:
+    """Sends one file; what was refused."""
+    (folder / "1").write_bytes(b"a")
     attendant = Attendant()
-    client = Client("0" * 32, "workspaces/space/runs/run", Services(2), None, "0" * 32)  # type: ignore[arg-type]
-    artifacts = Artifacts(client, tmp_path, attendant, lambda: True)
+    client = Client("0" * 32, "workspaces/space/runs/run", services, None, "0" * 32)  # type: ignore[arg-type]
+    artifacts = Artifacts(client, folder, attendant, lambda: True)
     artifacts.add(Artifact(1, "image", IMAGE, "a.png", 1, ""))
     sending = asyncio.create_task(artifacts.send())
     async with asyncio.timeout(30.0):
         await artifacts.reach()
     sending.cancel()
+    return attendant.refusals
 
-    assert attendant.refusals == []
+
+async def test_a_file_is_kept_until_the_token_is_renewed(tmp_path: Path) -> None:
+    assert await sent(Services(EXPIRED, EXPIRED), tmp_path) == []
     assert not (tmp_path / "1").exists()
+
+
+async def test_bytes_that_were_collected_before_they_got_a_name_are_sent_again(tmp_path: Path) -> None:
+    services = Services(None, COLLECTED)
+
+    assert await sent(services, tmp_path) == []
+    assert services.calls == ["FindMissingBlobs", "BindArtifacts"] * 2 + ["LogMetrics"]

@@ -19,7 +19,7 @@ from runstream._cli.session import Session, pass_session
 from runstream._cli.settings import run_option
 from runstream._cli.tables import Column, listing
 from runstream._transfer import download_all, upload
-from runstream._transfer.places import Below, check_distinct
+from runstream._transfer.places import Below, check_files
 from runstream._transfer.progress import Meter
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
     Artifact,
@@ -77,9 +77,7 @@ def ls(session: Session, run: str, prefix: str, folders: bool) -> None:
     """List the files of a run, its log files apart."""
     found: list[dict[str, Any]] = []
     for page in _pages(session, run, prefix, "/" if folders else ""):
-        found.extend(
-            {"path": folder, "size_bytes": None, "sha256": None, "created_utc": None} for folder in page.folders
-        )
+        found.extend({**FOLDER, "path": folder} for folder in page.folders)
         found.extend(map(artifact_document, page.artifacts))
     if not found:
         session.services.call(lambda c: c.runs.GetRun, GetRunRequest(name=session.run_name(run)))
@@ -165,6 +163,8 @@ def rm(session: Session, run: str, paths: Sequence[str], yes: bool) -> None:
         requests.append(DeleteArtifactsRequest(run=name, paths=files))
     count = sum(session.services.call(lambda c: c.artifacts.DeleteArtifacts, each).deleted_count for each in requests)
     session.say(f"Removed {count:,} {'file' if count == 1 else 'files'}.")
+    if files and not count:
+        session.say("A folder is named with a slash at its end, outputs/ for example.")
     session.show({"deleted_count": count})
 
 
@@ -173,7 +173,7 @@ def plan(names: Sequence[str], paths: Sequence[str], folder: Path) -> dict[Path,
 
     Raises:
         ServiceException: The run has nothing at a path; `status_code` is 404.
-        UserErrorException: The name of a file leads out of the folder, also by a link in it.
+        UserErrorException: The name of a file leads out of the folder, also by a link in it; or it is a folder too.
         UsageError: Two files would be written to the same place.
     """
     targets: dict[Path, str] = {}
@@ -187,7 +187,7 @@ def plan(names: Sequence[str], paths: Sequence[str], folder: Path) -> dict[Path,
             target = below.place(inside(name)[len(base) + 1 if base else 0 :])
             if targets.setdefault(target, name) != name:
                 raise click.UsageError(f"Both {targets[target]} and {name} would be written to {target}.")
-    check_distinct(folder, targets)
+    check_files(folder, list(targets))
     return targets
 
 

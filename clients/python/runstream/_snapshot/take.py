@@ -2,7 +2,6 @@
 
 import logging
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,14 +13,13 @@ from runstream._snapshot.digests import digest_all
 from runstream._snapshot.tree import Tree, walk
 from runstream._transfer import missing_of, send
 from runstream._transfer.contents import Content
-from runstream._transfer.places import problem_of
+from runstream._transfer.places import problem_of_new
 from runstream.api.artifacts.v1.artifact_service_pb2 import CreateSnapshotRequest, SnapshotEntry
 from runstream.exceptions import AzureMLException, ServiceException, SnapshotException, UserErrorException
 
 NO_LIMIT_VARIABLE: Final = "AML_SNAPSHOT_NO_FILE_LIMIT"
 MAX_ENTRIES: Final = 20_000
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
-MAX_PATH_BYTES: Final = 1_024
 MAX_FILES: Final = 2_000
 MAX_SIZE_BYTES: Final = 300 * 1024 * 1024
 """As the contract says; the last two may be set otherwise."""
@@ -146,8 +144,8 @@ def _contents(tree: Tree, digests: Sequence[tuple[int, str]]) -> dict[str, Conte
 
 def _check(found: Survey) -> None:
     for entry in found.entries:
-        if problem := _problem_of(entry.path):
-            raise SnapshotException(f"The name {entry.path!r} cannot be stored: {problem}. {REMEDY}")
+        if problem := problem_of_new(entry.path):
+            raise SnapshotException(f"The name {entry.path!r} cannot be stored: {problem}; rename it. {REMEDY}")
     count, size = len(found.entries), CreateSnapshotRequest(entries=found.entries).ByteSize()
     if count > MAX_ENTRIES or size > MAX_REQUEST_BYTES:
         raise SnapshotException(
@@ -163,14 +161,6 @@ def _too_large(found: Survey, changed: tuple[int, int], limits: tuple[int, int])
         f"The snapshot of {found.source} has {changed[0]:,} changed files of {_megabytes(changed[1])} together; the "
         f"limits are {limits[0]:,} files and {_megabytes(limits[1])}. The largest files are {names}. {REMEDY}"
     )
-
-
-def _problem_of(path: str) -> str:
-    if not path.isascii() and not unicodedata.is_normalized("NFC", path):
-        return "it is not in Unicode form NFC; rename it"
-    if len(path.encode()) > MAX_PATH_BYTES:
-        return f"it has more than {MAX_PATH_BYTES:,} bytes"
-    return problem_of(path)
 
 
 def _crowded(entries: Iterable[SnapshotEntry]) -> str:

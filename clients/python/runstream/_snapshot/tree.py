@@ -98,7 +98,7 @@ class _Walk:
             inner = self._follow(folder, path, entry) if entry.is_symlink() else self._take(folder, path, entry)
             if inner is not None:
                 yield inner
-        if len(self._tree.files) > MAX_FILES:
+        if len(self._tree.files) + len(self._tree.empty_folders) > MAX_FILES:
             raise SnapshotException(f"{self._root} has more than {MAX_FILES:,} files; {_remedy_for_folder()}.")
 
     def _take(self, folder: _Folder, path: str, entry: "os.DirEntry[str]") -> _Folder | None:

@@ -17,7 +17,7 @@ def lock_file(path: Path) -> int | None:
         if not try_lock(file):
             os.close(file)
             return None
-        if _is_at(file, path):
+        if is_at(file, path):
             return file
         os.close(file)  # its owner removed it between the opening and the locking
 
@@ -55,7 +55,8 @@ def is_held_once(lock: "threading.RLock") -> bool:
     return re.search(r"\bcount=1\b", repr(lock)) is not None
 
 
-def _is_at(file: int, path: Path) -> bool:
+def is_at(file: int, path: Path) -> bool:
+    """Whether a path leads to an open file, which may have been removed or renamed meanwhile."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:

@@ -1,14 +1,15 @@
 """Files that are being downloaded, which become what they are to be when all of it is there and right."""
 
-import fcntl
 import hashlib
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from runstream._spool.lock import is_at, try_lock
 from runstream._transfer.http import TransferFailed
 from runstream._transfer.progress import Meter
 from runstream.api.artifacts.v1.artifact_service_pb2 import Artifact
@@ -80,7 +81,8 @@ class Ranges:
     <folder>/.<digest>.partial     the bytes, as many as there will be
     <folder>/.<digest>.ranges      the numbers of the ranges that are there, one a line
 
-    Somebody else who downloads the same bytes into the same folder at the same time has files of another name.
+    Somebody else who downloads the same bytes into the same folder at the same time has files of another name, of which
+    nothing stays. So has everybody where the disk knows no locks.
     """
 
     def __init__(self, target: Path, artifact: Artifact, range_bytes: int) -> None:
@@ -88,6 +90,9 @@ class Ranges:
         self._artifact = artifact
         self._range_bytes = range_bytes
         self._file = -1
+        self._users = 0
+        self._free = threading.Condition()
+        self._is_own = False
         self._partial = target.with_name(f".{artifact.digest}.partial")
         self._digest = hashlib.sha256()
         self._hashed = 0
@@ -115,7 +120,7 @@ class Ranges:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Has the file open.
+        """Has the file open. Threads that are still within it at the end find it closed.
 
         Raises:
             OSError: It cannot be written.
@@ -126,17 +131,42 @@ class Ranges:
             self._done = self._noted()
             yield
         finally:
-            os.close(self._file)
+            self._close()
+
+    def _close(self) -> None:
+        """Closes the file when nobody is within it: its number is soon that of another file."""
+        with self._free:
+            file, self._file = self._file, -1
+            self._free.wait_for(lambda: not self._users)
+        if self._is_own:
+            self._partial.unlink(missing_ok=True)
+            self._notes.unlink(missing_ok=True)
+        os.close(file)
+
+    @contextmanager
+    def _using(self) -> Iterator[int]:
+        """The open file, which nobody closes meanwhile."""
+        with self._free:
+            if self._file < 0:
+                raise TransferFailed("the transfer was given up", transient=False)
+            self._users += 1
+        try:
+            yield self._file
+        finally:
+            with self._free:
+                self._users -= 1
+                self._free.notify_all()
 
     def write(self, at: int, block: bytes | memoryview) -> None:
         """Puts bytes to their place."""
-        while block:
-            count = os.pwrite(self._file, block, at)
-            at, block = at + count, block[count:]
+        with self._using() as file:
+            while block:
+                count = os.pwrite(file, block, at)
+                at, block = at + count, block[count:]
 
     def note(self, number: int) -> None:
         """Takes note that a range has arrived."""
-        with self._notes.open("a") as notes:
+        with self._using(), self._notes.open("a") as notes:
             notes.write(f"{number}\n")
         self._done.add(number)
 
@@ -144,7 +174,8 @@ class Ranges:
         """Hashes the next range, which must have arrived."""
         at, end = self.bounds(self._hashed)
         while at < end:
-            block = os.pread(self._file, min(1024 * 1024, end - at), at)
+            with self._using() as file:
+                block = os.pread(file, min(1024 * 1024, end - at), at)
             self._digest.update(block)
             at += len(block)
         self._hashed += 1
@@ -170,13 +201,13 @@ class Ranges:
 
     def _lock(self) -> int:
         file = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            self._partial = self._target.with_name(f".{uuid.uuid4().hex}.partial")
-            return os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        return file
+        with suppress(OSError):  # there are disks without locks
+            if try_lock(file) and is_at(file, self._partial):  # else its owner has just made it the target
+                return file
+        os.close(file)
+        self._is_own = True
+        self._partial = self._target.with_name(f".{uuid.uuid4().hex}.partial")
+        return os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def _noted(self) -> set[int]:
         """What has arrived earlier; the first line says how large a range was."""

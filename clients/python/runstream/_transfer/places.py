@@ -3,14 +3,17 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from runstream.exceptions import UserErrorException
 
 PROBE: Final = ".runstream-é"
+MAX_BYTES: Final = 1_024
+"""Of a path, as the contract says."""
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+_CONTROL: Final = re.compile(r"[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def problem_of(path: str) -> str:
@@ -22,9 +25,35 @@ def problem_of(path: str) -> str:
         return "it has the part . or .."
     if "\\" in path or _DRIVE.match(path):
         return "it has a backslash, or a drive first"
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
-        return "it has a control character"
+    if _CONTROL.search(path):
+        return "it has a control character, or one that is no text"
     return ""
+
+
+def problem_of_new(path: str) -> str:
+    """Why a file of a run or a snapshot cannot get a path; empty: it can."""
+    if problem := problem_of(path):
+        return problem
+    if not path.isascii() and not unicodedata.is_normalized("NFC", path):
+        return "it is not in Unicode form NFC"
+    return f"it has more than {MAX_BYTES:,} bytes" if len(path.encode()) > MAX_BYTES else ""
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Sees that files of a run can get these names, before anything is sent.
+
+    Raises:
+        UserErrorException: One cannot be, or comes twice.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if problem := problem_of_new(name):
+            raise UserErrorException(
+                f"The file name {name!r} cannot be stored: {problem}; rename it.", reason="INVALID_FIELD"
+            )
+        if name in seen:
+            raise UserErrorException(f"Two files are to have the name {name!r}; rename one.", reason="INVALID_FIELD")
+        seen.add(name)
 
 
 class Below:
@@ -56,6 +85,17 @@ class Below:
         self._safe.add(parent)
 
 
+def check_files(folder: Path, targets: Sequence[Path]) -> None:
+    """Sees that files can all be written to their places.
+
+    Raises:
+        UserErrorException: Two would be written to one place, or one would be a file and a folder.
+    """
+    if both := set(targets) & _folders(targets):
+        raise UserErrorException(f"{min(both)} would be a file and a folder; choose other targets for one of them.")
+    check_distinct(folder, targets)
+
+
 def check_distinct(folder: Path, targets: Iterable[Path]) -> None:
     """Sees that no two files would be written to one place, where the file system takes names for the same.
 
@@ -67,6 +107,17 @@ def check_distinct(folder: Path, targets: Iterable[Path]) -> None:
         other = seen.setdefault(_folded(target), target)
         if other is not target and (other == target or _takes_for_same(_existing(folder))):
             raise UserErrorException(f"{other} and {target} are one place on this file system; choose other targets.")
+
+
+def _folders(targets: Iterable[Path]) -> set[Path]:
+    """The folders that files are in, and those around them."""
+    folders: set[Path] = set()
+    for target in targets:
+        folder = target.parent
+        while folder not in folders:
+            folders.add(folder)
+            folder = folder.parent
+    return folders
 
 
 def _existing(folder: Path) -> Path:

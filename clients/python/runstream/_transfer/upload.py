@@ -14,6 +14,7 @@ from runstream._transfer.eager import is_huge, send_eagerly
 from runstream._transfer.http import HttpClient
 from runstream._transfer.known import missing_of
 from runstream._transfer.large import LargeUpload
+from runstream._transfer.places import check_names
 from runstream._transfer.progress import Meter, Silent
 from runstream._transfer.settings import DEFAULT, Settings
 from runstream._transfer.small import MAX_BYTES, send_small
@@ -47,6 +48,7 @@ async def upload(
             another artifact of this name: reason `ARTIFACT_EXISTS`.
         ServiceException: The services or the bucket failed; no such run.
     """
+    check_names(path for path, _ in files)
     digests = await store(connection, run, [source for _, source in files], settings, meter)
     await bind(connection, run, [(path, digest) for (path, _), digest in zip(files, digests, strict=True)])
 

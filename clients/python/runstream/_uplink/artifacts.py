@@ -127,9 +127,13 @@ class Artifacts:
                 if _has_no_run(error):
                     self._attendant.stop(Stopped(str(getattr(error, "reason", "")), _text(error)))
                     raise _NoRun from error
+                is_collected = getattr(error, "reason", "") == "BLOB_MISSING"
+                if is_collected:  # the services were away for so long that they keep its bytes no more
+                    self._digests.pop(artifact.number, None)
                 is_away = _is_away(error)
                 defects += not is_away
-                if defects == DEFECT_ATTEMPTS or (isinstance(error, UserErrorException) and not is_away):
+                is_refused = isinstance(error, UserErrorException) and not (is_away or is_collected)
+                if defects == DEFECT_ATTEMPTS or is_refused:
                     return await self._refuse(artifact, error)
                 _logger.info("artifact %s of %s: %s", artifact.path, self._client.run, _text(error))
             else:

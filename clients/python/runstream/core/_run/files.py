@@ -126,7 +126,7 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
 
         Raises:
             UserErrorException: There are more or fewer `output_paths` than files; a name leads out of the folder, also
-                by a link in it; or two files have the same place there.
+                by a link in it; or two files have the same place there, or one is the folder of another.
             AzureMLException: It took longer than `timeout_seconds`.
         """
         folder = f"{prefix.rstrip('/')}/" if prefix else ""
@@ -167,10 +167,12 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
     async def _upload(self, files: Files) -> None:
         from runstream._journal.connection import OfflineConnection
         from runstream._transfer import upload
+        from runstream._transfer.places import check_names
 
         if not files:
             return
         if self._workspace._address == OFFLINE:
+            check_names(name for name, _ in files)
             OfflineConnection.shared().keep_files(self._record.name, files)
             return
         try:
@@ -253,13 +255,13 @@ def _target(name: str, output: str | os.PathLike[str] | None) -> Path:
 def _targets(
     names: Sequence[str], folder: Path, output_paths: Sequence[str | os.PathLike[str]] | None
 ) -> Sequence[Path]:
-    from runstream._transfer.places import Below, check_distinct
+    from runstream._transfer.places import Below, check_files
 
     if output_paths and len(output_paths) != len(names):
         raise UserErrorException(f"There are {len(names)} files and {len(output_paths)} output_paths.")
     below = Below(folder)
     targets = [Path(path) for path in output_paths] if output_paths else [below.place(name) for name in names]
-    check_distinct(folder, targets)
+    check_files(folder, targets)
     return targets
 
 
