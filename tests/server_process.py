@@ -82,6 +82,8 @@ class ServerProcess:
             "RUNSTREAM_S3_BUCKET": self._config.bucket.bucket,
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
             "RUNSTREAM_DRAIN_SECONDS": str(self._config.server.drain_seconds),
+            "RUNSTREAM_MAINTENANCE_SHARE": str(self._config.maintenance.share),
+            "RUNSTREAM_SEAL_QUIET_SECONDS": str(self._config.maintenance.seal_quiet_seconds),
         }
 
 

@@ -70,7 +70,7 @@ class ServerConfig:
     """`RUNSTREAM_MAX_TAIL_STREAMS`. Open calls that only receive a stream, per process; 1 or more."""
 
     max_call_seconds: float = 60.0
-    """`RUNSTREAM_MAX_CALL_SECONDS`. How long a call without streams may take, whatever its deadline."""
+    """`RUNSTREAM_MAX_CALL_SECONDS`. How long a call without streams may take, whatever its deadline; above 0."""
 
     drain_seconds: float = 5.0
     """`RUNSTREAM_DRAIN_SECONDS`. How long streams have to end by themselves when the server stops."""
@@ -163,7 +163,7 @@ def _server(read: "_Reader") -> ServerConfig:
         max_unary_calls=read.integer("RUNSTREAM_MAX_UNARY_CALLS", ServerConfig.max_unary_calls, 1),
         max_append_streams=read.integer("RUNSTREAM_MAX_APPEND_STREAMS", ServerConfig.max_append_streams, 1),
         max_tail_streams=read.integer("RUNSTREAM_MAX_TAIL_STREAMS", ServerConfig.max_tail_streams, 1),
-        max_call_seconds=read.seconds("RUNSTREAM_MAX_CALL_SECONDS", ServerConfig.max_call_seconds),
+        max_call_seconds=read.some_seconds("RUNSTREAM_MAX_CALL_SECONDS", ServerConfig.max_call_seconds),
         drain_seconds=read.seconds("RUNSTREAM_DRAIN_SECONDS", ServerConfig.drain_seconds),
         endpoint_seconds=read.seconds("RUNSTREAM_ENDPOINT_SECONDS", ServerConfig.endpoint_seconds),
     )
@@ -233,6 +233,12 @@ class _Reader:
             value = -1.0
         if not 0 <= value < float("inf"):
             raise ConfigurationError(variable, f"expected seconds, 0 or more; got {text!r}")
+        return value
+
+    def some_seconds(self, variable: str, default: float) -> float:
+        value = self.seconds(variable, default)
+        if not value:
+            raise ConfigurationError(variable, f"expected seconds, above 0; got {value!r}")
         return value
 
     def share(self, variable: str, default: float) -> float:

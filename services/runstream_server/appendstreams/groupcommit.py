@@ -4,17 +4,19 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Generic
 
 from runstream_server.appendstreams.limits import AppendLimits
 from runstream_server.appendstreams.model import Append, Outcome, Payload
 from runstream_server.appendstreams.telemetry import AppendMetrics
-from runstream_server.errors import Unavailable
+from runstream_server.errors import LockTimedOut, Unavailable
 
 logger = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_SECONDS = 0.05
 _LAST_BACKOFF_SECONDS = 1.0
+_AT_ONCE = 0.0
 
 
 class GroupCommitter(Generic[Payload]):
@@ -24,6 +26,7 @@ class GroupCommitter(Generic[Payload]):
     that is stored already is none of its business. When it fails
 
     * because the database does not answer, it is repeated, also when its outcome is unknown;
+    * because somebody holds a lock, the group is split in halves while there is time: others need not wait for it;
     * for any other reason, the group is split in halves until the append at fault stands alone; of that one `rescue`
       stores what it can.
     """
@@ -63,7 +66,7 @@ class GroupCommitter(Generic[Payload]):
             await self._gather(begun + self._limits.pace_seconds - loop.time())
             begun = loop.time()
             with self._metrics.commit():
-                await self._commit_group(self._take())
+                await self._commit_group(self._take(), begun + self._limits.give_up_seconds)
 
     async def _gather(self, seconds: float) -> None:
         if seconds > 0:
@@ -89,23 +92,33 @@ class GroupCommitter(Generic[Payload]):
             self._arrived.clear()
         return group
 
-    async def _commit_group(self, group: Sequence[tuple[Append[Payload], "asyncio.Future[Outcome]"]]) -> None:
+    async def _commit_group(
+        self, group: Sequence[tuple[Append[Payload], "asyncio.Future[Outcome]"]], deadline: float
+    ) -> None:
         appends = [append for append, _ in group]
         try:
-            outcomes = await self._patiently(lambda: self._commit(appends))
+            outcomes = await self._patiently(lambda: self._commit(appends), deadline if len(group) == 1 else _AT_ONCE)
         except Unavailable as error:
+            if len(group) > 1 and isinstance(error, LockTimedOut) and asyncio.get_running_loop().time() < deadline:
+                await self._commit_halves(group, deadline)
+                return
             outcomes = [error] * len(group)
         except Exception as error:  # noqa: BLE001 - one append must not fail the others, whatever is wrong with it
             if len(group) > 1:
-                middle = len(group) // 2
-                await self._commit_group(group[:middle])
-                await self._commit_group(group[middle:])
+                await self._commit_halves(group, deadline)
                 return
             outcomes = [await self._alone(appends[0], error)]
         self._metrics.committed(appends, outcomes)
         for (_, future), outcome in zip(group, outcomes, strict=True):
             if not future.done():
                 future.set_result(outcome)
+
+    async def _commit_halves(
+        self, group: Sequence[tuple[Append[Payload], "asyncio.Future[Outcome]"]], deadline: float
+    ) -> None:
+        middle = len(group) // 2
+        await self._commit_group(group[:middle], deadline)
+        await self._commit_group(group[middle:], deadline)
 
     async def _alone(self, append: Append[Payload], error: Exception) -> Outcome:
         logger.error("append refused by the database", exc_info=error, extra={"run": str(append.key.run_name)})
@@ -125,16 +138,22 @@ class GroupCommitter(Generic[Payload]):
     ) -> Sequence[Outcome]:
         return [await rescue(append)]
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[Sequence[Outcome]]]) -> Sequence[Outcome]:
-        """Repeats an attempt while the database does not answer; raises Unavailable when that takes too long."""
+    async def _patiently(
+        self, attempt: Callable[[], Awaitable[Sequence[Outcome]]], lock_deadline: float = inf
+    ) -> Sequence[Outcome]:
+        """Repeats an attempt while the database does not answer; raises Unavailable when that takes too long.
+
+        While something is locked, it is repeated until `lock_deadline` at the latest.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._limits.give_up_seconds
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
                 return await attempt()
-            except Unavailable:
-                if loop.time() + backoff > deadline:
+            except Unavailable as error:
+                last = min(deadline, lock_deadline) if isinstance(error, LockTimedOut) else deadline
+                if loop.time() + backoff > last:
                     raise
                 self._metrics.repeated()
             await asyncio.sleep(backoff)

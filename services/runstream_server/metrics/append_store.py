@@ -1,17 +1,19 @@
 """Stores what writers append, and where they stand. Rows do not leave this module."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import asyncpg
 
 from runstream_server.appendstreams import AppendKey, Committed, Opening, Outcome, Position, Refusal, judge
 from runstream_server.metrics.admission import count_of
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.grouping import SeriesGrowth, Share, group_by_series, grown_series
+from runstream_server.metrics.grouping import SeriesGrowth, Share, arrange_by_series, encode_growths, group_by_series
 from runstream_server.metrics.growing import NameCounts, grow
 from runstream_server.metrics.model import MetricAppend
+from runstream_server.metrics.refusal_store import count_refusals
 from runstream_server.metrics.refusals import Problem, refusal
 from runstream_server.postgres import Connection, Postgres
 
@@ -78,7 +80,8 @@ class AppendStore:
             outcomes, new = judge(appends, positions, SequenceGap)
             if len(new) != len(appends):
                 growths = group_by_series(new)
-            refused = await grow(connection, growths, names)
+            refused = _refusals(await grow(connection, growths, names))
+            await count_refusals(connection, chain(_known_refusals(new), refused))
             await _move_writers(connection, new)
         self._stored(growths)
         return _with_refusals(appends, outcomes, refused)
@@ -96,8 +99,10 @@ class AppendStore:
                 except _REFUSED_BY_DATABASE as error:
                     problem = "UNSTORABLE", f"the database refuses it: {error}"
                     refused.extend((share, problem) for share in (*growth.shares, *growth.others))
+            refusals = _refusals(refused)
+            await count_refusals(connection, chain(_known_refusals(new), refusals))
             await _move_writers(connection, new)
-        return _with_refusals([append], outcomes, refused)[0]
+        return _with_refusals([append], outcomes, refusals)[0]
 
 
 async def _grouped(appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
@@ -106,22 +111,31 @@ async def _grouped(appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
     What is large is encoded already. With the many small steps of what is left a thread would wait for the interpreter
     again and again, several times as long as they take; so they are taken here, with room for others in between.
     """
-    growths: list[SeriesGrowth] = []
-    for growth in grown_series(appends):
-        growths.append(growth)
-        if not len(growths) % _SERIES_AT_ONCE:
-            await asyncio.sleep(0)
+    growths = arrange_by_series(appends)
+    for begin in range(0, len(growths), _SERIES_AT_ONCE):
+        await asyncio.sleep(0)
+        encode_growths(growths[begin : begin + _SERIES_AT_ONCE])
     return growths
 
 
+def _known_refusals(appends: Iterable[MetricAppend]) -> Iterator[tuple[MetricAppend, Refusal]]:
+    """What was refused before the database was asked."""
+    return ((append, each) for append in appends for each in append.refusals)
+
+
+def _refusals(refused: Iterable[tuple[Share, Problem]]) -> Sequence[tuple[MetricAppend, Refusal]]:
+    return [
+        (append, refusal(append.end, piece.metric, problem, count_of(piece))) for (append, piece), problem in refused
+    ]
+
+
 def _with_refusals(
-    appends: Sequence[MetricAppend], outcomes: Sequence[Outcome], refused: Iterable[tuple[Share, Problem]]
+    appends: Sequence[MetricAppend], outcomes: Sequence[Outcome], refused: Iterable[tuple[MetricAppend, Refusal]]
 ) -> Sequence[Outcome]:
     """Adds to each outcome what was refused of its append."""
     added: dict[tuple[AppendKey, int], list[Refusal]] = {}
-    for (append, piece), problem in refused:
-        refusals = added.setdefault((append.key, append.end), [])
-        refusals.append(refusal(append.end, piece.metric, problem, count_of(piece)))
+    for append, each in refused:
+        added.setdefault((append.key, append.end), []).append(each)
     if not added:
         return outcomes
     return [

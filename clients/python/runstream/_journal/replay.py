@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,9 +23,6 @@ from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.exceptions import AzureMLException, ServiceException
 
-START_TIME: Final = "runstream.offline_start_time"
-END_TIME: Final = "runstream.offline_end_time"
-"""Properties of a run that was recorded offline: when it really began and ended."""
 FOUNDATIONS: Final = frozenset({"CreateWorkspace", "CreateExperiment", "CreateRun", "BatchCreateRuns"})
 """Entries that everything after them stands on."""
 PLACEHOLDER: Final = "/experiments/@"
@@ -110,16 +106,13 @@ class Replay:
             return
         request = _request(entry)
         await self._resolve(request)
+        _tell_time(entry, request)
         for each in _creations(entry.method, request):
-            each.run.properties[START_TIME] = _time(entry)
             # Nobody sends heartbeats; but a run whose script was killed is to end as one does that sends none any more.
             is_lost = not has_writer and _run_of(each) not in self._ended
             each.run.heartbeat_enabled = each.run.heartbeat_enabled and is_lost
         response = await self._connection.call(getattr(self._connection.runs, entry.method), request)
         self.runs.update(_made(entry.method, request))
-        if entry.method in ENDS:
-            ended = api.AddPropertiesRequest(name=request.name, properties={END_TIME: _time(entry)})
-            await self._connection.call(self._connection.runs.AddProperties, ended)
         if entry.method == "CreateExperiment":
             name = f"{request.parent}{PLACEHOLDER}{request.experiment.display_name}"
             self._experiments[name] = response.experiment.name
@@ -186,5 +179,13 @@ def _subject(entry: Entry) -> str:
     return next(iter(_made(entry.method, request)), "") or getattr(request, "name", "")
 
 
-def _time(entry: Entry) -> str:
-    return datetime.fromtimestamp(entry.time / 1e6, UTC).isoformat()
+def _tell_time(entry: Entry, request: Any) -> None:
+    """Says when what is asked for happened."""
+    if entry.method in ENDS:
+        request.end_time.FromMicroseconds(entry.time)
+    for each in _starts(entry.method, request):
+        each.start_time.FromMicroseconds(entry.time)
+
+
+def _starts(method: str, request: Any) -> Iterable[Any]:
+    return [request] if method == "StartRun" else [each for each in _creations(method, request) if each.start]
