@@ -84,6 +84,7 @@ class ServerProcess:
             "RUNSTREAM_DRAIN_SECONDS": str(self._config.server.drain_seconds),
             "RUNSTREAM_MAINTENANCE_SHARE": str(self._config.maintenance.share),
             "RUNSTREAM_SEAL_QUIET_SECONDS": str(self._config.maintenance.seal_quiet_seconds),
+            "RUNSTREAM_LOG_SEAL_BYTES": str(self._config.maintenance.log_seal_bytes),
         }
 
 
