@@ -1,7 +1,7 @@
 """Puts the metrics service together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
@@ -51,6 +51,12 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         committed(group)
         return outcomes
 
+    async def ahead(group: Sequence[MetricAppend], turn: Callable[[], Awaitable[object]]) -> Sequence[Outcome] | None:
+        outcomes = await appends.commit_ahead(group, turn)
+        if outcomes is not None:
+            committed(group)
+        return outcomes
+
     async def rescue(append: MetricAppend) -> Outcome:
         outcome = await appends.commit_one_by_one(append)
         committed([append])
@@ -67,6 +73,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
             "metrics",
             commit,
             rescue=rescue,
+            ahead=ahead,
             limits=AppendLimits(),
             watch=watch,
             draining=platform.draining,

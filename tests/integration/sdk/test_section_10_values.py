@@ -118,13 +118,6 @@ def test_a_long_list_and_slices_of_one_name_join(run: Run) -> None:
 # 10.3
 
 
-def test_the_second_parameter_of_a_row_is_its_description(run: Run) -> None:
-    run.log_row("errors", "how wrong it is", x=1, y=0.5)
-    run.log_row("errors", x=2, y=0.25)
-
-    assert kept(run) == {"errors": {"x": [1, 2], "y": [0.5, 0.25]}}
-
-
 def test_a_row_has_scalars(run: Run) -> None:
     with pytest.raises(AzureMLException, match="cannot contain list values: column 'x'"):
         run.log_row("row", x=[1])

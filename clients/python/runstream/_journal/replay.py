@@ -21,11 +21,12 @@ from runstream._journal.journal import (
 from runstream._spool.lock import is_live
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
-from runstream.exceptions import AzureMLException, ServiceException
+from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 FOUNDATIONS: Final = frozenset({"CreateWorkspace", "CreateExperiment", "CreateRun", "BatchCreateRuns"})
 """Entries that everything after them stands on."""
-PLACEHOLDER: Final = "/experiments/@"
+BY_DISPLAY_NAME: Final = "/experiments/@"
+"""What an experiment is called offline, before its display name: the name that it has is known to the services only."""
 
 
 class Trouble(NamedTuple):
@@ -95,7 +96,7 @@ class Replay:
             if isinstance(error, ServiceException) and error.status_code in (HTTP_STATUS["UNAVAILABLE"], 429):
                 raise
             self.troubles.append(Trouble(_subject(entry) or journal.name, f"{entry.method}: {error.message}"))
-            if entry.method in FOUNDATIONS:
+            if entry.method in FOUNDATIONS or not _is_final(error):
                 self._miss(entry)
                 return False
         return True
@@ -114,7 +115,7 @@ class Replay:
         response = await self._connection.call(getattr(self._connection.runs, entry.method), request)
         self.runs.update(_made(entry.method, request))
         if entry.method == "CreateExperiment":
-            name = f"{request.parent}{PLACEHOLDER}{request.experiment.display_name}"
+            name = f"{request.parent}{BY_DISPLAY_NAME}{request.experiment.display_name}"
             self._experiments[name] = response.experiment.name
 
     async def _upload(self, entry: Entry) -> None:
@@ -136,10 +137,10 @@ class Replay:
                 each.name = await self._experiment(each.name)
 
     async def _experiment(self, name: str) -> str:
-        if PLACEHOLDER not in name:
+        if BY_DISPLAY_NAME not in name:
             return name
         if name not in self._experiments:
-            parent, _, display_name = name.partition(PLACEHOLDER)
+            parent, _, display_name = name.partition(BY_DISPLAY_NAME)
             request = api.CreateExperimentRequest(
                 parent=parent, experiment=Experiment(display_name=display_name), return_existing=True
             )
@@ -150,6 +151,14 @@ class Replay:
     def _miss(self, entry: Entry) -> None:
         if entry.method in ("CreateRun", "BatchCreateRuns"):
             self.missing.update(_made(entry.method, _request(entry)))
+
+
+def _is_final(error: AzureMLException) -> bool:
+    """Whether an entry will never be carried out. Who may not now, or meets a bucket that fails, keeps what it says."""
+    if isinstance(error, AuthenticationException):
+        return False
+    is_unknown = isinstance(error, ServiceException) and error.status_code == HTTP_STATUS["NOT_FOUND"]
+    return is_unknown or isinstance(error, UserErrorException)
 
 
 def _request(entry: Entry) -> Any:
