@@ -1,6 +1,7 @@
 """Sealing when something goes wrong: no byte is lost or doubled, and damage is never taken for text."""
 
 import asyncio
+import hashlib
 import random
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
 from runstream_server.sealing import ClaimLostError, Pace
 from tests import stubs
-from tests.append_clients import Failure, failure_of_stream
+from tests.append_clients import Failure, failure_of_stream, log_stream
 from tests.conftest import Backend, serve
 from tests.log_files import PATH, read_log, write_log
 
@@ -260,3 +261,14 @@ async def test_a_bucket_that_does_not_answer_is_a_reason_to_call_again(config: C
     async with serve(replace(config, bucket=replace(config.bucket, secret_key="wrong"))) as bucketless:
         for failure in await failures(bucketless, sealed):
             assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "BUCKET_UNAVAILABLE")
+
+
+async def test_a_writer_goes_on_while_the_bucket_is_away(config: Config, sealed: str) -> None:
+    digest = hashlib.sha256(TEXT[-4_096:]).digest()
+    async with (
+        serve(replace(config, bucket=replace(config.bucket, secret_key="wrong"))) as bucketless,
+        log_stream(bucketless.channel, sealed, durable=len(TEXT), digest=digest) as stream,
+    ):
+        await stream.send(len(TEXT), b"more\n")
+        await stream.acknowledged(len(TEXT) + 5)
+        assert await read_log(bucketless, sealed, start_offset=len(TEXT)) == b"more\n"
