@@ -1,12 +1,11 @@
 """Follows log files as they grow."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import datetime, timedelta
 
-from runstream_server.errors import Draining
 from runstream_server.logs.aliases import candidates
+from runstream_server.logs.drain import Drain
 from runstream_server.logs.errors import InvalidCursor, LogExpired
 from runstream_server.logs.model import LogFile, TailBegin, TailEnd, TailMessage, TextSlice, hint_keys
 from runstream_server.logs.reading import LogReader
@@ -33,7 +32,7 @@ class Tails:
         files: FileWatch,
         runs: RunWatch,
         hints: Hints,
-        draining: asyncio.Event,
+        drain: Drain,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -41,15 +40,8 @@ class Tails:
         self._files = files
         self._runs = runs
         self._hints = hints
-        self._draining = draining
+        self._drain = drain
         self._now = now
-        self._waiting: set[Subscription] = set()
-
-    async def drain_when_told(self) -> None:
-        """Ends all tails when the process stops."""
-        await self._draining.wait()
-        for hints in self._waiting:
-            hints.wake()
 
     async def tail(self, run: RunName, path: str, begin: TailBegin) -> AsyncGenerator[TailMessage, None]:
         """Yields the text of a file without gap or repetition, until there will be no more.
@@ -63,23 +55,15 @@ class Tails:
             LogExpired: The text was removed.
         """
         paths = [begin.path] if begin.path else candidates(path)
-        with self._hints.subscribe(HINT_TOPIC, hint_keys(run, paths)) as hints, self._woken_to_drain(hints):
+        with self._hints.subscribe(HINT_TOPIC, hint_keys(run, paths)) as hints:
             end = _RunEnd(hints, self._now)
             async with self._runs.following(run, end.run_changed) as facts:
                 end.found(facts)
                 with self._files.following(run, paths, hints) as followed:
                     place = await self._begin(followed, begin)
-                    async with aclosing(self._follow(followed, place, end)) as messages:
+                    async with aclosing(self._drain.guarded(self._follow(followed, place, end))) as messages:
                         async for message in messages:
                             yield message
-
-    @contextmanager
-    def _woken_to_drain(self, hints: Subscription) -> Iterator[None]:
-        self._waiting.add(hints)
-        try:
-            yield
-        finally:
-            self._waiting.discard(hints)
 
     async def _begin(self, followed: Followed, begin: TailBegin) -> "_Place":
         if begin.offset is not None:
@@ -101,7 +85,7 @@ class Tails:
 
     async def _follow(self, followed: Followed, place: "_Place", end: "_RunEnd") -> AsyncGenerator[TailMessage, None]:
         told = self._now()
-        while not self._draining.is_set():
+        while True:
             file = await self._find(followed)
             if file is not None and file.size_bytes > place.offset:
                 async with aclosing(self._text(file, place)) as parts:
@@ -120,7 +104,6 @@ class Tails:
                 yield TailMessage(TextSlice(place.offset, b""), path)
                 told = self._now()
             await followed.hints.wait(self._seconds_to_wait(told, end.time))
-        raise Draining
 
     async def _text(self, file: LogFile, place: "_Place") -> AsyncGenerator[TextSlice, None]:
         """Yields what the file has beyond the place, which moves."""
@@ -129,8 +112,6 @@ class Tails:
             async for part in parts:
                 yield part
                 place.move(part)
-                if self._draining.is_set():
-                    return
 
     def _reason_to_end(self, file: LogFile | None, offset: int, run_end: datetime | None) -> TailEnd | None:
         if file is not None and file.size_bytes < offset:
