@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Self
 
 from runstream_server.errors import ConfigurationError
@@ -119,6 +120,29 @@ class MaintenanceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArtifactsConfig:
+    """How files and snapshots are kept."""
+
+    snapshot_max_files: int = 2_000
+    """`RUNSTREAM_SNAPSHOT_MAX_FILES`. How many files a snapshot may bring that the workspace lacks; 1 or more."""
+
+    snapshot_max_bytes: int = 300 * 1024 * 1024
+    """`RUNSTREAM_SNAPSHOT_MAX_BYTES`. How many bytes these may have together; 1 or more."""
+
+    collect_seconds: float = 3_600.0
+    """`RUNSTREAM_COLLECT_SECONDS`. How often blobs are looked for that nothing refers to. 0: never."""
+
+    grace_seconds: float = 86_400.0
+    """`RUNSTREAM_COLLECT_GRACE_SECONDS`. How long a blob stays after a client was told that it is there, so that it can
+    be bound; longer than any upload takes."""
+
+    @property
+    def grace(self) -> timedelta:
+        """`grace_seconds`."""
+        return timedelta(seconds=self.grace_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a process."""
 
@@ -127,6 +151,7 @@ class Config:
     server: ServerConfig = ServerConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     maintenance: MaintenanceConfig = MaintenanceConfig()
+    artifacts: ArtifactsConfig = ArtifactsConfig()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -153,6 +178,7 @@ class Config:
             server=_server(read),
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
+            artifacts=_artifacts(read),
         )
 
 
@@ -201,6 +227,16 @@ def _maintenance(read: "_Reader") -> MaintenanceConfig:
         seal_quiet_seconds=read.seconds("RUNSTREAM_SEAL_QUIET_SECONDS", MaintenanceConfig.seal_quiet_seconds),
         seal_grace_seconds=read.seconds("RUNSTREAM_SEAL_GRACE_SECONDS", MaintenanceConfig.seal_grace_seconds),
         log_seal_bytes=read.integer("RUNSTREAM_LOG_SEAL_BYTES", MaintenanceConfig.log_seal_bytes, 1),
+    )
+
+
+def _artifacts(read: "_Reader") -> ArtifactsConfig:
+    default = ArtifactsConfig
+    return ArtifactsConfig(
+        snapshot_max_files=read.integer("RUNSTREAM_SNAPSHOT_MAX_FILES", default.snapshot_max_files, 1),
+        snapshot_max_bytes=read.integer("RUNSTREAM_SNAPSHOT_MAX_BYTES", default.snapshot_max_bytes, 1),
+        collect_seconds=read.seconds("RUNSTREAM_COLLECT_SECONDS", default.collect_seconds),
+        grace_seconds=read.seconds("RUNSTREAM_COLLECT_GRACE_SECONDS", default.grace_seconds),
     )
 
 
