@@ -1,6 +1,5 @@
 """Writes, reads and ends logs the way tests need it."""
 
-import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,6 +9,7 @@ from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.append_clients import log_stream
+from tests.conditions import until_answered
 from tests.conftest import Backend
 
 PATH = "user_logs/std_log.txt"
@@ -58,7 +58,9 @@ async def end_run(backend: Backend, run: str) -> None:
 
 async def logs_sealed(postgres: Postgres) -> None:
     """Waits until no text is left in Postgres."""
-    waiting = "SELECT EXISTS (SELECT FROM logs.chunk) OR EXISTS (SELECT FROM logs.seal_task)"
-    async with asyncio.timeout(30):
-        while await postgres.fetchval(waiting):
-            pass
+    await holds(postgres, "NOT EXISTS (SELECT FROM logs.chunk) AND NOT EXISTS (SELECT FROM logs.seal_task)")
+
+
+async def holds(postgres: Postgres, condition: str) -> None:
+    """Waits until a condition of SQL holds."""
+    await until_answered(lambda: postgres.fetchval(f"SELECT {condition}"))

@@ -1,6 +1,5 @@
 """Logs of runs that ended long enough ago go, if their workspace says so, and nothing else does."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,7 +17,7 @@ from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.append_clients import failure_of_stream, log_stream
 from tests.conftest import Backend
-from tests.log_files import PATH, end_run, logs_sealed, read_log, search, write_log
+from tests.log_files import PATH, end_run, holds, logs_sealed, read_log, search, write_log
 from tests.make_runs import make_run
 
 HOUR = 3_600
@@ -62,9 +61,7 @@ async def looked_after(postgres: Postgres) -> None:
                         WHERE round = 'retention' AND (due_time < now() + interval '10 minutes' OR after_run <> ''))
             OR EXISTS (SELECT FROM logs.seal_task) OR EXISTS (SELECT FROM logs.segment WHERE state <> 'current')
     """
-    async with asyncio.timeout(30):
-        while await postgres.fetchval(waiting):
-            pass
+    await holds(postgres, f"NOT ({waiting})")
 
 
 async def failure(backend: Backend, run: str) -> tuple[grpc.StatusCode, str]:

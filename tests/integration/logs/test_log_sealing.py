@@ -15,7 +15,7 @@ from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.append_clients import log_stream
 from tests.conftest import Backend, serve
-from tests.log_files import PATH, end_run, logs_sealed, read_log, read_parts, write_log
+from tests.log_files import PATH, end_run, holds, logs_sealed, read_log, read_parts, write_log
 from tests.make_runs import make_run
 
 SEAL_BYTES = 100_000
@@ -59,9 +59,7 @@ async def objects(bucket: Bucket) -> list[str]:
 
 async def some_sealed(postgres: Postgres, at_least: int) -> None:
     """Waits until so much text is sealed."""
-    async with asyncio.timeout(30):
-        while (await postgres.fetchval("SELECT sum(sealed_bytes) FROM logs.file") or 0) < at_least:
-            pass
+    await holds(postgres, f"sum(sealed_bytes) >= {at_least} FROM logs.file")
 
 
 @pytest.mark.parametrize("seed", range(2))

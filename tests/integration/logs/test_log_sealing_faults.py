@@ -33,7 +33,7 @@ from tests.append_clients import Failure, failure_of_stream, log_stream
 from tests.bucket_proxy import Trouble, bucket_proxy
 from tests.conftest import Backend, serve
 from tests.fault_proxy import fault_proxy
-from tests.log_files import PATH, read_log, write_log
+from tests.log_files import PATH, holds, read_log, write_log
 
 TEXT = b"".join(b"line %d %x\n" % (number, number * 7_919) for number in range(20_000))
 PIECES = [TEXT[at : at + 90_000] for at in range(0, len(TEXT), 90_000)]
@@ -126,9 +126,7 @@ async def test_a_kill_before_the_swap_leaves_an_object_that_nobody_reads_and_tha
     await process.sealer.work(await claim(process, written))
     assert await states(postgres) == ["written", "current"]
     await postgres.execute("UPDATE logs.segment SET expire_time = now() WHERE state <> 'current'")
-    async with asyncio.timeout(20):
-        while len(await states(postgres)) > 1:
-            pass
+    await holds(postgres, "count(*) = 1 FROM logs.segment")
     assert orphan not in await keys(bucket)
     assert await read_log(backend, written) == TEXT
 
