@@ -25,6 +25,7 @@ from runstream._channel.connection import close_connections
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._experiment import ExperimentCalls
 from runstream.core._forms import AWAITING
+from runstream.core._log_handler import RunLogHandler
 from runstream.core._offline import OfflineCalls
 from runstream.core._run import RunCalls
 from runstream.core._run.context import ContextCalls, exit_error, get_context
@@ -34,7 +35,7 @@ from runstream.core._workspace import WorkspaceCalls
 from runstream.core.compute_target import ComputeTarget
 from runstream.core.script_run import SCRIPT_RUN
 
-__all__ = ["Experiment", "Run", "ScriptRun", "Workspace", "close"]
+__all__ = ["Experiment", "Run", "RunLogHandler", "ScriptRun", "Workspace", "close"]
 
 
 class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Awaiting):

@@ -89,7 +89,7 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
             UserErrorException: The run has no file of this name; the message lists those it has.
         """
         names = await self._file_names()
-        found = stored_log(name) if stored_log(name) in names else name
+        found = stored_log(name, names)
         if found not in names:
             raise UserErrorException(_unknown(name, names))
         await self._download(found, _target(name, output_file_path))
