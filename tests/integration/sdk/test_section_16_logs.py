@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from runstream._channel import loop
+from runstream.api.logs.v1.log_service_pb2 import TailLogRequest
 from runstream.core import Experiment, Run, RunLogHandler
+from runstream.core._log_tail import LogTail
 from runstream.core.run import _OfflineRun
 from runstream.exceptions import UserErrorException
 
@@ -59,7 +61,7 @@ def read_to_the_end(run: Run, path: str) -> None:
     """Waits until the uplink has seen that nobody writes a log file any more, and has carried all of it."""
 
     async def read() -> None:
-        async for _ in run._chunks(path):
+        async for _ in LogTail(run._connection, TailLogRequest(run=run._record.name, path=path)).responses():
             pass
 
     loop.run(read())

@@ -1,7 +1,7 @@
 """The log files of a run."""
 
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Generic
 
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
@@ -12,6 +12,8 @@ from runstream.core._run.record import RunRecord
 PAGE_SIZE = 1000
 STANDARD_LOG = "user_logs/std_log.txt"
 PROCESS_LOG = re.compile(r"user_logs/std_log_process_(?P<number>\d+)\.txt")
+JOB_LOG = re.compile(r"azureml-logs/\d\d.*\.txt")
+OWN_LOG = "logs/user_log.txt"
 OLD_DRIVER_LOG = re.compile(r"azureml-logs/70_driver_log(?:_(?P<rank>\d+))?\.txt")
 
 
@@ -53,6 +55,20 @@ class LogCalls(RunRecord[W, E, R], Generic[W, E, R]):
     async def _log_text(self, path: str) -> str:
         parts = [response.data async for response in self._read_log(path)]
         return b"".join(parts).decode("utf-8", "replace")
+
+
+def shown_log(logs: Sequence[logs_api.LogFile]) -> logs_api.LogFile | None:
+    """Which of the log files of a run has what is printed now; None: none of them.
+
+    Of the files of a job it is the last one in their order, of its processes the first one's; else it is what the
+    `with` statement of the run recorded.
+    """
+    by_path = {log.path: log for log in logs}
+    ranks = sorted((int(new["number"]), path) for path in by_path if (new := PROCESS_LOG.fullmatch(path)))
+    of_job = [path for path in by_path if path == STANDARD_LOG or JOB_LOG.fullmatch(path)]
+    if ranks and (ranks[0][0] == 0 or not of_job):
+        of_job.append(ranks[0][1])
+    return by_path[max(of_job)] if of_job else by_path.get(OWN_LOG)
 
 
 def stored_log(name: str, names: Collection[str]) -> str:
