@@ -12,7 +12,6 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.config import BucketConfig, Config
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import BucketUnavailable
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.queries import ReadRequest
 from runstream_server.metrics.reading import SeriesReader
@@ -31,6 +30,7 @@ from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
 from runstream_server.runhistory import RunHistory
+from runstream_server.sealing.pace import Pace
 from tests import stubs
 from tests.append_clients import Failure, doubles, failure_of_stream, metrics_stream
 from tests.conftest import Backend, serve

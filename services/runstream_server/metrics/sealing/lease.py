@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.sealing.model import SealTask
 from runstream_server.metrics.sealing.task_store import SealTaskStore
+from runstream_server.sealing.pace import Pace
 
 _RENEWED_AFTER_SECONDS = 60.0
 

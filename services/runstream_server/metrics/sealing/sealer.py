@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import Span, StoredChunk
 from runstream_server.metrics.sealing.lease import ClaimLostError, SealLease
 from runstream_server.metrics.sealing.model import SealedObject, SealTask
@@ -18,6 +17,7 @@ from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
+from runstream_server.sealing.pace import Pace
 
 if TYPE_CHECKING:
     from runstream_server.metrics.sealing.object_writer import ObjectWriter

@@ -5,7 +5,6 @@ import logging
 from time import monotonic
 
 from runstream_server.errors import BucketUnavailable, RunstreamError
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.sealing.lease import ClaimLostError
 from runstream_server.metrics.sealing.model import SealTask, object_key
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
@@ -18,6 +17,7 @@ from runstream_server.metrics.store import MetricStore
 from runstream_server.objectstore import Bucket
 from runstream_server.platform import Platform
 from runstream_server.runhistory import RunHistory
+from runstream_server.sealing.pace import Pace
 
 logger = logging.getLogger(__name__)
 

@@ -723,7 +723,9 @@ class LogLine(google.protobuf.message.Message):
     size_bytes: builtins.int
     """How many bytes it has, without its line feed."""
     data: builtins.bytes
-    """Its bytes without the line feed, or the part of them that begins at `data_offset`: at most 4,096."""
+    """Its bytes without the line feed, or the part of them that begins at `data_offset`: at most 4,096, of a line around a
+    match at most 1,024.
+    """
     data_offset: builtins.int
     """Where the first byte of `data` stands in the file. Differs from `offset` in a long line whose match is farther back."""
     @property

@@ -127,7 +127,7 @@ class LogServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
-        * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,8 +141,8 @@ class LogServiceServicer(object):
         search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
         searched, when `max_matches` were found, or after 60 s.
 
-        Expressions take time in proportion to the text, whatever they are. A process searches some calls at once, and
-        lets others wait.
+        Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+        others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -165,7 +165,7 @@ class LogServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
-        * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
         * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

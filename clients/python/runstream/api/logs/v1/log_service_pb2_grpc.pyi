@@ -87,7 +87,7 @@ class LogServiceStub:
 
     Errors:
     * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
-    * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
     """
 
     SearchLogs: grpc.UnaryStreamMultiCallable[
@@ -101,8 +101,8 @@ class LogServiceStub:
     search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
     searched, when `max_matches` were found, or after 60 s.
 
-    Expressions take time in proportion to the text, whatever they are. A process searches some calls at once, and
-    lets others wait.
+    Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -125,7 +125,7 @@ class LogServiceStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
-    * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
     * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
     """
 
@@ -198,7 +198,7 @@ class LogServiceAsyncStub:
 
     Errors:
     * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
-    * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
     """
 
     SearchLogs: grpc.aio.UnaryStreamMultiCallable[
@@ -212,8 +212,8 @@ class LogServiceAsyncStub:
     search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
     searched, when `max_matches` were found, or after 60 s.
 
-    Expressions take time in proportion to the text, whatever they are. A process searches some calls at once, and
-    lets others wait.
+    Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -236,7 +236,7 @@ class LogServiceAsyncStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
-    * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
     * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
     """
 
@@ -315,7 +315,7 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
-        * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
         """
 
     @abc.abstractmethod
@@ -331,8 +331,8 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
         searched, when `max_matches` were found, or after 60 s.
 
-        Expressions take time in proportion to the text, whatever they are. A process searches some calls at once, and
-        lets others wait.
+        Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+        others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -357,7 +357,7 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
-        * `NOT_FOUND` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
         * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
         """
 
