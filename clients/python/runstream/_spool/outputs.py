@@ -24,19 +24,20 @@ RANKS: Final = (
 """Variables that number the processes of a job, and count them."""
 
 
-def process_number(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """The number of this process among those of its job, and how many they are; 0 and 1 where nothing says so."""
+def process_number(environment: Mapping[str, str] = os.environ) -> tuple[int | None, int]:
+    """The number of this process among those of its job, and how many they are; None and 1 where it is the only one."""
     for rank, size in RANKS:
         number, count = environment.get(rank, ""), environment.get(size, "")
         if number.isdecimal():
-            return int(number), max(int(count) if count.isdecimal() else 1, int(number) + 1)
-    return 0, 1
+            most = max(int(count) if count.isdecimal() else 1, int(number) + 1)
+            return (int(number) if most > 1 else None), most
+    return None, 1
 
 
-def numbered(name: str, number: int) -> str:
-    """The name of the log file of another process than the first: `std_log_process_01.txt` for `std_log.txt`."""
+def numbered(name: str, number: int | None) -> str:
+    """The name of the log file of one of several processes: `std_log_process_01.txt` for `std_log.txt`."""
     stem, dot, ending = name.rpartition(".")
-    return f"{stem}{PROCESS_MARK}{number:02}{dot}{ending}" if number else name
+    return name if number is None else f"{stem}{PROCESS_MARK}{number:02}{dot}{ending}"
 
 
 def next_numbered(name: str) -> str:

@@ -78,7 +78,7 @@ def _start(spool: "RunSpool") -> OutputRecording:
     first, step = process_number()
     file = folder / numbered(STANDARD_LOG, first)
     _create(file)
-    record = Record(folder=str(folder), process=os.getpid(), first=first, step=step, limit=spool_limit())
+    record = Record(folder=str(folder), process=os.getpid(), first=first or 0, step=step, limit=spool_limit())
     the_tap().record(record, file)
     spool.follow_output(file)
     return OutputRecording(str(folder), os.getpid())

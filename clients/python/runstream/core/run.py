@@ -13,7 +13,7 @@ from runstream.core._run import RunCalls
 from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.record import run_not_found
 from runstream.core._run.submitted import SubmittedCalls
-from runstream.core._run.waiting import INTERRUPTED, Printer, show
+from runstream.core._run.waiting import INTERRUPTED, Printer, pull
 from runstream.core._surface import Blocking
 from runstream.core.experiment import Experiment
 from runstream.core.workspace import Workspace
@@ -122,7 +122,7 @@ class Run(RunCalls[Workspace, Experiment, "Run"], BlockingContext):
         if show_output:
             try:
                 options = {"wait_post_processing": wait_post_processing, "raise_on_error": raise_on_error}
-                show(self._output(**options), Printer())
+                pull(self._output(**options), Printer())
             except KeyboardInterrupt as interrupt:
                 raise ExperimentExecutionException(INTERRUPTED) from interrupt
         return loop.run(self._wait(wait_post_processing, raise_on_error))

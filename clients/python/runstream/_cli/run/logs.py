@@ -14,7 +14,7 @@ from runstream._cli.settings import run_option
 from runstream.api.logs.v1.log_service_pb2 import TailLogRequest
 from runstream.core import Run
 from runstream.core._log_tail import LogTail
-from runstream.core._run.waiting import Piece, show
+from runstream.core._run.waiting import Piece, pull
 
 MONITOR_EXAMPLES = """\
 \b
@@ -39,7 +39,7 @@ def monitor_logs(session: Session, run: str, log_path: str | None) -> None:
     else:
         pieces = followed._output(wait_post_processing=True, raise_on_error=False)
     try:
-        show(pieces, lambda piece: _write(session, piece))
+        pull(pieces, lambda piece: _write(session, piece))
     except KeyboardInterrupt:
         session.say(f"\nStopped following. Run {run} goes on; `runstream run cancel -r {run}` would end it.")
         sys.exit(ExitCode.INTERRUPTED)

@@ -1,11 +1,12 @@
 """The log files of a run."""
 
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Generic
 
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
 from runstream.core._forms import E, R, W
+from runstream.core._log_reading import read_log
 from runstream.core._recording import OutputRecording, start_recording
 from runstream.core._run.record import RunRecord
 
@@ -48,9 +49,8 @@ class LogCalls(RunRecord[W, E, R], Generic[W, E, R]):
             if not request.page_token:
                 return found
 
-    def _read_log(self, path: str) -> AsyncIterator[logs_api.ReadLogResponse]:
-        connection = self._connection()
-        return connection.stream(connection.logs.ReadLog, logs_api.ReadLogRequest(run=self._record.name, path=path))
+    def _read_log(self, path: str) -> AsyncGenerator[logs_api.ReadLogResponse, None]:
+        return read_log(self._connection, logs_api.ReadLogRequest(run=self._record.name, path=path))
 
     async def _log_text(self, path: str) -> str:
         parts = [response.data async for response in self._read_log(path)]

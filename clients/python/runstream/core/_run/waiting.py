@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from runstream._channel import loop
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
@@ -28,6 +28,8 @@ INTERRUPTED = (
     "The output streaming for the run interrupted.\n"
     "But the run goes on: call wait_for_completion again to follow it, or cancel to end it."
 )
+
+T = TypeVar("T")
 
 Piece = str | bytes
 """Bytes of a log file, or a text that surrounds them."""
@@ -123,8 +125,8 @@ class Printer:
         print(text, end="", file=sys.stdout, flush=True)  # noqa: T201
 
 
-def show(pieces: AsyncGenerator[Piece, None], take: Callable[[Piece], None]) -> None:
-    """Takes pieces in this thread, so that a terminal that is slow or held holds up nobody else."""
+def pull(pieces: AsyncGenerator[T, None], take: Callable[[T], None]) -> None:
+    """Takes what comes in this thread, so that a terminal that is slow or held holds up nobody else."""
     try:
         while (piece := loop.run(_next(pieces))) is not None:
             take(piece)
@@ -132,13 +134,13 @@ def show(pieces: AsyncGenerator[Piece, None], take: Callable[[Piece], None]) -> 
         loop.run(_close(pieces))
 
 
-async def _close(pieces: AsyncGenerator[Piece, None]) -> None:
-    while pieces.ag_running:  # type: ignore[attr-defined]  # an interrupt is on its way to where it waits
+async def _close(pieces: AsyncGenerator[T, None]) -> None:
+    while pieces.ag_running:  # type: ignore[attr-defined]  # noqa: ASYNC110 - an interrupt is on its way there
         await asyncio.sleep(0)
     await pieces.aclose()
 
 
-async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:
+async def _next(pieces: AsyncGenerator[T, None]) -> T | None:
     return await anext(pieces, None)
 
 
