@@ -2,7 +2,6 @@
 
 import array
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -10,15 +9,13 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-LENGTH: Final = struct.Struct("<I")
-HIGH: Final = 64
-"""Descriptors of ours are above this, so that programs that expect low ones find them."""
+from runstream._output.copies import Copied
+from runstream._output.descriptors import Command, close, high
 
-Command = Callable[..., None]
-"""Sends a command to the tee: what to do, its descriptors, its other fields."""
+LENGTH: Final = struct.Struct("<I")
 
 
 def send(control: socket.socket, do: str, descriptors: Sequence[int], **fields: Any) -> None:
@@ -49,7 +46,7 @@ class Redirected:
         Raises:
             OSError: The system has none left.
         """
-        _close(self._reading)
+        close(self._reading)
         reading, writing = self._pair()
         self._reading = high(reading)
         os.close(reading)
@@ -76,8 +73,8 @@ class Redirected:
 
     def close(self) -> None:
         """Gives back what is left."""
-        _close(self._reading)
-        _close(self._original)
+        close(self._reading)
+        close(self._original)
 
     def _pair(self) -> tuple[int, int]:
         if os.isatty(self._original):
@@ -86,70 +83,13 @@ class Redirected:
         return os.pipe()
 
 
-class Patched:
-    """Streams of Python that print elsewhere than to the system, in a notebook for example: a copy goes to a pipe."""
-
-    def __init__(self, streams: Sequence[Any]) -> None:
-        self._streams = streams
-        self._reading = self._writing = -1
-        self._writes: list[tuple[Any, Any]] = []
-
-    def turn(self) -> None:
-        """Lets the streams write to a new pipe as well; in a forked process again.
-
-        Raises:
-            OSError: The system has none left.
-        """
-        self.close()
-        reading, writing = os.pipe()
-        self._reading, self._writing = high(reading), high(writing)
-        os.close(reading)
-        os.close(writing)
-        if not self._writes:
-            self._writes = [(stream, self._patch(stream)) for stream in self._streams]
-
-    def announce(self, command: Command, chain: Sequence[int]) -> None:
-        """Tells the tee to read it."""
-        command("listen", [self._reading], chain=list(chain))
-
-    def restore(self) -> None:
-        """Gives the streams their own methods back, unless somebody else replaced them meanwhile."""
-        for stream, ours in self._writes:
-            if vars(stream).get("write") is ours:
-                del stream.write
-        self._writes = []
-        _close(self._writing)
-        self._writing = -1
-
-    def rescue(self) -> None:
-        """Does nothing: it was only a copy."""
-
-    def close(self) -> None:
-        """Gives back what is left."""
-        _close(self._reading)
-        _close(self._writing)
-        self._reading = self._writing = -1
-
-    def _patch(self, stream: Any) -> Any:
-        original = stream.write
-
-        def write(text: Any) -> Any:
-            if self._writing >= 0:
-                with contextlib.suppress(Exception):  # a print never fails because of its copy
-                    _write_all(self._writing, text.encode("utf-8", "backslashreplace"))
-            return original(text)
-
-        stream.write = write
-        return write
-
-
-def standard_channels() -> "list[Redirected | Patched]":
+def standard_channels() -> "list[Redirected | Copied]":
     """The ways that the text of this process takes now."""
     groups = _groups()
     covered = {number for group in groups for number in group}
-    streams = [stream for stream in _streams() if _number(stream) not in covered and hasattr(stream, "__dict__")]
-    channels: list[Redirected | Patched] = [Redirected(group) for group in groups]
-    return [*channels, Patched(streams)] if streams else channels
+    streams = [stream for stream in _streams() if not _leads_to(stream, covered) and hasattr(stream, "__dict__")]
+    channels: list[Redirected | Copied] = [Redirected(group) for group in groups]
+    return [*channels, Copied(streams)] if streams else channels
 
 
 def buffer_lines() -> list[Any]:
@@ -197,6 +137,11 @@ def _number(stream: Any) -> int:
     return number
 
 
+def _leads_to(stream: Any, numbers: Collection[int]) -> bool:
+    """Whether what is printed to a stream is written to a descriptor among `numbers`, if only as an echo."""
+    return _number(stream) in numbers or _number(getattr(stream, "echo", None)) in numbers
+
+
 def _groups() -> list[tuple[int, ...]]:
     """The descriptors of standard output and standard error, together where they lead to the same place."""
     try:
@@ -220,29 +165,3 @@ def _terminal_like(original: int) -> tuple[int, int]:
     termios.tcsetattr(writing, termios.TCSANOW, attributes)
     fcntl.ioctl(writing, termios.TIOCSWINSZ, fcntl.ioctl(original, termios.TIOCGWINSZ, bytes(8)))
     return reading, writing
-
-
-def high(descriptor: int) -> int:
-    """A copy of a descriptor among those of ours.
-
-    Raises:
-        OSError: The system has none left.
-    """
-    try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return os.dup(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _close(descriptor: int) -> None:
-    if descriptor >= 0:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)

@@ -17,15 +17,15 @@ from typing import Any, Final
 from runstream._channel.threads import start_thread
 from runstream._output import tee
 from runstream._output.channels import (
-    Patched,
     Redirected,
     buffer_blocks,
     buffer_lines,
     flush_streams,
-    high,
     send,
     standard_channels,
 )
+from runstream._output.copies import Copied
+from runstream._output.descriptors import close, high
 from runstream._spool.lock import try_lock
 
 ANSWER_SECONDS: Final = 5.0
@@ -57,7 +57,7 @@ class Tap:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._channels: list[Redirected | Patched] = []
+        self._channels: list[Redirected | Copied] = []
         self._buffered: list[Any] = []
         self._records: dict[str, tuple[Record, Path]] = {}
         self._chain = [os.getpid()]
@@ -118,7 +118,7 @@ class Tap:
         self._lock = threading.RLock()
         _disown(self._tees)
         self._records, self._tees = {}, []
-        _close(self._wake)
+        close(self._wake)
         self._wake = -1
         if not self._channels:
             return
@@ -208,7 +208,7 @@ class Tap:
 
     def _replace(self) -> None:
         """Has another tee go on where one was killed; what it had read and not written is lost."""
-        _close(self._wake)
+        close(self._wake)
         self._reap()
         try:
             if self._is_branch or self._launches >= MAX_LAUNCHES:
@@ -242,7 +242,7 @@ class Tap:
         for channel in self._channels:
             channel.close()
         self._channels = []
-        _close(self._wake)
+        close(self._wake)
         self._wake = -1
         if self._control is not None:
             self._control.close()
@@ -301,12 +301,6 @@ def _leave() -> None:
 def the_tap() -> Tap:
     """The one of this process."""
     return _tap
-
-
-def _close(descriptor: int) -> None:
-    if descriptor >= 0:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
 
 
 _tap = Tap()

@@ -66,6 +66,11 @@ def start_recording(run: str, spool: "RunSpool") -> OutputRecording:
     return _recordings[run]
 
 
+def is_recorded(run: str) -> bool:
+    """Whether what this process prints is recorded as a log file of a run."""
+    return run in _recordings and _recordings[run].is_active
+
+
 def stop_recording(run: str) -> None:
     """Stops the recording of a run, if there is one in this process."""
     recording = _recordings.pop(run, None)

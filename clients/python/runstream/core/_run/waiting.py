@@ -13,6 +13,7 @@ from runstream.api.logs.v1 import log_service_pb2 as logs_api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
 from runstream.core._log_tail import LogTail
+from runstream.core._recording import is_recorded
 from runstream.core._run.details import to_error_details
 from runstream.core._run.logs import shown_log
 from runstream.core._run.watching import WatchCalls
@@ -59,10 +60,15 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
         yield f"\nExecution Summary\n=================\n{heading}{_remarks(record, raise_on_error)}\n"
 
     async def _logs(self, end: "asyncio.Task[run_pb2.Run]") -> AsyncGenerator[Piece, None]:
-        """The log of the run as it grows, with a title for each file it is in."""
+        """The log of the run as it grows, with a title for each file it is in.
+
+        A process shows no log that it writes itself by printing: what it shows would have to be shown again.
+        """
+        if is_recorded(self._record.name):
+            await asyncio.wait({end})
         tails: dict[str, LogTail] = {}
         while True:
-            is_over, log = end.done(), await self._shown_log()
+            is_over, log = end.done(), None if is_recorded(self._record.name) else await self._shown_log()
             tail = tails.get(log.path) if log else None
             if log is not None and (tail is None or log.size_bytes > tail.offset):
                 if tail is None:
