@@ -85,7 +85,7 @@ class Redirected:
 
 def standard_channels() -> "list[Redirected | Copied]":
     """The ways that the text of this process takes now."""
-    groups = _groups()
+    groups = [group for group in _groups() if not _watched().intersection(group)]
     covered = {number for group in groups for number in group}
     streams = [stream for stream in _streams() if not _leads_to(stream, covered) and hasattr(stream, "__dict__")]
     channels: list[Redirected | Copied] = [Redirected(group) for group in groups]
@@ -135,6 +135,12 @@ def _number(stream: Any) -> int:
     except Exception:  # noqa: BLE001 - whatever a program put in the place of a stream
         return -1
     return number
+
+
+def _watched() -> set[int]:
+    """The descriptors that a notebook redirects itself: its streams print, and echo, what native code writes there."""
+    streams = [stream for stream in _streams() if getattr(stream, "_original_stdstream_copy", None) is not None]
+    return {stream._original_stdstream_fd for stream in streams}
 
 
 def _leads_to(stream: Any, numbers: Collection[int]) -> bool:

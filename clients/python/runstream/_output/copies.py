@@ -79,6 +79,11 @@ class Echo:
         if self._earlier is not None:
             self._earlier.write(text)
 
+    def flush(self) -> None:
+        """Passes it on."""
+        if self._earlier is not None:
+            self._earlier.flush()
+
     def remove(self) -> None:
         """Puts the earlier echo back."""
         if self._stream.echo is self:
