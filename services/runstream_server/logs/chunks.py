@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from datetime import datetime
 
-from runstream_server.compression import pack_bytes, unpack
+from runstream_server.compression import pack_bytes, unpack, zstd_frame
 from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
 from runstream_server.logs.model import Mark
 
@@ -41,6 +41,11 @@ class StoredText:
     def decode(self) -> bytes:
         """Its bytes; raises StoredBytesDamaged if they are not what was stored."""
         return decode_text(self.content, self.size_bytes)
+
+    def zstd_frame(self) -> bytes | None:
+        """Its bytes as a frame of zstd, if they are stored as one; raises StoredBytesDamaged as `decode` does."""
+        frame = zstd_frame(unwrap(self.content, _FORMAT))
+        return bytes(frame) if frame is not None else None
 
 
 def encode_text(data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from runstream_server.appendstreams import AppendKey, Opening, WriterDiverged
 from runstream_server.logs.aliases import candidates
 from runstream_server.logs.append_store import LogAppendStore
 from runstream_server.logs.chunks import encode_text
+from runstream_server.logs.counting import count_line_feeds
 from runstream_server.logs.errors import LogExpired, LogNotFound, WriterMismatch
 from runstream_server.logs.model import EncodedText, LogFile, LogText, ReadSpan, TextSlice
 from runstream_server.logs.reading import LogReader
@@ -96,7 +97,7 @@ class Logs:
 def _encoded(text: LogText, now: datetime) -> EncodedText:
     return EncodedText(
         size_bytes=len(text.data),
-        line_feeds=text.data.count(b"\n"),
+        line_feeds=count_line_feeds(text.data),
         write_time=text.write_time or now,
         receive_time=now,
         content=encode_text(text.data),

@@ -108,6 +108,8 @@ class Tails:
                     async for part in parts:
                         yield TailMessage(part, file.path)
                 told = self._now()
+                if end.time is None and not file.finished:
+                    await followed.hints.wait(_IDLE_TIME.total_seconds())
                 continue
             path = file.path if file is not None else ""
             reason = self._reason_to_end(file, place.offset, end.time)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -113,6 +113,14 @@ class RunHistory:
         request = messages.GetWorkspaceRequest(name=str(name))
         with _trouble(WorkspaceNotFound(name)):
             await self._stub.GetWorkspace(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+
+    async def log_retention(self, name: WorkspaceName) -> timedelta | None:
+        """For how long a workspace keeps log files, None for ever; raises WorkspaceNotFound."""
+        request = messages.GetWorkspaceRequest(name=str(name))
+        with _trouble(WorkspaceNotFound(name)):
+            response = await self._stub.GetWorkspace(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+        workspace = response.workspace
+        return workspace.log_retention.ToTimedelta() if workspace.HasField("log_retention") else None
 
     async def list_runs(
         self, name: WorkspaceName, filter_: str, page_token: str, page_size: int

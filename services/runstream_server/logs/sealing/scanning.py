@@ -5,12 +5,12 @@ from time import perf_counter
 
 from runstream_server.appendstreams import AppendKey
 from runstream_server.logs.append_store import Growth
+from runstream_server.logs.rounds import FIRST, Round
 from runstream_server.logs.sealing.task_store import HotFile, SealTaskStore
 from runstream_server.names import RunName
 from runstream_server.runhistory import RunHistory, RunNotFound
 
 _PAUSE_PER_WORK = 20
-_START = AppendKey("", "", "")
 _MOST_NOTED = 10_000
 
 
@@ -33,14 +33,19 @@ class FullFiles:
 
 
 class SealRounds:
-    """Looks at the hot files, some at a time, round after round.
-
-    All processes share the work: one looks at a time, and where it stopped another one may go on.
-    """
+    """Looks at the hot files, some at a time, round after round."""
 
     def __init__(
-        self, store: SealTaskStore, history: RunHistory, full: FullFiles, *, seal_bytes: int, round_seconds: float
+        self,
+        round_: Round,
+        store: SealTaskStore,
+        history: RunHistory,
+        full: FullFiles,
+        *,
+        seal_bytes: int,
+        round_seconds: float,
     ) -> None:
+        self._round = round_
         self._store = store
         self._history = history
         self._full = full
@@ -51,7 +56,7 @@ class SealRounds:
         """Makes tasks for files that are known to be full, and looks at the next hot files, if it is time."""
         if full := self._full.take():
             await self._store.add_tasks(full, whole=False)
-        after = await self._store.claim_round()
+        after = await self._round.claim()
         if after is None:
             return
         begun = perf_counter()
@@ -59,9 +64,9 @@ class SealRounds:
         await self._add_tasks(files)
         pause = (perf_counter() - begun) * _PAUSE_PER_WORK
         if files:
-            await self._store.finish_round(files[-1].key, pause)
+            await self._round.finish(files[-1].key, pause)
         else:
-            await self._store.finish_round(_START, max(pause, self._round_seconds))
+            await self._round.finish(FIRST, max(pause, self._round_seconds))
 
     async def _add_tasks(self, files: Sequence[HotFile]) -> None:
         ended = await self._ended({file.key.run_name for file in files if not file.has_task})

@@ -55,11 +55,11 @@ class Sealer:
             StoredBytesDamaged: Text is not what was stored, or the segment is not what was written.
             BucketUnavailable: The bucket does not answer.
         """
-        file = await self._found(task)
-        while file is not None and file.unsealed_bytes >= self._seal_bytes:
+        file = await self._store.find(task.run, [task.path])
+        while file is not None and self._has_text(file, self._seal_bytes):
             await self._seal(task, file)
-            file = await self._found(task)
-        if file is not None and task.whole and file.unsealed_bytes:
+            file = await self._store.find(task.run, [task.path])
+        if file is not None and task.whole and self._has_text(file, 1):
             missing = 0.0 if file.finished else self._quiet_seconds - await self._tasks.quiet_seconds(task)
             if missing > 0:
                 await self._tasks.wait(task, missing)
@@ -70,10 +70,10 @@ class Sealer:
         await self._tasks.cool(task)
         await self._tasks.finish(task)
 
-    async def _found(self, task: SealTask) -> LogFile | None:
-        """The file of a task; None if its text was removed."""
-        file = await self._store.find(task.run, [task.path])
-        return file if file is not None and file.expire_time is None else None
+    @staticmethod
+    def _has_text(file: LogFile, at_least: int) -> bool:
+        """Whether a file has so many bytes to seal."""
+        return file.expire_time is None and file.unsealed_bytes >= at_least
 
     async def _seal(self, task: SealTask, file: LogFile) -> None:
         begun = perf_counter()

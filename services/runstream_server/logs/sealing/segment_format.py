@@ -1,7 +1,8 @@
 """What a segment looks like; `docs/logs.md` describes it.
 
-Frames of zstd, one after the other, so that `zstd -dc` makes text of an object. Two frames that decompressors skip
-follow: the times, and an index that repeats what Postgres knows, for whoever has nothing but the object.
+Frames of zstd, one after the other, so that `zstd -dc` makes text of an object: large chunks as they were, small ones
+joined. Two frames that decompressors skip follow: the times, and an index that repeats what Postgres knows, for whoever
+has nothing but the object.
 """
 
 import json
@@ -15,15 +16,16 @@ import zstandard
 
 from runstream_server.compression import pack_array, unpack
 from runstream_server.envelope import StoredBytesDamaged
+from runstream_server.logs.counting import count_line_feeds
 from runstream_server.logs.model import Mark
 from runstream_server.logs.sealing.model import Frame, Segment
 from runstream_server.logs.sealing.times import from_microseconds, to_microseconds
 
 FRAME_BYTES = 256 * 1024
-"""How much text a frame holds, the last one of a segment apart."""
+"""How much text a frame holds that is made of small chunks, the last one before a large chunk apart."""
 
 FORMAT = 1
-_LEVEL = 3
+_LEVEL = 1
 _SKIPPED = struct.Struct("<II")
 _SKIPPED_MAGIC = 0x184D2A50
 _FRAME = struct.Struct("<IIII")
@@ -44,7 +46,7 @@ _codecs = _Codecs()
 def encode_frame(text: bytes) -> tuple[bytes, Frame]:
     """Makes a frame of 1 byte or more."""
     stored = _codecs.compressor.compress(text)
-    return stored, Frame(len(stored), len(text), text.count(b"\n"), crc32(stored))
+    return stored, Frame(len(stored), len(text), count_line_feeds(text), crc32(stored))
 
 
 def decode_frame(stored: bytes | memoryview, frame: Frame, key: str) -> bytes:

@@ -93,7 +93,7 @@ class SegmentStore:
                 raise _LostError
 
     async def delete_sealed_chunks(self, file: LogFile) -> bool:
-        """Removes some chunks from Postgres that are sealed; False if there are no more."""
+        """Removes some chunks from Postgres that are sealed or expired; False if there are no more."""
         status = await self._postgres.execute(
             """
             DELETE FROM logs.chunk
@@ -101,7 +101,8 @@ class SegmentStore:
                AND start_offset IN (SELECT start_offset
                                       FROM logs.chunk
                                      WHERE workspace = $1 AND run = $2 AND file = $3
-                                       AND start_offset < (SELECT sealed_bytes
+                                       AND start_offset < (SELECT CASE WHEN expire_time IS NULL
+                                                                       THEN sealed_bytes ELSE size_bytes END
                                                              FROM logs.file
                                                             WHERE workspace = $1 AND run = $2 AND path = $4)
                                      ORDER BY start_offset

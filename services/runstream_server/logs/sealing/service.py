@@ -1,8 +1,12 @@
 """Seals files in the background, and clears away what sealing and retention left behind."""
 
 import logging
+from datetime import timedelta
 
 from runstream_server.errors import BucketUnavailable, RunstreamError
+from runstream_server.logs.retention import Retention
+from runstream_server.logs.retention_store import RetentionStore
+from runstream_server.logs.rounds import Round
 from runstream_server.logs.sealing.model import SealTask, segment_key
 from runstream_server.logs.sealing.scanning import FullFiles, SealRounds
 from runstream_server.logs.sealing.sealer import Sealer
@@ -28,7 +32,14 @@ def sealing_of(
     pace = Pace(config.share)
     tasks, segments = SealTaskStore(platform.postgres), SegmentStore(platform.postgres)
     seal_bytes, quiet_seconds = config.log_seal_bytes, config.seal_quiet_seconds
-    rounds = SealRounds(tasks, history, full, seal_bytes=seal_bytes, round_seconds=round_seconds(quiet_seconds))
+    rounds = SealRounds(
+        Round(platform.postgres, "seal"),
+        tasks,
+        history,
+        full,
+        seal_bytes=seal_bytes,
+        round_seconds=round_seconds(quiet_seconds),
+    )
     sealer = Sealer(
         tasks,
         segments,
@@ -39,7 +50,9 @@ def sealing_of(
         seal_bytes=seal_bytes,
         quiet_seconds=quiet_seconds,
     )
-    return SealLoop(LogSealing(rounds, tasks, segments, sealer, platform.bucket, pace), quiet_seconds)
+    grace = timedelta(seconds=config.seal_grace_seconds)
+    retention = Retention(Round(platform.postgres, "retention"), RetentionStore(platform.postgres), history, grace)
+    return SealLoop(LogSealing(rounds, retention, tasks, segments, sealer, platform.bucket, pace), quiet_seconds)
 
 
 class LogSealing:
@@ -48,6 +61,7 @@ class LogSealing:
     def __init__(
         self,
         rounds: SealRounds,
+        retention: Retention,
         tasks: SealTaskStore,
         segments: SegmentStore,
         sealer: Sealer,
@@ -55,6 +69,7 @@ class LogSealing:
         pace: Pace,
     ) -> None:
         self._rounds = rounds
+        self._retention = retention
         self._tasks = tasks
         self._segments = segments
         self._sealer = sealer
@@ -62,8 +77,9 @@ class LogSealing:
         self._pace = pace
 
     async def look(self) -> None:
-        """Looks for files with text to seal, if it is time."""
+        """Looks for files with text to seal, and for those that are old enough to go, if it is time."""
         await self._rounds.look()
+        await self._retention.look()
         WAITING_FILES.set(await self._tasks.waiting_count())
 
     async def seal_one(self) -> bool:

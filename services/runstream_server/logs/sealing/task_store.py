@@ -10,7 +10,6 @@ from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
 
 LEASE = timedelta(minutes=5)
-_SCAN_LEASE = timedelta(seconds=30)
 _SCAN_FILES = 500
 _LONGEST_BACKOFF = timedelta(minutes=10)
 
@@ -31,32 +30,6 @@ class SealTaskStore:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-
-    async def claim_round(self) -> AppendKey | None:
-        """The file after which to look next; None if it is not time yet, or somebody else looks."""
-        row = await self._postgres.fetchrow(
-            """
-            UPDATE logs.round SET due_time = now() + $1
-             WHERE round = 'seal' AND due_time <= now()
-            RETURNING after_workspace, after_run, after_path
-            """,
-            _SCAN_LEASE,
-        )
-        return AppendKey(row["after_workspace"], row["after_run"], row["after_path"]) if row else None
-
-    async def finish_round(self, after: AppendKey, pause_seconds: float) -> None:
-        """Says where to go on, and when."""
-        await self._postgres.execute(
-            """
-            UPDATE logs.round
-               SET after_workspace = $1, after_run = $2, after_path = $3, due_time = now() + $4
-             WHERE round = 'seal'
-            """,
-            after.workspace,
-            after.run,
-            after.name,
-            timedelta(seconds=pause_seconds),
-        )
 
     async def hot_files(self, after: AppendKey) -> Sequence[HotFile]:
         """The next hot files, in order."""

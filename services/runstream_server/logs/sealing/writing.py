@@ -6,6 +6,7 @@ from contextlib import aclosing
 from zlib import crc32
 
 from runstream_server.envelope import StoredBytesDamaged
+from runstream_server.logs.chunks import StoredText
 from runstream_server.logs.model import LogFile, Mark
 from runstream_server.logs.pages import Page
 from runstream_server.logs.sealing.model import Frame, FramePlace, Segment, TimesPlace, segment_key
@@ -21,6 +22,7 @@ from runstream_server.sealing import Lease
 
 _PART_BYTES = 8 * 1024 * 1024
 _READ_FRAMES = 16
+_COPIED_BYTES = 64 * 1024
 
 
 class SegmentWriter:
@@ -36,7 +38,7 @@ class SegmentWriter:
         self._stored = bytearray()
         self._stored_bytes = 0
         self._frames: list[Frame] = []
-        self._text_crcs: list[int] = []
+        self._text_crcs: list[int | None] = []
         self._marks: list[Mark] = []
 
     async def write(self, pages: AsyncGenerator[Page, None], most_bytes: int, most_marks: int) -> Segment:
@@ -67,23 +69,35 @@ class SegmentWriter:
         return segment
 
     def _add(self, page: Page) -> None:
-        self._text += page.decode().data
+        for part in page.parts:
+            stored = part.zstd_frame() if isinstance(part, StoredText) and _is_copied(part) else None
+            if isinstance(part, StoredText) and stored is not None:
+                self._flush()
+                frame = Frame(len(stored), part.size_bytes, part.line_feeds or 0, crc32(stored))
+                self._keep(stored, frame, None)
+            else:
+                self._text += part.decode()
+                while len(self._text) >= FRAME_BYTES:
+                    self._flush()
         self._marks.extend(page.marks)
-        while len(self._text) >= FRAME_BYTES:
-            self._add_frame(bytes(self._text[:FRAME_BYTES]))
-            del self._text[:FRAME_BYTES]
 
-    def _add_frame(self, text: bytes) -> None:
-        stored, frame = encode_frame(text)
+    def _flush(self) -> None:
+        """Makes a frame of the first text that waits for one."""
+        if self._text:
+            text = bytes(self._text[:FRAME_BYTES])
+            del self._text[:FRAME_BYTES]
+            self._keep(*encode_frame(text), crc32(text))
+
+    def _keep(self, stored: bytes, frame: Frame, text_crc: int | None) -> None:
+        """Notes a frame; of text that was compressed just now its CRC-32 is compared when it is read back."""
         self._stored += stored
         self._stored_bytes += len(stored)
         self._frames.append(frame)
-        self._text_crcs.append(crc32(text))
+        self._text_crcs.append(text_crc)
 
     def _close(self) -> Segment:
         """Makes the last frames."""
-        if self._text:
-            self._add_frame(bytes(self._text))
+        self._flush()
         times = encode_times(self._marks)
         segment = Segment(
             self._file.run,
@@ -110,9 +124,8 @@ class SegmentWriter:
             async with self._lease.step():
                 start, end = group[0].position, group[-1].position + group[-1].frame.stored_bytes
                 data = await self._read(start, end)
-                crcs = await asyncio.to_thread(_text_crcs, group, data, self._key)
-            if crcs != self._text_crcs[first : first + _READ_FRAMES]:
-                raise StoredBytesDamaged(f"{self._key} does not hold what was written to it")
+                expected = self._text_crcs[first : first + _READ_FRAMES]
+                await asyncio.to_thread(_check, group, expected, data, self._key)
         times = segment.times
         if crc32(await self._read(times.start, times.start + times.stored_bytes)) != times.crc:
             raise StoredBytesDamaged(f"{self._key} does not hold the times that were written to it")
@@ -122,8 +135,18 @@ class SegmentWriter:
             return b"".join([piece async for piece in pieces])
 
 
-def _text_crcs(places: Sequence[FramePlace], data: bytes, key: str) -> list[int]:
+def _is_copied(chunk: StoredText) -> bool:
+    """Whether a chunk is large enough to be a frame of its own, as it is."""
+    return chunk.size_bytes >= _COPIED_BYTES and chunk.line_feeds is not None
+
+
+def _check(places: Sequence[FramePlace], text_crcs: Sequence[int | None], data: bytes, key: str) -> None:
+    """Raises StoredBytesDamaged unless frames are what was written."""
     view = memoryview(data)
-    at = [place.position - places[0].position for place in places]
-    parts = [view[start : start + place.frame.stored_bytes] for start, place in zip(at, places, strict=True)]
-    return [crc32(decode_frame(part, place.frame, key)) for part, place in zip(parts, places, strict=True)]
+    for place, text_crc in zip(places, text_crcs, strict=True):
+        start = place.position - places[0].position
+        stored = view[start : start + place.frame.stored_bytes]
+        if crc32(stored) != place.frame.crc:
+            raise StoredBytesDamaged(f"{key} does not hold what was written to it")
+        if text_crc is not None and crc32(decode_frame(stored, place.frame, key)) != text_crc:
+            raise StoredBytesDamaged(f"{key} does not hold the text that was to be written to it")
