@@ -36,8 +36,8 @@ class OutputSource(LogSource):
     def acknowledged(self, acknowledged: LogAcknowledged) -> int:
         """Notes what became durable, and gives it back to the disk."""
         position = super().acknowledged(acknowledged)
-        if self._file is not None and self.durable - self._given >= GIVEN_BYTES + DIGEST_BYTES:
-            _give_back(self._file, self.durable - DIGEST_BYTES)
+        if self.durable - self._given >= GIVEN_BYTES + DIGEST_BYTES:
+            _give_back(self._local, self.durable - DIGEST_BYTES)
             self._given = self.durable - DIGEST_BYTES
         return position
 
@@ -94,7 +94,7 @@ class OutputSource(LogSource):
             return  # a file system that cannot tell, and has given nothing back
         if start > self._position:
             raise Stopped(
-                "LOG_GIVEN_BACK", f"{start - self._position} bytes of {self._local} are stored elsewhere only"
+                "LOG_GIVEN_BACK", f"{start - self._position} bytes of {self._local} were stored once and removed"
             )
 
     def _is_written(self) -> bool:
@@ -129,8 +129,8 @@ def _remove_orphan(file: Path, limit: float) -> None:
             file.unlink()
 
 
-def _give_back(file: int, end: int) -> None:
+def _give_back(path: Path, end: int) -> None:
     """Frees the room of the first bytes of a file, which keeps its size; where the system cannot, nothing happens."""
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError), path.open("r+b") as file:
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.fallocate(file, _KEEP_SIZE_PUNCH_HOLE, ctypes.c_int64(0), ctypes.c_int64(end))
+        libc.fallocate(file.fileno(), _KEEP_SIZE_PUNCH_HOLE, ctypes.c_int64(0), ctypes.c_int64(end))
