@@ -27,6 +27,8 @@ class Following:
     _writer: "SpoolWriter | None"
     _begin: Callable[[int], "SpoolWriter"]
     _tend: Callable[[int], None]
+    _tend_safely: Callable[[], None]
+    _tend_time: int
 
     def follow_file(self, path: str, local_path: str | os.PathLike[str]) -> None:
         """Makes a local text file the log file `path` of the run, now and as it grows, until this process finishes."""
@@ -62,6 +64,11 @@ class Following:
         folder = Path(file.parent.name)  # beside the spool, wherever that is brought
         self._follow(FOLLOW_FILE, f"{LOGS_PREFIX}/{file.name}", folder / file.name)
         self._follow(FOLLOW_FOLDER, LOGS_PREFIX, folder)
+
+    def tend(self) -> None:
+        """Sees that an uplink carries what is followed: for who writes to such files now and then, but logs nothing."""
+        if time_ns() // 1000 >= self._tend_time:
+            self._tend_safely()
 
     def _follow(self, type_: int, path: str, local: Path) -> None:
         check_name(path)
