@@ -48,6 +48,7 @@ def play(folder: Path, code: str, *, code_out: int = 0) -> tuple[str, str]:
     done = subprocess.run(
         [sys.executable, "-W", IGNORED, "-c", START + code],
         cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         capture_output=True,
         encoding="utf-8",
         errors="backslashreplace",
@@ -82,6 +83,23 @@ sys.stderr.buffer.flush()
     recorded = (tmp_path / "logs" / "std_log.txt").read_bytes()
     assert [line.decode() for line in recorded.splitlines() if line.decode("latin-1") in shown] == shown
     assert b"error\n\xff\r\n" in recorded
+
+
+def test_both_streams_may_print_at_once(tmp_path: Path) -> None:
+    out, err = play(
+        tmp_path,
+        """
+record("logs")
+for number in range(20_000):  # more than a pipe holds
+    print("out", number)
+    print("err", number, file=sys.stderr)
+""",
+    )
+
+    lines = log(tmp_path / "logs").splitlines()
+    assert [line for line in lines if line.startswith("out")] == out.splitlines()
+    assert [line for line in lines if line.startswith("err")] == err.splitlines()
+    assert len(lines) == 40_000
 
 
 def test_bytes_are_recorded_as_they_are(tmp_path: Path) -> None:
@@ -205,7 +223,7 @@ for number in range(20_000):
 """,
     )
 
-    assert out == "one\n" + "".join(f"line {number}\n" for number in range(20_000))
+    assert sorted(out.splitlines()) == sorted(["one", *(f"line {number}" for number in range(20_000))])
     assert "not recorded any further" in err
 
 
@@ -269,7 +287,7 @@ forked(work)
 """,
     )
 
-    assert out == "".join(f"line {number}\n" for number in range(20_000))
+    assert sorted(out.splitlines()) == sorted(f"line {number}" for number in range(20_000))
 
 
 def test_a_recording_of_a_forked_process_has_nothing_of_its_parent(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ from runstream._spool.lock import try_lock
 
 ANSWER_SECONDS: Final = 5.0
 """How long the tee is waited for: it may be held up by a terminal that shows nothing more."""
+TEND_SECONDS: Final = 1.0
 MAX_LAUNCHES: Final = 4
 """Tees that one process starts at most; each takes over from one that was killed."""
 
@@ -60,19 +61,17 @@ class Tap:
         self._channels: list[Redirected | Copied] = []
         self._buffered: list[Any] = []
         self._records: dict[str, tuple[Record, Path]] = {}
+        self._tended: dict[str, Callable[[], None]] = {}
         self._chain = [os.getpid()]
         self._control: socket.socket | None = None
         self._tees: list[subprocess.Popen[bytes]] = []
         self._launches = 0
         self._wake = -1
 
-    @property
-    def is_turned(self) -> bool:
-        """Whether printed text passes the tee."""
-        return bool(self._channels)
-
-    def record(self, record: Record, file: Path) -> None:
+    def record(self, record: Record, file: Path, tend: Callable[[], None] = lambda: None) -> None:
         """Records what is printed from now on, this process's own text in `file`, which exists.
+
+        `tend` is called every second meanwhile.
 
         Raises:
             OSError: It cannot be done; everything is as it was.
@@ -84,6 +83,7 @@ class Tap:
             else:
                 self._turn()
             self._records[record.folder] = record, file
+            self._tended[record.folder] = tend
             self._command_record(record, file)
 
     def leave(self, folder: str) -> None:
@@ -91,6 +91,7 @@ class Tap:
         with self._lock:
             if self._records.pop(folder, None) is None:
                 return
+            self._tended.pop(folder, None)
             flush_streams()
             if self._records or self._is_branch:
                 self._ask("leave", folder=folder)
@@ -117,7 +118,7 @@ class Tap:
         """In a forked process: lets its text take ways of its own, so that it has files of its own."""
         self._lock = threading.RLock()
         _disown(self._tees)
-        self._records, self._tees = {}, []
+        self._records, self._tended, self._tees = {}, {}, []
         close(self._wake)
         self._wake = -1
         if not self._channels:
@@ -199,12 +200,17 @@ class Tap:
         poll = select.poll()
         poll.register(control.fileno(), select.POLLIN)
         poll.register(waiting, select.POLLIN)
-        ready = [number for number, _ in poll.poll()]
+        while not (ready := [number for number, _ in poll.poll(TEND_SECONDS * 1000)]):
+            self._tend()
         os.close(waiting)
         if control.fileno() in ready:
             with self._lock:
                 if control is self._control and self._channels:
                     self._replace()
+
+    def _tend(self) -> None:
+        for tend in list(self._tended.values()):
+            tend()
 
     def _replace(self) -> None:
         """Has another tee go on where one was killed; what it had read and not written is lost."""

@@ -17,6 +17,7 @@ A command is its length (u32), then JSON, with descriptors beside it:
 import contextlib
 import fcntl
 import json
+import math
 import os
 import select
 import signal
@@ -24,11 +25,14 @@ import socket
 import struct
 import sys
 import termios
+import time
 from typing import Any
 
 READ_BYTES = 64 * 1024
 SYNC_BYTES = 4 * 1024 * 1024
 """How much is read at most of one who prints for one command; who prints faster than that is never done."""
+HOLD_SECONDS = 0.02
+"""How long the beginning of a line waits for its end, so that nobody else's text comes in between."""
 CHECK_BYTES = 256 * 1024
 """After how many bytes the room on the disk is looked at."""
 FREE_SHARE = 0.01
@@ -55,6 +59,9 @@ class Source:
         self.target = target
         self.chain = tuple(chain)
         self.is_new = True
+        self.held = b""
+        """The beginning of a line that is not recorded yet."""
+        self.held_time = 0.0
         self._size = b""
 
     @property
@@ -62,10 +69,12 @@ class Source:
         """Who prints."""
         return self.chain[-1]
 
-    def read(self) -> bytes:
-        """What was printed; nothing at the end of it."""
+    def read(self) -> bytes | None:
+        """What was printed; None when there is nothing now, and no bytes at the end of it."""
         try:
             return os.read(self.reading, READ_BYTES)
+        except BlockingIOError:
+            return None
         except OSError:  # a terminal that nobody has open any more
             return b""
 
@@ -205,13 +214,15 @@ class Tee:
 
     def run(self) -> None:
         """Returns when nobody can print or command any more."""
+        is_holding = False
         while self._is_commanded or self._sources:
-            ready = [number for number, _ in self._poll.poll()]
+            ready = [number for number, _ in self._poll.poll(HOLD_SECONDS * 1000 if is_holding else None)]
             while self._is_commanded and _has_data(self._control.fileno()):
                 self._obey()  # first: what was printed after a command is read after it
             for number in ready:
                 if number in self._sources:
                     self._copy(self._sources[number])
+            is_holding = self._release(time.monotonic() - HOLD_SECONDS)
         for recording in self._recordings.values():
             recording.close()
 
@@ -221,13 +232,31 @@ class Tee:
             self._drain(source)  # so that those that have ended make way
         data = source.read()
         if not data:
-            self._end(source)
+            if data is not None:
+                self._end(source)
             return
-        for recording in self._recordings.values():
-            recording.write(source, data)
+        text = source.held + data
+        end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1 if len(text) < READ_BYTES else len(text)
+        source.held, source.held_time = text[end:], time.monotonic()
+        self._write(source, text[:end])
         source.forward(data)
 
+    def _write(self, source: Source, text: bytes) -> None:
+        if text:
+            for recording in self._recordings.values():
+                recording.write(source, text)
+
+    def _release(self, since: float) -> bool:
+        """Records the beginnings of lines that are held since some time; whether others are held."""
+        held = [source for source in self._sources.values() if source.held]
+        for source in held:
+            if source.held_time <= since:
+                text, source.held = source.held, b""
+                self._write(source, text)
+        return any(source.held for source in held)
+
     def _end(self, source: Source) -> None:
+        self._write(source, source.held)
         self._poll.unregister(source.reading)
         del self._sources[source.reading]
         source.close()
@@ -246,7 +275,7 @@ class Tee:
 
     def _listen(self, descriptors: list[int], chain: list[int]) -> None:
         reading, *target = descriptors
-        os.set_blocking(reading, True)
+        os.set_blocking(reading, False)
         self._sources[reading] = Source(reading, target[0] if target else None, chain)
         self._poll.register(reading, select.POLLIN)
 
@@ -274,6 +303,8 @@ class Tee:
             while left > 0 and source.reading in self._sources and _has_data(source.reading):
                 self._copy(source)
                 left -= READ_BYTES
+        if new is None:
+            self._release(math.inf)
 
 
 def write_all(file: int, data: bytes) -> None:

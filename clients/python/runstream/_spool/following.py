@@ -9,7 +9,7 @@ from typing import Final
 from runstream._spool.format import FOLLOW_FILE, FOLLOW_FOLDER
 from runstream._spool.kinds import check_name
 from runstream._spool.outputs import LOGS_PREFIX, OUTPUT_SUFFIX
-from runstream._spool.queue import SpoolQueue
+from runstream._spool.queue import SpoolQueue, is_due
 
 before_flush: Final[list[Callable[[], None]]] = []
 """Called at the beginning of each flush, to bring what is printed into the files that are followed."""
@@ -52,6 +52,11 @@ class Following(SpoolQueue):
         folder = Path(file.parent.name)  # beside the spool, wherever that is brought
         self._follow(FOLLOW_FILE, f"{LOGS_PREFIX}/{file.name}", folder / file.name)
         self._follow(FOLLOW_FOLDER, LOGS_PREFIX, folder)
+
+    def tend(self) -> None:
+        """Sees that an uplink carries what is followed: for who writes to such files now and then, but logs nothing."""
+        if is_due(self._tend_time, time_ns() // 1000):
+            self._tend_safely()
 
     def _follow(self, type_: int, path: str, local: Path) -> None:
         check_name(path)

@@ -146,7 +146,6 @@ class RunSpool(Following, OtherKinds):
         return kind, stored, self._convert_step(name, step)
 
 
-
 def _list_adder(name: str, stretch: Stretch, time: int) -> Callable[[SpoolWriter], None]:
     return lambda writer: writer.add_list(name, *stretch, time)
 

@@ -79,6 +79,7 @@ class RunLogHandler(logging.Handler):
         if spool.chain != self._chain:
             spool.follow_output(path)
             self._chain = spool.chain
+        spool.tend()
         return log
 
     def _new_path(self, spool: RunSpool) -> Path:

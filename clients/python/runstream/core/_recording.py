@@ -84,7 +84,7 @@ def _start(spool: "RunSpool") -> OutputRecording:
     file = folder / numbered(STANDARD_LOG, first)
     _create(file)
     record = Record(folder=str(folder), process=os.getpid(), first=first or 0, step=step, limit=spool_limit())
-    the_tap().record(record, file)
+    the_tap().record(record, file, spool.tend)
     spool.follow_output(file)
     return OutputRecording(str(folder), os.getpid())
 
