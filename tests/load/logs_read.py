@@ -129,7 +129,7 @@ async def _grown(up: Up, channel: grpc.aio.Channel, run: str, size_bytes: int) -
                 row = await connection.fetchrow(_ADD_SEGMENT, name)
                 assert row is not None
                 folder = f"logs/{workspace}/{name}"
-                await bucket.copy(f"{folder}/{row['copied']}.zst", f"{folder}/{row['segment']}.zst")
+                await bucket.put(f"{folder}/{row['segment']}.zst", await bucket.get(f"{folder}/{row['copied']}.zst"))
     finally:
         await connection.close()
 
