@@ -1,6 +1,5 @@
 """Writers and readers of logs, whose text follows from a seed."""
 
-import asyncio
 import random
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -128,7 +127,7 @@ class TextReader:
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
-            await asyncio.wait_for(channel.channel_ready(), 20)
+            await channel.channel_ready()
         finally:
             call.cancel()
         return False

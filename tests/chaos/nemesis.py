@@ -34,7 +34,11 @@ class Nemesis:
     async def _do(self, name: str) -> None:
         with self._diary.open("a") as diary:
             diary.write(f"{time.monotonic_ns()} {name}\n")
-            await self._faults[name]()
+            try:
+                await self._faults[name]()
+            except BaseException as error:
+                diary.write(f"{time.monotonic_ns()} {name} failed: {error!r}\n")
+                raise
             diary.write(f"{time.monotonic_ns()} {name} is over\n")
 
 

@@ -126,7 +126,7 @@ class _Search:
 
     async def _texts(self, file: LogFile, start: int) -> AsyncGenerator["_Text", None]:
         """Yields the text of a file from `start` on, about 2 MiB at a time."""
-        pages = ahead(self._source.pages(file, start, file.size_bytes, Reading(_READ_BYTES)))
+        pages = ahead(self._source.pages(file, start, file.size_bytes, Reading(_READ_BYTES, with_lines=False)))
         async with aclosing(pages):
             async for page in pages:
                 for parts in _pieces(page):
