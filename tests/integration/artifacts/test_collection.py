@@ -169,6 +169,17 @@ async def test_packs_that_are_mostly_dead_are_rewritten(service: Service) -> Non
         assert await service.read(blobs[n]) == blobs[n]
 
 
+async def test_the_many_tiny_blobs_that_are_left_of_packs_are_not_rewritten_into_one(service: Service) -> None:
+    blobs = [b"%05d" % n for n in range(11_000)]
+    for start in range(0, len(blobs), 1_000):
+        await service.store(*blobs[start : start + 1_000], b"%05d" % start * 5_000)
+    service.now += 2 * GRACE
+    await service.using.use(SPACE, [sha256(data) for data in blobs])
+
+    assert (await service.collector.collect()).packs_rewritten == 11
+    assert sorted(pack.live_count for pack in await service.steps.packs("")) == [1_000, 10_000]
+
+
 async def test_a_pack_that_is_in_use_is_left_alone(service: Service) -> None:
     blobs = [b"%03d" % n * 100 for n in range(10)]
     await service.store(*blobs)
