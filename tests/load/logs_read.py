@@ -125,14 +125,11 @@ async def _grown(up: Up, channel: grpc.aio.Channel, run: str, size_bytes: int) -
                 await connection.execute("SELECT pg_sleep(0.1)")
         async with _bucket(up.data) as bucket:
             _, workspace, _, name = run.split("/")
-            contents: dict[str, bytes] = {}
             while await connection.fetchval("SELECT size_bytes FROM logs.file WHERE run = $1", name) < size_bytes:
                 row = await connection.fetchrow(_ADD_SEGMENT, name)
                 assert row is not None
                 folder = f"logs/{workspace}/{name}"
-                copied = f"{folder}/{row['copied']}.zst"
-                contents[copied] = contents.get(copied) or await bucket.get(copied)
-                await bucket.put(f"{folder}/{row['segment']}.zst", contents[copied])
+                await bucket.put(f"{folder}/{row['segment']}.zst", await bucket.get(f"{folder}/{row['copied']}.zst"))
     finally:
         await connection.close()
 
