@@ -1,6 +1,7 @@
 """Small clients of the append streams, which do exactly what a test tells them."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ async def failure_of_stream(call: Any) -> Failure:
     return await failure_of(call)
 
 
-class AppendClient:
+class AppendClient(ABC):
     """One append stream. Reads what the server says until something expected is there."""
 
     def __init__(self, call: Any) -> None:
@@ -78,13 +79,13 @@ class AppendClient:
         else:
             self.notices.append(message.notice.kind)
 
+    @abstractmethod
     def heard_opened(self, opened: Any) -> None:
         """Takes in the answer to `open`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heard_acknowledged(self, acknowledged: Any) -> None:
         """Takes in an acknowledgement."""
-        raise NotImplementedError
 
     async def opened(self) -> int:
         """Waits for the answer to `open`; returns the durable position."""

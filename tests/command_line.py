@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Outcome:
         return json.loads(self.out)
 
 
-class Cli:
+class Cli(ABC):
     """The command line of a user of the services at an address, in a folder. Calls at the same time are welcome."""
 
     def __init__(self, folder: Path, address: str) -> None:
@@ -57,9 +58,9 @@ class Cli:
         assert "Traceback" not in outcome.err, outcome
         return outcome
 
+    @abstractmethod
     async def run(self, *arguments: str) -> Outcome:
         """Runs a command to its end."""
-        raise NotImplementedError
 
 
 class Going:

@@ -1,10 +1,11 @@
 """The real things that tests stand on: Postgres, an S3 server, and all services on a port."""
 
 import asyncio
+import shutil
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,10 @@ from runstream_server.rpc import open_channel
 from tests.make_runs import make_run
 
 T = TypeVar("T")
+
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 4 << 30
+"""For the servers of a few test processes."""
 
 settings.register_profile(
     "runstream", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -49,10 +54,18 @@ def kept_running(context: Callable[[], AbstractAsyncContextManager[T]]) -> Itera
         loop.close()
 
 
+def quick_place() -> Path | None:
+    """The file system in memory, if it has room: a database is copied there ten times faster. None: the usual place."""
+    with suppress(OSError):
+        if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
+            return _MEMORY
+    return None
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
-    """Where the servers of this test run keep their data."""
-    with TemporaryDirectory(prefix="runstream-tests-", ignore_cleanup_errors=True) as folder:
+    """Where the servers of this test run keep their data. Nothing of it has to survive."""
+    with TemporaryDirectory(prefix="runstream-tests-", dir=quick_place(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -37,6 +37,8 @@ class FaultProxy:
         self.address = ""
         self.faults = 0
         """How many connections met their fate."""
+        self.passed_bytes = 0
+        """Bytes that were passed on, both ways."""
         self._targets = targets
         self._fates = fates
         self._accepted = 0
@@ -105,6 +107,7 @@ class _Connection:
             if self._fate is not None:
                 data, self._left = data[: self._left], self._left - len(data)
             writer.write(data)
+            self._proxy.passed_bytes += len(data)
             await writer.drain()
             if self._fate is not None and self._left <= 0:
                 return

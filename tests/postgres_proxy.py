@@ -27,6 +27,7 @@ class Cut(Enum):
 class _Order:
     cut: Cut
     after: bytes
+    hold: bool
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -43,9 +44,13 @@ class PostgresProxy:
         self._real = real
         self._done = asyncio.Event()
 
-    def cut(self, when: Cut, after: str) -> None:
-        """Cuts the next connection that comes to a moment after it said `after`."""
-        self.order = _Order(when, after.encode())
+    def cut(self, when: Cut, after: str, *, hold: bool = False) -> None:
+        """Cuts the next connection that comes to a moment after it said `after`.
+
+        To hold is to leave it open on both sides, and to pass nothing on any more: what is about to be killed does not
+        notice.
+        """
+        self.order = _Order(when, after.encode(), hold)
         self._done = self.order.done
 
     async def has_cut(self) -> None:
@@ -53,10 +58,11 @@ class PostgresProxy:
         await self._done.wait()
 
     def take_order(self, order: _Order) -> None:
-        """Takes note that a connection carries out the order."""
+        """Takes note that a connection carries out the order; one that loses an answer waits for it first."""
         self.order = None
         self.cuts += 1
-        order.done.set()
+        if order.cut is not Cut.AFTER_COMMIT:
+            order.done.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection; while Postgres is away it is closed at once."""
@@ -88,7 +94,7 @@ class _Connection:
         self._real = real_reader, real_writer
         self._seen: _Order | None = None
         self._copied = False
-        self._dropping = False
+        self._dropping: _Order | None = None
 
     async def run(self) -> None:
         """Passes on both ways until one side ends, or the connection is cut."""
@@ -104,13 +110,20 @@ class _Connection:
             cut = order.cut if order is not None and order.cut in self._moments(order, data) else None
             if cut is not None and order is not None:
                 self._proxy.take_order(order)
-            if cut is not None and cut is not Cut.AFTER_COMMIT:
+            if order is not None and cut is not None and cut is not Cut.AFTER_COMMIT:
                 self._real[1].write(data[: len(data) // 2] if cut is Cut.WITHIN_DATA else b"")
                 await self._real[1].drain()
+                if order.hold:
+                    await self._swallow()
                 return
-            self._dropping = cut is Cut.AFTER_COMMIT
+            if cut is Cut.AFTER_COMMIT:
+                self._dropping = order
             self._real[1].write(data)
             await self._real[1].drain()
+
+    async def _swallow(self) -> None:
+        while await self._client[0].read(65_536):
+            pass
 
     def _moments(self, order: _Order, said: bytes) -> set[Cut]:
         """What of the order this would be the moment for."""
@@ -129,7 +142,10 @@ class _Connection:
 
     async def _to_client(self) -> None:
         while data := await self._real[0].read(65_536):
-            if self._dropping:
+            if self._dropping is not None:
+                self._dropping.done.set()
+                if self._dropping.hold:
+                    continue
                 return
             self._client[1].write(data)
             await self._client[1].drain()

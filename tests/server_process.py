@@ -20,7 +20,7 @@ class ServerProcess:
     """A server, replaced by another one at the same address when it is killed and started again."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self.config = config
         self._process: asyncio.subprocess.Process | None = None
         self._lines: asyncio.Task[None] | None = None
         self.address = "127.0.0.1:0"
@@ -75,13 +75,15 @@ class ServerProcess:
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "RUNSTREAM_POSTGRES_DSN": self._config.postgres.dsn,
-            "RUNSTREAM_S3_ENDPOINT": self._config.bucket.endpoint,
-            "RUNSTREAM_S3_ACCESS_KEY": self._config.bucket.access_key,
-            "RUNSTREAM_S3_SECRET_KEY": self._config.bucket.secret_key,
-            "RUNSTREAM_S3_BUCKET": self._config.bucket.bucket,
+            "RUNSTREAM_POSTGRES_DSN": self.config.postgres.dsn,
+            "RUNSTREAM_S3_ENDPOINT": self.config.bucket.endpoint,
+            "RUNSTREAM_S3_ACCESS_KEY": self.config.bucket.access_key,
+            "RUNSTREAM_S3_SECRET_KEY": self.config.bucket.secret_key,
+            "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
-            "RUNSTREAM_DRAIN_SECONDS": str(self._config.server.drain_seconds),
+            "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
+            "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
+            "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
         }
 
 

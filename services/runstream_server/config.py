@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Self
 
 from runstream_server.errors import ConfigurationError
@@ -70,7 +71,7 @@ class ServerConfig:
     """`RUNSTREAM_MAX_TAIL_STREAMS`. Open calls that only receive a stream, per process; 1 or more."""
 
     max_call_seconds: float = 60.0
-    """`RUNSTREAM_MAX_CALL_SECONDS`. How long a call without streams may take, whatever its deadline."""
+    """`RUNSTREAM_MAX_CALL_SECONDS`. How long a call without streams may take, whatever its deadline; above 0."""
 
     drain_seconds: float = 5.0
     """`RUNSTREAM_DRAIN_SECONDS`. How long streams have to end by themselves when the server stops."""
@@ -119,6 +120,29 @@ class MaintenanceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArtifactsConfig:
+    """How files and snapshots are kept."""
+
+    snapshot_max_files: int = 2_000
+    """`RUNSTREAM_SNAPSHOT_MAX_FILES`. How many files a snapshot may bring that the workspace lacks; 1 or more."""
+
+    snapshot_max_bytes: int = 300 * 1024 * 1024
+    """`RUNSTREAM_SNAPSHOT_MAX_BYTES`. How many bytes these may have together; 1 or more."""
+
+    collect_seconds: float = 3_600.0
+    """`RUNSTREAM_COLLECT_SECONDS`. How often blobs are looked for that nothing refers to. 0: never."""
+
+    grace_seconds: float = 86_400.0
+    """`RUNSTREAM_COLLECT_GRACE_SECONDS`. How long a blob stays after a client was told that it is there, so that it can
+    be bound; longer than any upload takes."""
+
+    @property
+    def grace(self) -> timedelta:
+        """`grace_seconds`."""
+        return timedelta(seconds=self.grace_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a process."""
 
@@ -127,6 +151,7 @@ class Config:
     server: ServerConfig = ServerConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     maintenance: MaintenanceConfig = MaintenanceConfig()
+    artifacts: ArtifactsConfig = ArtifactsConfig()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -153,6 +178,7 @@ class Config:
             server=_server(read),
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
+            artifacts=_artifacts(read),
         )
 
 
@@ -163,7 +189,7 @@ def _server(read: "_Reader") -> ServerConfig:
         max_unary_calls=read.integer("RUNSTREAM_MAX_UNARY_CALLS", ServerConfig.max_unary_calls, 1),
         max_append_streams=read.integer("RUNSTREAM_MAX_APPEND_STREAMS", ServerConfig.max_append_streams, 1),
         max_tail_streams=read.integer("RUNSTREAM_MAX_TAIL_STREAMS", ServerConfig.max_tail_streams, 1),
-        max_call_seconds=read.seconds("RUNSTREAM_MAX_CALL_SECONDS", ServerConfig.max_call_seconds),
+        max_call_seconds=read.some_seconds("RUNSTREAM_MAX_CALL_SECONDS", ServerConfig.max_call_seconds),
         drain_seconds=read.seconds("RUNSTREAM_DRAIN_SECONDS", ServerConfig.drain_seconds),
         endpoint_seconds=read.seconds("RUNSTREAM_ENDPOINT_SECONDS", ServerConfig.endpoint_seconds),
     )
@@ -204,6 +230,16 @@ def _maintenance(read: "_Reader") -> MaintenanceConfig:
     )
 
 
+def _artifacts(read: "_Reader") -> ArtifactsConfig:
+    default = ArtifactsConfig
+    return ArtifactsConfig(
+        snapshot_max_files=read.integer("RUNSTREAM_SNAPSHOT_MAX_FILES", default.snapshot_max_files, 1),
+        snapshot_max_bytes=read.integer("RUNSTREAM_SNAPSHOT_MAX_BYTES", default.snapshot_max_bytes, 1),
+        collect_seconds=read.seconds("RUNSTREAM_COLLECT_SECONDS", default.collect_seconds),
+        grace_seconds=read.seconds("RUNSTREAM_COLLECT_GRACE_SECONDS", default.grace_seconds),
+    )
+
+
 @dataclass(frozen=True)
 class _Reader:
     environment: Mapping[str, str]
@@ -233,6 +269,12 @@ class _Reader:
             value = -1.0
         if not 0 <= value < float("inf"):
             raise ConfigurationError(variable, f"expected seconds, 0 or more; got {text!r}")
+        return value
+
+    def some_seconds(self, variable: str, default: float) -> float:
+        value = self.seconds(variable, default)
+        if not value:
+            raise ConfigurationError(variable, f"expected seconds, above 0; got {value!r}")
         return value
 
     def share(self, variable: str, default: float) -> float:

@@ -16,9 +16,9 @@ class StoredBytesDamaged(DataLoss):
         super().__init__(f"stored bytes are damaged: {problem}; restore them from a backup", problem=problem)
 
 
-def wrap(version: int, body: bytes) -> bytes:
-    """Puts `body` into an envelope; `version` (0 to 255) says how to read it."""
-    covered = _VERSION.pack(version) + body
+def wrap(version: int, *body: bytes) -> bytes:
+    """Puts the parts of a body into an envelope; `version` (0 to 255) says how to read it."""
+    covered = b"".join((_VERSION.pack(version), *body))
     return covered + _CHECKSUM.pack(zlib.crc32(covered))
 
 

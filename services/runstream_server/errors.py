@@ -159,6 +159,10 @@ class StatementTimedOut(DatabaseUnavailable):
     """Postgres took longer for a statement than it may."""
 
 
+class LockTimedOut(DatabaseUnavailable):
+    """Somebody held a lock for longer than a statement waits for it."""
+
+
 class BucketUnavailable(Unavailable):
     """The object store does not answer."""
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from runstream_server.config import BucketConfig, Config, PostgresConfig, ServerConfig, TelemetryConfig
+from runstream_server.config import (
+    BucketConfig,
+    Config,
+    MaintenanceConfig,
+    PostgresConfig,
+    ServerConfig,
+    TelemetryConfig,
+)
 from tests.chaos.database import PostgresProcess, postgres_process
 from tests.postgres_proxy import PostgresProxy, postgres_proxy
 from tests.server_process import ServerProcess
@@ -21,7 +28,13 @@ class Site:
 
 
 @pytest.fixture
-async def site(bucket_config: BucketConfig) -> AsyncIterator[Site]:
+def maintenance() -> MaintenanceConfig:
+    """How the server of a site keeps in order what is stored."""
+    return MaintenanceConfig()
+
+
+@pytest.fixture
+async def site(bucket_config: BucketConfig, maintenance: MaintenanceConfig) -> AsyncIterator[Site]:
     """A site, whose server runs."""
     async with postgres_process() as postgres, postgres_proxy(postgres.dsn) as proxy:
         server = ServerProcess(
@@ -30,6 +43,7 @@ async def site(bucket_config: BucketConfig) -> AsyncIterator[Site]:
                 bucket=bucket_config,
                 server=ServerConfig(port=0, drain_seconds=2),
                 telemetry=TelemetryConfig(access_log="none"),
+                maintenance=maintenance,
             )
         )
         async with server.running():

@@ -19,6 +19,13 @@ class Tailer:
     run: str
     steps: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     cuts: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def has(self, metric: str, count: int) -> None:
+        """Returns when it has so many values of a series."""
+        while len(self.steps[metric]) < count:
+            self.news.clear()
+            await self.news.wait()
 
     async def follow(self, address: str, choice: random.Random, cuts: int, most_messages: int) -> None:
         """Reads to the end of the run; breaks off so many times by itself, after up to so many messages."""
@@ -55,6 +62,7 @@ class Tailer:
             f"{values.columns.metric}: after {len(got)} came {values.start_index}"
         )
         got.extend(values.columns.steps)
+        self.news.set()
 
     def _cursor(self) -> list[metrics.SeriesPosition]:
         return [

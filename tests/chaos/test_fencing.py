@@ -31,26 +31,32 @@ import grpc
 from runstream._channel.connection import open_channel
 from tests.append_clients import doubles, metrics_stream
 
-async def send(stream):
+AHEAD = 20
+
+async def send(stream, room):
     for sequence in itertools.count(stream.durable + 1):
+        await room.acquire()
         await stream.send(sequence, doubles("m", [sequence]))
-        await asyncio.sleep(0.001)
 
 async def write(channel, run, writer):
     async with metrics_stream(channel, run, writer) as stream:
         await stream.opened()
-        sending = asyncio.create_task(send(stream))
-        failure = await hear(stream)
+        room = asyncio.Semaphore(AHEAD)
+        sending = asyncio.create_task(send(stream, room))
+        failure = await hear(stream, room)
         sending.cancel()
         await asyncio.wait({sending})
         sending.cancelled() or sending.exception()
         print("ended", failure.code.name, failure.reason)
 
-async def hear(stream):
+async def hear(stream, room):
     try:
         while not stream.ended:
+            before = stream.durable
             await stream.hear()
             print("acknowledged", stream.durable)
+            for _ in range(stream.durable - before):
+                room.release()
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
         pass
     return await stream.end()
@@ -62,7 +68,7 @@ async def main(address, run):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-"""Writes for each writer that it is told, from 1 on, until the stream is ended."""
+"""Writes for each writer that it is told, from 1 on and some batches ahead, until the stream is ended."""
 
 
 @pytest.mark.parametrize("seed", SCALE.seeds)

@@ -1,33 +1,34 @@
 """P8: what was sent is stored or refused, value for value, and who looks at the run can see it."""
 
+import asyncio
 import random
 from collections import Counter
 from pathlib import Path
 
+import grpc
 import pytest
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
 from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.append_clients import doubles, metrics_stream
+from tests.chaos.checker import Checker
+from tests.chaos.conftest import Site
+from tests.chaos.nemesis import Nemesis, cut_faults, postgres_faults, server_faults
+from tests.chaos.pace import Pace
+from tests.chaos.poison import POISON, PoisonedPayload, PoisonedSource, values_in
 from tests.chaos.scale import SCALE
+from tests.chaos.writers import write
 from tests.conftest import Backend
+from tests.make_runs import make_run
 from tests.spools import script, spools_in, warnings
 
 BATCHES = 30 * SCALE.faults * SCALE.factor
+WRITERS = 4 * SCALE.factor
+FAULTS = max(4, SCALE.faults // 2)
+STRIDE = 12
+POINTS = 20
 VALUES = 7
-
-POISON = {
-    "INVALID_NAME": [doubles("", [1.0]), doubles("x" * 2_000, [1.0, 2.0]), doubles("a\0b", [3.0])],
-    "UNEQUAL_COLUMNS": [
-        metrics.SeriesColumns(metric="p", times=[1, 2, 3], doubles=metrics.DoubleValues(values=[1.0, 2.0])),
-        metrics.SeriesColumns(metric="p", times=[1, 2], steps=[1], doubles=metrics.DoubleValues(values=[1.0, 2.0])),
-    ],
-    "TEXT_TOO_LONG": [
-        metrics.SeriesColumns(metric="p", times=[1, 2], strings=metrics.StringValues(values=["fine", "x" * 10_001]))
-    ],
-    "NO_VALUES": [metrics.SeriesColumns(metric="p", times=[1, 2])],
-}
 
 LOGGING = """
 import sys
@@ -40,9 +41,37 @@ for number in range(int(sys.argv[3])):
 """
 
 
-def values_in(columns: metrics.SeriesColumns) -> int:
-    """How many values a column means to have."""
-    return len(columns.times)
+async def counted_refusals(channel: grpc.aio.Channel, run: str) -> Counter[str]:
+    """How many values of a run were refused, by reason; those of few metrics are counted by metric as well."""
+    response = await stubs.metrics(channel).GetRefusals(metrics.GetRefusalsRequest(run=run))
+    assert all(each.count == sum(one.count for one in each.metrics) for each in response.refusals)
+    return Counter({each.reason: each.count for each in response.refusals})
+
+
+@pytest.mark.parametrize("seed", SCALE.seeds)
+async def test_sent_is_stored_and_refused_whatever_is_killed(site: Site, tmp_path: Path, seed: int) -> None:
+    choice = random.Random(seed)
+    pace = Pace(WRITERS, STRIDE, FAULTS)
+    async with open_channel(site.server.address) as channel:
+        run = await make_run(channel)
+    deadly = {**server_faults(site.server), **postgres_faults(site.postgres, choice), **cut_faults(site.proxy)}
+    names = ("kill the server", "kill the postmaster", "cut before commit", "cut after commit")
+    nemesis = Nemesis({name: deadly[name] for name in names}, choice, tmp_path / "diary")
+
+    async with asyncio.timeout(SCALE.seconds), asyncio.TaskGroup() as tasks:
+        tasks.create_task(nemesis.run(FAULTS, lambda number: pace.fault_due(number + choice.random())))
+        for writer in range(WRITERS):
+            sending = write(site.server.address, run, seed, writer, POINTS, tmp_path, pace, PoisonedSource)
+            tasks.create_task(sending)
+
+    sent = [
+        PoisonedPayload(seed, writer, sequence, POINTS)
+        for writer in range(WRITERS)
+        for sequence in range(1, pace.batches + 1)
+    ]
+    async with open_channel(site.server.address) as channel:
+        await Checker(run, seed, range(WRITERS), POINTS, tmp_path).check_all(channel)
+        assert await counted_refusals(channel, run) == sum((each.refused() for each in sent), Counter())
 
 
 @pytest.mark.parametrize("seed", SCALE.seeds)
@@ -66,7 +95,7 @@ async def test_what_was_sent_is_what_is_stored_and_what_is_refused(backend: Back
             refused[refusal.reason] += refusal.count
 
     response = await stubs.metrics(backend.channel).ListSeries(metrics.ListSeriesRequest(parent=run))
-    assert refused == expected
+    assert refused == expected == await counted_refusals(backend.channel, run)
     assert sent == sum(series.count for series in response.series) + refused.total()
 
 

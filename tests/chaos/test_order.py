@@ -2,13 +2,18 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from runstream.api.runs.v1 import run_history_service_pb2 as history
+from runstream_server.config import Config
 from runstream_server.rpc import open_channel
 from tests import stubs
+from tests.append_clients import doubles, metrics_stream
 from tests.chaos.checker import Checker, read_run
 from tests.chaos.pace import Pace
 from tests.chaos.scale import SCALE
@@ -57,3 +62,65 @@ async def test_tails_have_everything_in_order_across_replicas(
     for tailer in tailers:
         assert tailer.steps == stored
         assert tailer.cuts >= 1
+
+
+@asynccontextmanager
+async def held_up(dsn: str, run: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Holds up what makes a series in a run: its values have their places by then, and are not committed.
+
+    Yields what waits until a transaction is held up.
+    """
+    connection, observer = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+
+    async def is_held_up() -> None:
+        while not await observer.fetchval(_HELD_UP, connection.get_server_pid()):
+            pass
+
+    try:
+        async with connection.transaction():
+            await connection.execute(_HOLD_UP, run.split("/")[-1])
+            yield is_held_up
+    finally:
+        await connection.close()
+        await observer.close()
+
+
+_HOLD_UP = "SELECT FROM metrics.name_count WHERE run = $1 FOR UPDATE"
+_HELD_UP = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))"
+
+
+@pytest.mark.parametrize("seed", SCALE.seeds)
+async def test_commits_that_finish_out_of_order_are_told_without_gap(
+    replicas: tuple[ServerProcess, ServerProcess], config: Config, seed: int
+) -> None:
+    choice = random.Random(seed)
+    tailers = [Tailer("") for _ in range(TAILERS)]
+    async with (
+        open_channel(replicas[0].address) as channel,
+        open_channel(replicas[1].address) as other,
+        asyncio.timeout(SCALE.seconds),
+        asyncio.TaskGroup() as tails,
+    ):
+        run = await make_run(channel)
+        async with metrics_stream(channel, run, "slow") as slow, metrics_stream(other, run, "fast") as fast:
+            for each, metric in ((slow, "slow"), (fast, "fast")):
+                await each.send(1, doubles(metric, [0.0], [0]))
+                await each.acknowledged(1)
+            for tailer in tailers:
+                tailer.run = run
+                tails.create_task(tailer.follow(choice.choice(replicas).address, choice, BREAKS, MOST_MESSAGES))
+            for sequence in range(2, SCALE.faults + 2):
+                async with held_up(config.postgres.dsn, run) as is_held_up:
+                    step = [sequence - 1]
+                    await slow.send(sequence, doubles("slow", [1.0], step), doubles(f"new {sequence}", [1.0], step))
+                    await is_held_up()
+                    await fast.send(sequence, doubles("fast", [1.0], step))
+                    await fast.acknowledged(sequence)
+                    for tailer in tailers:
+                        await tailer.has("fast", sequence)
+                        assert len(tailer.steps["slow"]) < sequence
+                await slow.acknowledged(sequence)
+        await stubs.run_history(channel).CompleteRun(history.CompleteRunRequest(name=run))
+    steps = list(range(SCALE.faults + 1))
+    expected = {"slow": steps, "fast": steps, **{f"new {step + 1}": [step] for step in steps[1:]}}
+    assert [tailer.steps for tailer in tailers] == [expected] * TAILERS

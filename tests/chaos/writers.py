@@ -21,6 +21,9 @@ REPLAYED = 4
 class PayloadSource:
     """The batches of one writer; after each reconnect some that the server has already are sent again."""
 
+    payload = Payload
+    """Makes them."""
+
     def __init__(self, run: str, seed: int, writer: int, points: int, history: History, pace: Pace) -> None:
         self._run = run
         self._seed = seed
@@ -64,9 +67,13 @@ class PayloadSource:
 
     def acknowledged(self, acknowledged: metrics.MetricsAcknowledged) -> int:
         """Notes what became durable."""
-        assert not acknowledged.refusals, acknowledged.refusals
+        self.check_refusals(list(acknowledged.refusals))
         self._note(acknowledged.durable_sequence)
         return acknowledged.durable_sequence
+
+    def check_refusals(self, refusals: list[metrics.SeriesRefusal]) -> None:
+        """Asserts that nothing was refused."""
+        assert not refusals, refusals
 
     def finish(self) -> metrics.WriteMetricsRequest:
         """The last message."""
@@ -82,7 +89,7 @@ class PayloadSource:
         self._pace.acknowledge(self._writer, durable)
 
     def _payload(self, sequence: int) -> Payload:
-        return Payload(self._seed, self._writer, sequence, self._points)
+        return self.payload(self._seed, self._writer, sequence, self._points)
 
 
 def writer_id(writer: int) -> str:
@@ -90,13 +97,22 @@ def writer_id(writer: int) -> str:
     return f"writer-{writer}"
 
 
-async def write(address: str, run: str, seed: int, writer: int, points: int, folder: Path, pace: Pace) -> None:
+async def write(
+    address: str,
+    run: str,
+    seed: int,
+    writer: int,
+    points: int,
+    folder: Path,
+    pace: Pace,
+    kind: type[PayloadSource] = PayloadSource,
+) -> None:
     """Sends all batches of one writer over a channel of its own; returns when they are acknowledged.
 
     The history file is `WRITER.history` in `folder`.
     """
     with closing(History(history_of(folder, writer))) as history:
-        source = PayloadSource(run, seed, writer, points, history, pace)
+        source = kind(run, seed, writer, points, history, pace)
         async with grpc.aio.insecure_channel(address, options=channel_options(address)) as channel:
             await AppendStream(stubs.metrics(channel).WriteMetrics, source, channel).run()
 

@@ -31,6 +31,7 @@ def environment(config: Config, **more: str) -> dict[str, str]:
         "RUNSTREAM_S3_ACCESS_KEY": bucket.access_key,
         "RUNSTREAM_S3_SECRET_KEY": bucket.secret_key,
         "RUNSTREAM_S3_BUCKET": bucket.bucket,
+        "RUNSTREAM_PORT": "0",
         "RUNSTREAM_DRAIN_SECONDS": "1",
         **more,
     }

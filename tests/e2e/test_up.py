@@ -7,8 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,8 @@ from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.embedded.s3 import EmbeddedS3
 from runstream_server.embedded.state import read_state
+from tests.conditions import wait_until
+from tests.conftest import quick_place
 
 SECONDS = 60
 COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "up")
@@ -40,6 +41,8 @@ class Running:
     folder: Path
     process: "subprocess.Popen[str]"
     lines: list[str] = field(default_factory=list)
+    came: threading.Condition = field(default_factory=threading.Condition)
+    """A line came."""
 
     @property
     def state(self) -> Any:
@@ -55,6 +58,18 @@ class Running:
     def shown(self) -> str:
         """What it showed so far."""
         return "".join(self.lines)
+
+    def take(self, lines: Iterable[str]) -> None:
+        """Takes in all that it shows."""
+        for line in lines:
+            with self.came:
+                self.lines.append(line)
+                self.came.notify_all()
+
+    def wait_shown(self, text: str) -> None:
+        """Waits until it has shown a text."""
+        with self.came:
+            assert self.came.wait_for(lambda: text in self.shown, SECONDS), self.shown
 
     def children(self) -> list[psutil.Process]:
         """The processes that it started, and those that they did."""
@@ -77,7 +92,7 @@ class Running:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder with a short path."""
-    path = Path(mkdtemp(prefix="rs-"))
+    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
     yield path
     shutil.rmtree(path)
 
@@ -85,7 +100,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def used_folder() -> Iterator[Path]:
     """A folder on which a backend ran, to copy."""
-    path = Path(mkdtemp(prefix="rs-"))
+    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
     with running(path) as backend:
         assert backend.end(signal.SIGINT) == 0
     yield path
@@ -112,7 +127,7 @@ def started(folder: Path, *arguments: str, **variables: str) -> Iterator[Running
     )
     assert process.stdout
     backend = Running(folder, process)
-    reader = threading.Thread(target=backend.lines.extend, args=(process.stdout,))
+    reader = threading.Thread(target=backend.take, args=(process.stdout,))
     reader.start()
     try:
         yield backend
@@ -128,17 +143,9 @@ def started(folder: Path, *arguments: str, **variables: str) -> Iterator[Running
 def running(folder: Path, *arguments: str, **variables: str) -> Iterator[Running]:
     """A backend that is ready."""
     with started(folder, *arguments, **variables) as backend:
-        until(lambda: bool(backend.state) or backend.process.poll() is not None)
+        wait_until(lambda: bool(backend.state) or backend.process.poll() is not None)
         assert backend.process.poll() is None, backend.shown
         yield backend
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def gone(processes: list[psutil.Process]) -> None:
@@ -155,16 +162,20 @@ def run_history(address: str) -> Iterator[RunHistoryServiceStub]:
 
 
 def workspace(address: str, name: str) -> str:
-    """Asks for a workspace until the database answers; returns its name."""
+    """Asks for a workspace; returns its name."""
     with run_history(address) as stub:
-        deadline = time.monotonic() + SECONDS
-        while True:
-            try:
-                return str(stub.GetWorkspace(messages.GetWorkspaceRequest(name=name), timeout=15).workspace.name)
-            except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+        return str(stub.GetWorkspace(messages.GetWorkspaceRequest(name=name), timeout=15).workspace.name)
+
+
+def answers(address: str) -> bool:
+    """Whether the services reach their database."""
+    try:
+        workspace(address, DEFAULT)
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        return False
+    return True
 
 
 def make_workspace(address: str, name: str) -> None:
@@ -177,7 +188,7 @@ def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path, monkey
     monkeypatch.setenv("RUNSTREAM_STATE_DIR", str(folder / "state"))
     monkeypatch.delenv("RUNSTREAM_ADDRESS", raising=False)
     with running(folder) as backend:
-        until(lambda: "Ctrl-C" in backend.shown)
+        backend.wait_shown("Ctrl-C")
 
         assert f"Address  {backend.address}\n" in backend.shown
         assert f"Data     {folder / 'data'}\n" in backend.shown
@@ -249,9 +260,9 @@ def test_killed_servers_are_started_again_and_the_services_answer(copied: Path) 
             assert child
             child.kill()
 
-        until(lambda: not {backend.child(program) for program in SERVERS} & {None, *killed})
+        wait_until(lambda: not {backend.child(program) for program in SERVERS} & {None, *killed})
 
-        assert workspace(backend.address, DEFAULT) == DEFAULT
+        wait_until(lambda: answers(backend.address))
         assert backend.end(signal.SIGINT) == 0
 
 
@@ -261,7 +272,7 @@ def test_a_second_signal_stops_at_once(copied: Path) -> None:
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         children = backend.children()
         backend.process.send_signal(signal.SIGINT)
-        until(lambda: "Stopping ...\n" in backend.lines)
+        backend.wait_shown("Stopping ...\n")
 
         assert backend.end(signal.SIGINT) == 130
 
@@ -270,7 +281,7 @@ def test_a_second_signal_stops_at_once(copied: Path) -> None:
 
 def test_a_signal_during_the_start_undoes_it(folder: Path) -> None:
     with started(folder) as backend:
-        until(lambda: "Making a new backend" in backend.shown)
+        backend.wait_shown("Making a new backend")
 
         assert backend.end(signal.SIGINT) == 130
 

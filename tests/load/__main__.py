@@ -6,12 +6,15 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from tests.load import logs_write, metrics_ingest, metrics_read, runs, spool, up
+from tests.load import artifacts, logs_write, metrics_ingest, metrics_read, runs, spool, up
 from tests.load.figures import Figure, show, write
 
 Benchmark = Callable[[], AsyncIterator[Figure]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
+    "artifacts.file": artifacts.file,
+    "artifacts.small": artifacts.small,
+    "artifacts.again": artifacts.again,
     "runs.create": runs.create,
     "runs.batch_create": runs.batch_create,
     "runs.get": runs.get,

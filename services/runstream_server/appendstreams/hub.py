@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Generic, Protocol
 
 from runstream_server.appendstreams.budget import ByteBudget
-from runstream_server.appendstreams.groupcommit import GroupCommitter
+from runstream_server.appendstreams.groupcommit import Ahead, GroupCommitter
 from runstream_server.appendstreams.limits import AppendLimits
 from runstream_server.appendstreams.model import Append, Opening, Outcome, Payload
 from runstream_server.appendstreams.telemetry import AppendMetrics
@@ -79,13 +79,14 @@ async def append_hub(
     commit: Callable[[Sequence[Append[Payload]]], Awaitable[Sequence[Outcome]]],
     *,
     rescue: Callable[[Append[Payload]], Awaitable[Outcome]] | None = None,
+    ahead: Ahead[Payload] | None = None,
     limits: AppendLimits,
     watch: RunWatch,
     draining: asyncio.Event,
 ) -> AsyncIterator[AppendHub[Payload]]:
     """Runs group commit for the append streams of one service while the context is open."""
     metrics = AppendMetrics(service)
-    committer = GroupCommitter(commit, rescue, limits, metrics)
+    committer = GroupCommitter(commit, rescue, limits, metrics, ahead)
     hub = AppendHub(committer, limits, metrics, watch, draining)
     async with asyncio.TaskGroup() as tasks:
         running = [

@@ -13,7 +13,8 @@ class AppendLimits:
     """How large one message may be."""
 
     max_in_flight_bytes: int = 16 * _MIB
-    """How much of one stream may be read and not yet acknowledged; the stream is not read on meanwhile."""
+    """How much of one stream may be read and not yet acknowledged, as it was sent or as it became, whichever is more;
+    the stream is not read on meanwhile."""
 
     budget_bytes: int = 64 * _MIB
     """How much memory may be taken by what was read from all streams together and is not yet committed. Each stream may

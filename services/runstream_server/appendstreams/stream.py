@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from runstream_server.appendstreams.errors import WriterFenced
 from runstream_server.appendstreams.hub import AppendHub
@@ -82,7 +81,7 @@ class AppendStream(Generic[Payload]):
 
     async def serve(self) -> None:
         """Serves the stream; raises the error that ends it, if it ends by one."""
-        message = await self._hear()
+        message = await self._context.read()
         if message is grpc.aio.EOF:
             return
         async with self._hub.watch.following(self._dialect.run(message), self._run_changed) as facts:
@@ -112,19 +111,13 @@ class AppendStream(Generic[Payload]):
         try:
             while not self._ended.is_set():
                 await self._wait_for_room()
-                message = await self._hear()
+                message = await self._context.read()
                 if message is grpc.aio.EOF:
                     break
                 await self._take(message)
         except RunstreamError as error:
             self._end(error)
         self._ended.set()
-
-    async def _hear(self) -> Any:
-        try:
-            return await self._context.read()
-        except DecodeError as error:
-            raise ProtocolError(f"a message cannot be parsed: {error}") from None
 
     async def _wait_for_room(self) -> None:
         await self._progress.room()
@@ -162,17 +155,19 @@ class AppendStream(Generic[Payload]):
             raise
         self._hub.budget.change(piece.size_bytes, prepared.size_bytes)
         append = (start, piece.end, prepared.size_bytes, prepared.payload, prepared.refusals)
-        self._submit(Append(self._opening.key, self._opening.epoch, *append), piece.size_bytes)
+        in_flight_bytes = max(piece.size_bytes, prepared.size_bytes)  # until all that it refuses is told, too
+        self._submit(Append(self._opening.key, self._opening.epoch, *append), in_flight_bytes)
 
-    def _submit(self, append: Append[Payload], sent_bytes: int) -> None:
-        self._progress.take(sent_bytes)
-        self._hub.committer.submit(append).add_done_callback(partial(self._committed, append.size_bytes, sent_bytes))
+    def _submit(self, append: Append[Payload], in_flight_bytes: int) -> None:
+        self._progress.take(in_flight_bytes)
+        committed = partial(self._committed, append.size_bytes, in_flight_bytes)
+        self._hub.committer.submit(append).add_done_callback(committed)
 
-    def _committed(self, size_bytes: int, sent_bytes: int, future: "asyncio.Future[Outcome]") -> None:
+    def _committed(self, size_bytes: int, in_flight_bytes: int, future: "asyncio.Future[Outcome]") -> None:
         self._hub.budget.give_back(size_bytes)
         outcome = future.result()
         if isinstance(outcome, Committed):
-            self._progress.commit(outcome, sent_bytes)
+            self._progress.commit(outcome, in_flight_bytes)
         else:
             self._break_off(outcome)
 

@@ -1,26 +1,37 @@
 """Stores what writers append, and where they stand. Rows do not leave this module."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import asyncpg
 
 from runstream_server.appendstreams import AppendKey, Committed, Opening, Outcome, Position, Refusal, judge
 from runstream_server.metrics.admission import count_of
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.grouping import SeriesGrowth, Share, group_by_series, grown_series
-from runstream_server.metrics.growing import NameCounts, grow
+from runstream_server.metrics.foresight import Ends, Foresight
+from runstream_server.metrics.grouping import SeriesGrowth, Share, arrange_by_series, encode_growths, group_by_series
+from runstream_server.metrics.growing import NameCounts, grow, grow_as_foreseen, store_chunks
 from runstream_server.metrics.model import MetricAppend
+from runstream_server.metrics.refusal_store import count_refusals
 from runstream_server.metrics.refusals import Problem, refusal
 from runstream_server.postgres import Connection, Postgres
 
 _SERIES_AT_ONCE = 500
+_MUCH_BYTES = 1024 * 1024
+_TURN_SECONDS = 1.0
+"""How long chunks may lie uncommitted: another process may wait for them that holds locks of the group before."""
+
 _REFUSED_BY_DATABASE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
+
+
+class _UnforeseenError(Exception):
+    """Series do not end where they were expected to."""
 
 
 class AppendStore:
@@ -30,6 +41,7 @@ class AppendStore:
         """`stored` is told what was committed."""
         self._postgres = postgres
         self._stored = stored
+        self._foresight = Foresight()
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening | None:
         """Counts up the epoch of a writer, made if it is new, unless what the client believes contradicts its row."""
@@ -73,15 +85,73 @@ class AppendStore:
     async def commit(self, appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         """Stores what is new of a group and moves its writers, in one transaction; says what became of each append."""
         growths = await _grouped(appends)
-        async with self._postgres.transaction() as connection:
-            positions, names = await _lock_writers(connection, appends)
-            outcomes, new = judge(appends, positions, SequenceGap)
-            if len(new) != len(appends):
-                growths = group_by_series(new)
-            refused = await grow(connection, growths, names)
-            await _move_writers(connection, new)
+        self._foresight.advance(growths)
+        try:
+            async with self._postgres.transaction() as connection:
+                positions, names = await _lock_writers(connection, appends)
+                outcomes, new = judge(appends, positions, SequenceGap)
+                as_foreseen = len(new) == len(appends)
+                if not as_foreseen:
+                    self._foresight.forget(growths)
+                    growths = group_by_series(new)
+                problems, ends = await grow(connection, growths, names)
+                refused = _refusals(problems)
+                await count_refusals(connection, chain(_known_refusals(new), refused))
+                await _move_writers(connection, new)
+        except BaseException:
+            self._foresight.forget(growths)
+            raise
+        if refused or not as_foreseen:
+            self._foresight.forget(growths)
+        elif sum(append.size_bytes for append in appends) >= _MUCH_BYTES:
+            self._foresight.learn(ends)
         self._stored(growths)
         return _with_refusals(appends, outcomes, refused)
+
+    async def commit_ahead(
+        self, appends: Sequence[MetricAppend], turn: Callable[[], Awaitable[object]]
+    ) -> Sequence[Outcome] | None:
+        """Does what `commit` does, but stores the chunks before the turn of the group, where they are expected to lie.
+
+        What it expects it verifies under the locks of writers and series, taken when it is its turn. If it was wrong,
+        or cannot say, or the turn does not come, nothing is stored and it returns None.
+        """
+        growths = arrange_by_series(appends)
+        if not self._foresight.knows(growths) or any(growth.others for growth in growths):
+            return None
+        encode_growths(growths)
+        ends = self._foresight.advance(growths)
+        try:
+            return await self._commit_foreseen(appends, growths, ends or {}, turn)
+        except (_UnforeseenError, asyncpg.UniqueViolationError):
+            self._foresight.forget(growths, shared=True)
+            return None
+        except BaseException:
+            self._foresight.forget(growths)
+            raise
+
+    async def _commit_foreseen(
+        self,
+        appends: Sequence[MetricAppend],
+        growths: Sequence[SeriesGrowth],
+        ends: Ends,
+        turn: Callable[[], Awaitable[object]],
+    ) -> Sequence[Outcome]:
+        async with self._postgres.transaction() as connection:
+            await store_chunks(connection, growths, ends)
+            try:
+                async with asyncio.timeout(_TURN_SECONDS):
+                    await turn()
+            except TimeoutError:
+                raise _UnforeseenError from None
+            positions, _ = await _lock_writers(connection, appends)
+            outcomes, new = judge(appends, positions, SequenceGap)
+            if len(new) != len(appends) or not await grow_as_foreseen(connection, growths, ends):
+                raise _UnforeseenError
+            await count_refusals(connection, _known_refusals(new))
+            await _move_writers(connection, new)
+        self._stored(growths)
+        return outcomes
 
     async def commit_one_by_one(self, append: MetricAppend) -> Outcome:
         """Stores what the database takes of an append that it refused as a whole: series by series."""
@@ -92,12 +162,14 @@ class AppendStore:
             for growth in group_by_series(new):
                 try:
                     async with connection.transaction():
-                        refused.extend(await grow(connection, [growth], names))
+                        refused.extend((await grow(connection, [growth], names))[0])
                 except _REFUSED_BY_DATABASE as error:
                     problem = "UNSTORABLE", f"the database refuses it: {error}"
                     refused.extend((share, problem) for share in (*growth.shares, *growth.others))
+            refusals = _refusals(refused)
+            await count_refusals(connection, chain(_known_refusals(new), refusals))
             await _move_writers(connection, new)
-        return _with_refusals([append], outcomes, refused)[0]
+        return _with_refusals([append], outcomes, refusals)[0]
 
 
 async def _grouped(appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
@@ -106,22 +178,31 @@ async def _grouped(appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
     What is large is encoded already. With the many small steps of what is left a thread would wait for the interpreter
     again and again, several times as long as they take; so they are taken here, with room for others in between.
     """
-    growths: list[SeriesGrowth] = []
-    for growth in grown_series(appends):
-        growths.append(growth)
-        if not len(growths) % _SERIES_AT_ONCE:
-            await asyncio.sleep(0)
+    growths = arrange_by_series(appends)
+    for begin in range(0, len(growths), _SERIES_AT_ONCE):
+        await asyncio.sleep(0)
+        encode_growths(growths[begin : begin + _SERIES_AT_ONCE])
     return growths
 
 
+def _known_refusals(appends: Iterable[MetricAppend]) -> Iterator[tuple[MetricAppend, Refusal]]:
+    """What was refused before the database was asked."""
+    return ((append, each) for append in appends for each in append.refusals)
+
+
+def _refusals(refused: Iterable[tuple[Share, Problem]]) -> Sequence[tuple[MetricAppend, Refusal]]:
+    return [
+        (append, refusal(append.end, piece.metric, problem, count_of(piece))) for (append, piece), problem in refused
+    ]
+
+
 def _with_refusals(
-    appends: Sequence[MetricAppend], outcomes: Sequence[Outcome], refused: Iterable[tuple[Share, Problem]]
+    appends: Sequence[MetricAppend], outcomes: Sequence[Outcome], refused: Iterable[tuple[MetricAppend, Refusal]]
 ) -> Sequence[Outcome]:
     """Adds to each outcome what was refused of its append."""
     added: dict[tuple[AppendKey, int], list[Refusal]] = {}
-    for (append, piece), problem in refused:
-        refusals = added.setdefault((append.key, append.end), [])
-        refusals.append(refusal(append.end, piece.metric, problem, count_of(piece)))
+    for append, each in refused:
+        added.setdefault((append.key, append.end), []).append(each)
     if not added:
         return outcomes
     return [

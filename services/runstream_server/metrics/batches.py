@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from runstream_server.appendstreams import Prepared, Refusal
-from runstream_server.metrics.encoding import encode_chunk
+from runstream_server.metrics.encoding import encode_chunks
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
 from runstream_server.metrics.model import Chunk, MetricBatch, Points, SeriesPiece
 from runstream_server.metrics.refusals import Problem, find_problem, refusal
@@ -19,15 +19,23 @@ def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, 
     for metric, description, points in columns[:MAX_BATCH_SERIES]:
         problem = find_problem(metric, description, points)
         if problem is None:
-            content = points if points.count < _LARGE_POINTS else encode_chunk(points)
-            pieces.append(SeriesPiece(metric, description, points.series_kind, points.column_names, content))
+            pieces.append(SeriesPiece(metric, description, points.series_kind, points.column_names, points))
         else:
             refusals.append(refusal(sequence, metric, problem, points.claimed_count))
     if beyond := columns[MAX_BATCH_SERIES:]:
         count = sum(points.claimed_count for _, _, points in beyond)
         refusals.append(refusal(sequence, beyond[0][0], _too_many_series(len(columns)), count))
+    _encode_large(pieces)
     size_bytes = len(columns) * _PIECE_BYTES + sum(_size_of(piece.content) for piece in pieces)
     return Prepared(MetricBatch(digest, pieces), size_bytes, refusals)
+
+
+def _encode_large(pieces: Sequence[SeriesPiece]) -> None:
+    """Encodes what has many values."""
+    large = [(piece, piece.content) for piece in pieces if isinstance(piece.content, Points)]
+    large = [(piece, points) for piece, points in large if points.count >= _LARGE_POINTS]
+    for (piece, _), chunk in zip(large, encode_chunks([points for _, points in large]), strict=True):
+        piece.content = chunk
 
 
 def _too_many_series(count: int) -> Problem:

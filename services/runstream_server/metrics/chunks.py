@@ -1,19 +1,22 @@
 """Points as bytes and back. A chunk describes itself and stays readable for all later versions.
 
-Format 2, in an envelope: the number of points and of segments, the steps, the times, then the segments one after the
+Format 3, in an envelope: the number of points and of segments, the steps, the times, then the segments one after the
 other, each its kind, its number of values and the values. Rows of a table are the number of columns, then of each its
 name, its kind and its cells; artifacts are what they are, then their paths. Everything is little endian.
 
-Format 1 is the same without rows and artifacts.
+Format 2 is the same without blocks of planes, format 1 without rows and artifacts as well.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import cast
 
 from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
 from runstream_server.metrics.columns import (
     pack_bools,
+    pack_double_rows,
     pack_doubles,
+    pack_integer_rows,
     pack_integers,
     pack_strings,
     unpack_bools,
@@ -24,8 +27,8 @@ from runstream_server.metrics.columns import (
 from runstream_server.metrics.model import Bools, Doubles, Int64s, Kind, Points, Segment
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
-_FORMAT = 2
-_READABLE_FORMATS = (1, 2)
+_FORMAT = 3
+_READABLE_FORMATS = (1, 2, 3)
 _HEAD = struct.Struct("<IIB")
 _SEGMENT = struct.Struct("<BI")
 _COLUMN_COUNT = struct.Struct("<H")
@@ -40,7 +43,15 @@ def encode_points(points: Points) -> bytes:
         parts.append(pack_integers(points.steps))
     parts.append(pack_integers(points.times))
     parts.extend(_encode_segment(segment) for segment in points.segments)
-    return wrap(_FORMAT, b"".join(parts))
+    return wrap(_FORMAT, *parts)
+
+
+def encode_curves(steps: Int64s, times: Int64s, values: Doubles) -> Sequence[bytes]:
+    """Encodes points with steps whose values are doubles: each row of the three tables as `encode_points` does."""
+    head = _HEAD.pack(times.shape[1], 1, True)
+    segment = _SEGMENT.pack(Kind.DOUBLE, times.shape[1])
+    columns = zip(pack_integer_rows(steps), pack_integer_rows(times), pack_double_rows(values), strict=True)
+    return [wrap(_FORMAT, head, *integers, segment, doubles) for *integers, doubles in columns]
 
 
 def _encode_segment(segment: Segment) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from runstream_server.metrics.gathering import Gathering, make_scale
@@ -11,7 +12,7 @@ from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.windows import KnownSpan
 
-_PAGE_SERIES = 1_000
+_GROUP_SERIES = 1_000
 _KNOWN_POINTS = 4_000_000
 _READ_POINTS = 200_000
 
@@ -25,8 +26,9 @@ class Comparison:
 
     async def compare(self, request: CompareRequest) -> AsyncGenerator[ThinnedSeries, None]:
         """Yields the series that have a number in the range, in the order of the runs and then of the metrics."""
-        first_times = await self._first_times(request)
-        for group in _groups(await self._series(request)):
+        series = await self._series(request)
+        first_times = await self._first_times(request)  # after the series, so that each has a run that began
+        for group in _groups(series):
             known = await self._source.known([Span(series, 0, series.count) for series in group])
             gatherings = await asyncio.to_thread(_gatherings, request, known, first_times)
             for together in _read_together(gatherings):
@@ -40,12 +42,15 @@ class Comparison:
         return await self._store.first_times(request.workspace, [run.run for run in request.runs])
 
     async def _series(self, request: CompareRequest) -> Sequence[Series]:
-        """The series that have a number, in order."""
+        """The series that have a number, in order, without their descriptions, which would be all in memory."""
         found: dict[tuple[str, str], Series] = {}
-        runs, after = [run.run for run in request.runs], ("", "")
-        while page := await self._store.list_series(request.workspace, runs, request.metrics, after, _PAGE_SERIES):
-            after = (page[-1].run.run, page[-1].metric)
-            found.update(((series.run.run, series.metric), series) for series in page if series.min is not None)
+        runs = [run.run for run in request.runs]
+        async for page in self._store.all_series(request.workspace, runs, request.metrics):
+            found.update(
+                ((series.run.run, series.metric), replace(series, description=""))
+                for series in page
+                if series.min is not None
+            )
         places = ((run, metric) for run in runs for metric in request.metrics)
         return [found[place] for place in places if place in found]
 
@@ -75,7 +80,7 @@ def _groups(series: Iterable[Series]) -> Iterator[Sequence[Series]]:
     group: list[Series] = []
     points = 0
     for each in series:
-        if group and (points + each.count > _KNOWN_POINTS or len(group) >= _PAGE_SERIES):
+        if group and (points + each.count > _KNOWN_POINTS or len(group) >= _GROUP_SERIES):
             yield group
             group, points = [], 0
         group.append(each)

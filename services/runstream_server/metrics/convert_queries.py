@@ -7,7 +7,15 @@ from runstream_server.errors import InvalidField
 from runstream_server.metrics.convert import encode_slice, fill
 from runstream_server.metrics.errors import InvalidCursor
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
-from runstream_server.metrics.queries import Axis, CompareRequest, ReadRequest, TailMessage, TailRequest, ThinnedSeries
+from runstream_server.metrics.queries import (
+    Axis,
+    CompareRequest,
+    ReadRequest,
+    RefusalCount,
+    TailMessage,
+    TailRequest,
+    ThinnedSeries,
+)
 from runstream_server.metrics.windows import Window
 from runstream_server.names import RunName
 
@@ -114,3 +122,9 @@ def encode_tail(message: TailMessage) -> messages.TailSeriesResponse:
         values=encode_slice(message.slice) if message.slice else None,
         ended=messages.TAIL_END_RUN_ENDED if message.ended else messages.TAIL_END_UNSPECIFIED,
     )
+
+
+def encode_refusal_count(refused: RefusalCount) -> messages.RefusalCount:
+    """Makes the message of what was refused for one reason."""
+    metrics = [messages.RefusedMetric(metric=metric, count=count) for metric, count in refused.metrics.items()]
+    return messages.RefusalCount(reason=refused.reason, message=refused.message, count=refused.count, metrics=metrics)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import encode_points
+from runstream_server.metrics.curves import encode_curves, is_curve
 from runstream_server.metrics.model import Chunk, Kind, Points, Segment, Summary
 from runstream_server.metrics.overview_format import chunk_overview
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
@@ -19,9 +20,19 @@ NOTHING = Summary(0, None, None, None, 0)
 
 def encode_chunk(points: Points) -> Chunk:
     """Encodes 1 or more points."""
-    summary = summarize(points)
+    return encode_chunks([points])[0]
+
+
+def encode_chunks(many: Sequence[Points]) -> Sequence[Chunk]:
+    """Encodes 1 or more points each; curves together, which takes much less than one after the other."""
+    encoded: list[Chunk | None] = [None if is_curve(points) else _encode_other(points) for points in many]
+    curves = iter(encode_curves([points for points, chunk in zip(many, encoded, strict=True) if chunk is None]))
+    return [chunk or next(curves) for chunk in encoded]
+
+
+def _encode_other(points: Points) -> Chunk:
     size_bytes = sum(segment.size_bytes for segment in points.segments)
-    return Chunk(size_bytes, encode_points(points), summary, chunk_overview(points))
+    return Chunk(size_bytes, encode_points(points), summarize(points), chunk_overview(points))
 
 
 def summarize(points: Points) -> Summary:

@@ -46,6 +46,38 @@ def _clamped(time: int) -> int:
     return max(_LEAST, min(time, _GREATEST))
 
 
+class Held:
+    """Numbers that were decoded, bounded in memory: of many only the extremes of every 128 are kept."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._all: list[Numbers] = []
+        self._extremes: list[Numbers] = []
+        self._all_count = self._extremes_count = 0
+
+    def add(self, numbers: Numbers) -> None:
+        """Adds some. Each goes through the choice of extremes once, unless there are millions of extremes."""
+        self._all.append(numbers)
+        self._all_count += numbers.count
+        if self._all_count > self._limit:
+            self._keep([*self._extremes, _few(self._all)])
+            self._all, self._all_count = [], 0
+        if self._extremes_count > self._limit:
+            self._keep([_few(self._extremes)])
+
+    def _keep(self, extremes: list[Numbers]) -> None:
+        self._extremes = extremes
+        self._extremes_count = sum(part.count for part in extremes)
+
+    def parts(self) -> Sequence[Numbers]:
+        """What is kept."""
+        return [*self._extremes, *self._all]
+
+
+def _few(parts: Sequence[Numbers]) -> Numbers:
+    return bucket_extremes(join_numbers(parts).on_axis())
+
+
 class Gathering:
     """The numbers of one series in the range, or as many of them as it takes to choose.
 
@@ -57,9 +89,9 @@ class Gathering:
         self.series: Series = known.span.series
         self._scale = scale
         self._max_points = max_points
-        self._parts: list[Numbers] = []
+        self._known: list[Numbers] = []
+        self._held = Held(_HELD_POINTS + 2 * max_points * BUCKET_POINTS)
         self._count = 0
-        self._held = 0
         self.spans: Sequence[Span] = self._plan(known)
         """What has to be decoded and added."""
 
@@ -82,7 +114,7 @@ class Gathering:
 
     def _take(self, overview: Overview) -> None:
         self._count += int(overview.numbers.sum())
-        self._parts += [self._numbers(overview.least), self._numbers(overview.greatest)]
+        self._known += [self._numbers(overview.least), self._numbers(overview.greatest)]
 
     def _numbers(self, extremes: Extremes) -> Numbers:
         return Numbers(self._scale.places(extremes.steps, extremes.times), extremes.indexes, extremes.values)
@@ -90,11 +122,8 @@ class Gathering:
     def add(self, chunk: StoredChunk) -> None:
         """Adds what is wanted of a chunk and within the range. Raises StoredBytesDamaged."""
         numbers = self._numbers_of(chunk)
-        self._parts.append(numbers)
+        self._held.add(numbers)
         self._count += numbers.count
-        self._held += numbers.count
-        if self._held > _HELD_POINTS + 2 * self._max_points * BUCKET_POINTS:
-            self._parts, self._held = [bucket_extremes(join_numbers(self._parts).on_axis())], 0
 
     def _numbers_of(self, chunk: StoredChunk) -> Numbers:
         steps, points = points_of(chunk)
@@ -107,5 +136,5 @@ class Gathering:
 
     def thinned(self) -> ThinnedSeries:
         """Those to show."""
-        chosen = thin(join_numbers(self._parts), self._max_points)
+        chosen = thin(join_numbers([*self._known, *self._held.parts()]), self._max_points)
         return ThinnedSeries(self.series, chosen.places, chosen.values, self._count)

@@ -1,11 +1,11 @@
 """Puts together what the appends of one transaction do to each series."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeAlias
 
-from runstream_server.metrics.encoding import NOTHING, encode_chunk, joined
+from runstream_server.metrics.encoding import NOTHING, encode_chunks, joined
 from runstream_server.metrics.limits import MAX_COLUMNS
 from runstream_server.metrics.model import Chunk, MetricAppend, Points, SeriesKind, SeriesPiece, Summary
 
@@ -44,11 +44,13 @@ class SeriesGrowth:
 
 def group_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
     """Puts together and encodes what is appended to each series, in the order of the appends; sorted by series."""
-    return list(grown_series(appends))
+    growths = arrange_by_series(appends)
+    encode_growths(growths)
+    return growths
 
 
-def grown_series(appends: Iterable[MetricAppend]) -> Iterator[SeriesGrowth]:
-    """The same, one series after the other."""
+def arrange_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
+    """The same without chunks and summaries, which `encode_growths` makes."""
     places: dict[Place, list[Share]] = {}
     for append in appends:
         if append.payload is None:
@@ -56,18 +58,20 @@ def grown_series(appends: Iterable[MetricAppend]) -> Iterator[SeriesGrowth]:
         workspace, run = append.key.workspace, append.key.run
         for piece in append.payload.pieces:
             places.setdefault((workspace, run, piece.metric), []).append((append, piece))
-    for place in sorted(places):
-        yield make_growth(place, places[place])
+    return [_arrange(place, places[place]) for place in sorted(places)]
 
 
 def make_growth(place: Place, shares: Iterable[Share]) -> SeriesGrowth:
     """Makes a growth of those shares that go together with the first one."""
+    growth = _arrange(place, shares)
+    encode_growths([growth])
+    return growth
+
+
+def _arrange(place: Place, shares: Iterable[Share]) -> SeriesGrowth:
     growth = SeriesGrowth(*place)
     for share in shares:
         _add(growth, share)
-    for chunk in _chunks([piece.content for _, piece in growth.shares]):
-        growth.summary = growth.summary.then(chunk.summary)
-        growth.chunks.append(chunk)
     return growth
 
 
@@ -85,16 +89,33 @@ def _add(growth: SeriesGrowth, share: Share) -> None:
 
 def go_together(one: SeriesKind, other: SeriesKind) -> bool:
     """Whether a series can hold both."""
-    return one is other or SeriesKind.NOTHING in (one, other)
+    return one is other or not (one and other)
 
 
-def _chunks(contents: Sequence[Points | Chunk]) -> Iterator[Chunk]:
-    for _, neighbours in groupby(contents, key=type):
-        few = []
-        for content in neighbours:
-            if isinstance(content, Chunk):
-                yield content
-            elif content.count:
-                few.append(content)
-        for points in joined(few):
-            yield encode_chunk(points)
+def encode_growths(growths: Sequence[SeriesGrowth]) -> None:
+    """Makes the chunks and the summaries of some growths; many at once take much less than one after the other."""
+    contents = [_contents(growth) for growth in growths]
+    encoded = iter(encode_chunks([each for of_growth in contents for each in of_growth if isinstance(each, Points)]))
+    for growth, of_growth in zip(growths, contents, strict=True):
+        for content in of_growth:
+            chunk = content if isinstance(content, Chunk) else next(encoded)
+            growth.summary = growth.summary.then(chunk.summary) if growth.chunks else chunk.summary
+            growth.chunks.append(chunk)
+
+
+def _contents(growth: SeriesGrowth) -> Sequence[Points | Chunk]:
+    """What becomes a chunk each, in order; what is none yet is joined."""
+    if len(growth.shares) == 1:
+        content = growth.shares[0][1].content
+        return [content] if isinstance(content, Chunk) or content.count else []
+    contents: list[Points | Chunk] = []
+    for is_chunk, neighbours in groupby((piece.content for _, piece in growth.shares), key=_is_chunk):
+        if is_chunk:
+            contents.extend(neighbours)
+        else:
+            contents.extend(joined(points for points in neighbours if isinstance(points, Points) and points.count))
+    return contents
+
+
+def _is_chunk(content: Points | Chunk) -> bool:
+    return isinstance(content, Chunk)

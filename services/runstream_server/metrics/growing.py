@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TypeAlias
 
 from runstream_server.metrics.admission import TOO_MANY_METRICS, SeriesState, admit
+from runstream_server.metrics.foresight import Ends
 from runstream_server.metrics.grouping import Place, SeriesGrowth, Share, make_growth
 from runstream_server.metrics.limits import MAX_COLUMNS, MAX_NAMES, MAX_VALUES
 from runstream_server.metrics.model import SeriesKind
@@ -21,20 +22,33 @@ _Counts: TypeAlias = dict[Place, tuple[int, int]]
 _Refused: TypeAlias = list[tuple[Share, Problem]]
 
 
-async def grow(connection: Connection, growths: Sequence[SeriesGrowth], names: NameCounts) -> _Refused:
-    """Appends to series, sorted, under the locks of their rows; marks their summaries; returns what it refused.
+async def grow(connection: Connection, growths: Sequence[SeriesGrowth], names: NameCounts) -> tuple[_Refused, Ends]:
+    """Appends to series, sorted, under the locks of their rows; marks their summaries.
 
     `names` are the counts before, as far as they are not 0; it moves them on.
+
+    Returns:
+        What it refused, and how many values the series have now.
     """
     growths, refused = await _with_room_for_names(connection, growths, names)
     if not growths:
-        return refused
+        return refused, {}
     counts = await _grow_series(connection, growths, names)
     if any(growth.others or growth.place not in counts for growth in growths):
         growths, more = await _second_try(connection, growths, counts, names)
         refused.extend(more)
-    await _store_chunks(connection, growths, counts)
-    return refused
+    if growths:
+        await store_chunks(connection, growths, counts)
+        await _mark_summaries(connection, growths)
+    return refused, counts
+
+
+async def grow_as_foreseen(connection: Connection, growths: Sequence[SeriesGrowth], ends: Ends) -> bool:
+    """Appends to series whose chunks are stored; returns False if they do not lie where the series end."""
+    if await _grow_series(connection, growths, {}) != ends:
+        return False
+    await _mark_summaries(connection, growths)
+    return True
 
 
 async def _with_room_for_names(
@@ -188,15 +202,17 @@ async def _count_names(connection: Connection, made: Sequence[tuple[str, str]], 
         names[run] = names.get(run, 0) + count
 
 
-async def _store_chunks(connection: Connection, growths: Sequence[SeriesGrowth], counts: _Counts) -> None:
-    if not growths:
-        return
+async def store_chunks(connection: Connection, growths: Sequence[SeriesGrowth], ends: Ends) -> None:
+    """Stores the chunks of growths; `ends` say how many values the series have with them."""
     await connection.copy_records_to_table(
         "chunk",
         schema_name="metrics",
         columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns", "overview"),
-        records=_chunk_rows(growths, counts),
+        records=_chunk_rows(growths, ends),
     )
+
+
+async def _mark_summaries(connection: Connection, growths: Sequence[SeriesGrowth]) -> None:
     await connection.execute(
         "INSERT INTO metrics.summary_outbox (workspaces, runs, metrics, series_count) VALUES ($1, $2, $3, $4)",
         [growth.workspace for growth in growths],
@@ -207,10 +223,10 @@ async def _store_chunks(connection: Connection, growths: Sequence[SeriesGrowth],
 
 
 def _chunk_rows(
-    growths: Sequence[SeriesGrowth], counts: _Counts
+    growths: Sequence[SeriesGrowth], ends: Ends
 ) -> Iterator[tuple[str, str, int, int, int, int, bytes, bytes | None]]:
     for growth in growths:
-        number, count = counts[growth.place]
+        number, count = ends[growth.place]
         index = count - growth.summary.count
         for chunk in growth.chunks:
             count = chunk.summary.count

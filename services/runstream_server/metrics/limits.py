@@ -23,3 +23,6 @@ MAX_COLUMNS = 250
 
 MAX_PATH = 1_024
 """Characters of the path of an artifact."""
+
+MAX_REFUSED_METRICS = 100
+"""Metrics of one run whose refused values are counted by name, for each reason."""

@@ -241,6 +241,21 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesPage:
+    """Some of many series, in order of run and metric."""
+
+    series: Sequence[Series]
+
+    has_more: bool
+    """Whether there may be more after them; then there is at least one of them."""
+
+    @property
+    def last(self) -> tuple[str, str]:
+        """The run and the metric of the last of them; only where there may be more."""
+        return self.series[-1].run.run, self.series[-1].metric
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """What is still to be read of a series."""
 

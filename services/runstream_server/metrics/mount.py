@@ -1,7 +1,7 @@
 """Puts the metrics service together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
@@ -16,6 +16,7 @@ from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.reading import SeriesReader
+from runstream_server.metrics.refusal_store import RefusalStore
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
@@ -50,6 +51,12 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         committed(group)
         return outcomes
 
+    async def ahead(group: Sequence[MetricAppend], turn: Callable[[], Awaitable[object]]) -> Sequence[Outcome] | None:
+        outcomes = await appends.commit_ahead(group, turn)
+        if outcomes is not None:
+            committed(group)
+        return outcomes
+
     async def rescue(append: MetricAppend) -> Outcome:
         outcome = await appends.commit_one_by_one(append)
         committed([append])
@@ -66,6 +73,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
             "metrics",
             commit,
             rescue=rescue,
+            ahead=ahead,
             limits=AppendLimits(),
             watch=watch,
             draining=platform.draining,
@@ -73,7 +81,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     ):
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
         readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
-        servicer = MetricsServicer(Metrics(store, appends), readers, hub, history)
+        metrics = Metrics(store, appends, RefusalStore(platform.postgres))
+        servicer = MetricsServicer(metrics, readers, hub, history)
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(outbox.run(), name="metrics-summary-outbox"),

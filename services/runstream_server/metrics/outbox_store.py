@@ -45,10 +45,11 @@ class OutboxStore:
         return [row["mark"] for row in rows]
 
     async def marked_series(self, marks: Sequence[int]) -> Sequence[Series]:
-        """The marked series as they are now, sorted by run and metric."""
+        """The marked series as they are now, sorted by run and metric; without descriptions and columns."""
         rows = await self._postgres.fetch(
             """
-            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind, columns
+            SELECT workspace, run, metric, series, point_count, last, min, max, '' AS description, revision, kind,
+                   '{}'::text[] AS columns
               FROM (SELECT DISTINCT changed.*
                       FROM metrics.summary_outbox,
                            unnest(workspaces, runs, metrics) AS changed (workspace, run, metric)

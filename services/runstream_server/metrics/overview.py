@@ -141,6 +141,21 @@ def bucket_places(steps: Int64s, times: Int64s, values: Doubles) -> BucketPlaces
     return BucketPlaces(starts, counts, numbers, extremes)
 
 
+def curve_extremes(values: Doubles) -> tuple[Int64s, Int64s]:
+    """Where in each row the least and the greatest value of each bucket are; where NaN is, if there is any."""
+    rows, count = values.shape
+    bucket_count = -(-count // BUCKET_POINTS)
+    places = np.empty((2, rows, bucket_count), np.int64)
+    whole = count // BUCKET_POINTS
+    buckets = values[:, : whole * BUCKET_POINTS].reshape(rows, whole, BUCKET_POINTS)
+    places[:, :, :whole] = buckets.argmin(axis=2), buckets.argmax(axis=2)
+    if whole < bucket_count:
+        rest = values[:, whole * BUCKET_POINTS :]
+        places[:, :, whole] = rest.argmin(axis=1), rest.argmax(axis=1)
+    places += np.arange(0, count, BUCKET_POINTS)
+    return places[0], places[1]
+
+
 def _find_extremes(column: NDArray[np.int64 | np.float64], least: Int64s, greatest: Int64s) -> None:
     """Notes where in each bucket the least and the greatest value are, counted from the start of the bucket."""
     whole = len(column) // BUCKET_POINTS

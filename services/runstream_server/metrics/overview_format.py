@@ -17,8 +17,15 @@ from numpy.typing import NDArray
 
 from runstream_server.compression import pack_array, unpack
 from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
-from runstream_server.metrics.model import Int64s, Points
-from runstream_server.metrics.overview import Extremes, Overview, bucket_places, numbers_of
+from runstream_server.metrics.model import Doubles, Int64s, Points
+from runstream_server.metrics.overview import (
+    BUCKET_POINTS,
+    Extremes,
+    Overview,
+    bucket_places,
+    curve_extremes,
+    numbers_of,
+)
 
 WORTH_POINTS = 2_048
 """A smaller chunk has no overview: it would cost ingestion half as much as the chunk itself, and is merged soon."""
@@ -46,6 +53,35 @@ def chunk_overview(points: Points) -> bytes | None:
     return _packed(table, relative_steps=points.steps is None)
 
 
+def curve_overviews(steps: Int64s, times: Int64s, values: Doubles) -> Sequence[bytes] | None:
+    """What `chunk_overview` makes of each row of three tables, much faster.
+
+    None if it cannot say: there are few values, or a step or time is less than the one before, or a value is NaN.
+    """
+    if steps.shape[1] < WORTH_POINTS or not (_ascend(steps) and _ascend(times)):
+        return None
+    starts = np.arange(0, steps.shape[1], BUCKET_POINTS)
+    ends = np.append(starts[1:], steps.shape[1]) - 1
+    least, greatest = curve_extremes(values)
+    low, high = np.take_along_axis(values, least, 1), np.take_along_axis(values, greatest, 1)
+    if np.isnan(low).any():
+        return None
+    tables = np.empty((len(steps), _STORED_COLUMNS, len(starts)), "<i8")
+    counts = tables[:, 0].view("<u2").reshape(len(steps), len(starts), 4)
+    counts[:, :, 0] = counts[:, :, 1] = ends - starts + 1
+    counts[:, :, 2], counts[:, :, 3] = least - starts, greatest - starts
+    tables[:, 1], tables[:, 2] = steps[:, starts], steps[:, ends]
+    tables[:, 3], tables[:, 4] = np.take_along_axis(steps, least, 1), np.take_along_axis(steps, greatest, 1)
+    tables[:, 5], tables[:, 6] = np.take_along_axis(times, least, 1), np.take_along_axis(times, greatest, 1)
+    tables[:, 7], tables[:, 8] = times[:, starts], times[:, ends]
+    tables[:, 9], tables[:, 10] = low.view(np.int64), high.view(np.int64)
+    return _pack_tables(tables, relative_steps=False)
+
+
+def _ascend(rows: Int64s) -> bool:
+    return bool((rows[:, 1:] >= rows[:, :-1]).all())
+
+
 def encode_overview(overview: Overview) -> bytes:
     """Encodes an overview without gaps; `decode_overviews` takes the index of its first value again."""
     least, greatest = overview.least, overview.greatest
@@ -65,12 +101,18 @@ def _put_counts(table: Int64s, counts: Int64s, numbers: Int64s, places: Int64s) 
 
 def _packed(table: Int64s, *, relative_steps: bool) -> bytes:
     """Packs a table whose steps and times are not differences yet."""
-    table[2:5] -= table[1]  # wraps around, and back again in decoding
-    table[5:7] -= table[7]
-    table[8] -= table[7]
-    table[1:8:6, 1:] -= table[1:8:6, :-1].copy()
-    planes = table.view(np.uint8).reshape(_STORED_COLUMNS, -1, _ITEM).transpose(0, 2, 1)
-    return wrap(_FORMAT, _HEAD.pack(table.shape[1], relative_steps) + pack_array(planes))
+    return _pack_tables(table[None], relative_steps=relative_steps)[0]
+
+
+def _pack_tables(tables: Int64s, *, relative_steps: bool) -> Sequence[bytes]:
+    """Packs tables of one size, whose steps and times are not differences yet."""
+    tables[:, 2:5] -= tables[:, 1:2]  # wraps around, and back again in decoding
+    tables[:, 5:7] -= tables[:, 7:8]
+    tables[:, 8] -= tables[:, 7]
+    tables[:, 1:8:6, 1:] -= tables[:, 1:8:6, :-1].copy()
+    head = _HEAD.pack(tables.shape[2], relative_steps)
+    planes = tables.view(np.uint8).reshape(*tables.shape, _ITEM).transpose(0, 1, 3, 2)
+    return [wrap(_FORMAT, head, pack_array(each, fast=True)) for each in np.ascontiguousarray(planes)]
 
 
 def decode_overviews(stored: Sequence[tuple[bytes, int]]) -> Overview:

@@ -102,3 +102,18 @@ class TailMessage:
 
     slice: Slice | None
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalCount:
+    """How many values of a run were refused for one reason."""
+
+    reason: str
+
+    message: str
+    """Of the last time."""
+
+    count: int
+
+    metrics: Mapping[str, int]
+    """The same by metric, in order of name; there may be metrics that are counted in `count` alone."""

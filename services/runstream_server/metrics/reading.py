@@ -11,7 +11,6 @@ from runstream_server.metrics.spans import grouped_spans, spans_in_range
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.windows import Window
 
-_SERIES_AT_ONCE = 1_000
 _WORTH_LOOKING_POINTS = 5_000
 
 
@@ -29,12 +28,10 @@ class SeriesReader:
         slice without points, one that has values, but none in range, not at all.
         """
         workspace, runs = request.runs[0].workspace, sorted({run.run for run in request.runs})
-        after = ("", "")
-        while page := await self._store.list_series(workspace, runs, request.metrics, after, _SERIES_AT_ONCE):
+        async for page in self._store.all_series(workspace, runs, request.metrics):
             for spans in grouped_spans(spans_in_range(page, request.start_index, request.end_index)):
                 async for each in self._read(spans, window):
                     yield each
-            after = (page[-1].run.run, page[-1].metric)
 
     async def _read(self, spans: Sequence[Span], window: Window) -> AsyncGenerator[Slice, None]:
         if not spans[0].series.count:

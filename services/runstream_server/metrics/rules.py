@@ -7,7 +7,9 @@ from runstream_server.appendstreams import AppendKey, Opening, Prepared, WriterD
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.model import MetricBatch, Points, Series
+from runstream_server.metrics.model import MetricBatch, Points, SeriesPage
+from runstream_server.metrics.queries import RefusalCount
+from runstream_server.metrics.refusal_store import RefusalStore
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
 
@@ -17,9 +19,10 @@ _CHECKED_ON_THE_LOOP_BYTES = 16 * 1024
 class Metrics:
     """The rules of metrics."""
 
-    def __init__(self, store: MetricStore, appends: AppendStore) -> None:
+    def __init__(self, store: MetricStore, appends: AppendStore, refusals: RefusalStore) -> None:
         self._store = store
         self._appends = appends
+        self._refusals = refusals
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening:
         """Opens a stream of a writer and fences its older ones.
@@ -52,6 +55,10 @@ class Metrics:
             return check_batch(sequence, digest, decode())
         return await asyncio.to_thread(lambda: check_batch(sequence, digest, decode()))
 
-    async def list_series(self, run: RunName, after: str, count: int) -> Sequence[Series]:
+    async def list_series(self, run: RunName, after: str, count: int) -> SeriesPage:
         """Returns up to `count` series of a run with names after `after`, in order of name."""
         return await self._store.list_series(run.workspace, [run.run], (), (run.run, after), count)
+
+    async def refusals(self, run: RunName) -> Sequence[RefusalCount]:
+        """How many values that were sent to a run are not stored, by reason and metric."""
+        return await self._refusals.refusals(run)

@@ -36,6 +36,7 @@ from runstream_server.metrics.convert_queries import (
     decode_comparison,
     decode_read,
     decode_tail,
+    encode_refusal_count,
     encode_tail,
     encode_thinned,
 )
@@ -85,11 +86,15 @@ class MetricsServicer(MetricsServiceServicer):
         size = page_size(request.page_size, 1_000, 10_000)
         listing = ("ListSeries", str(run))
         (after,) = read_page_token(request.page_token, listing, 1) or ("",)
-        series = await self._metrics.list_series(run, after, size + 1)
+        page = await self._metrics.list_series(run, after, size)
         return messages.ListSeriesResponse(
-            series=[encode_series(each) for each in series[:size]],
-            next_page_token=page_token(listing, [series[size - 1].metric]) if len(series) > size else "",
+            series=map(encode_series, page.series),
+            next_page_token=page_token(listing, [page.last[1]]) if page.has_more else "",
         )
+
+    async def GetRefusals(self, request: messages.GetRefusalsRequest, _: object) -> messages.GetRefusalsResponse:
+        refusals = await self._metrics.refusals(RunName.parse(request.run, "run"))
+        return messages.GetRefusalsResponse(refusals=map(encode_refusal_count, refusals))
 
     async def ReadSeries(
         self, request: messages.ReadSeriesRequest, _: object

@@ -1,15 +1,53 @@
 """Reads series and their chunks. Rows do not leave this module."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from asyncpg import Record
 
-from runstream_server.metrics.model import Series, SeriesKind, Span, StoredChunk
+from runstream_server.metrics.model import Series, SeriesKind, SeriesPage, Span, StoredChunk
 from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
 
+_PAGE_SERIES = 1_000
 _PAGE_CHUNKS = 1_000
 _PAGE_BYTES = 8 * 1024 * 1024
+_SERIES_BYTES = 4 * 1024 * 1024
+
+
+def page_statement(selection: str, count: str) -> str:
+    """The statement for a page of what `selection` selects of `metrics.series`; the parameter `count` is how many.
+
+    One series more tells whether there are more.
+    """
+    return f"""
+    SELECT *
+      FROM (SELECT page.*, sum(text_bytes) OVER (ORDER BY run, metric ROWS UNBOUNDED PRECEDING) AS bytes
+              FROM (SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind,
+                           columns,
+                           octet_length(description) + CASE columns WHEN '{{}}' THEN 0
+                               ELSE octet_length(array_to_string(columns, '')) END AS text_bytes
+                      {selection}
+                     ORDER BY run, metric
+                     LIMIT {count} + 1) page) sized
+     WHERE bytes - text_bytes < {_SERIES_BYTES}
+     ORDER BY run, metric
+    """
+
+
+_LIST = page_statement(
+    """
+    FROM metrics.series
+   WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
+     AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
+    """,
+    count="$6::bigint",
+)
+
+
+def page_of_series(rows: Sequence[Record], count: int) -> SeriesPage:
+    """The first `count` series of the rows of such a statement."""
+    has_more = len(rows) > count or (bool(rows) and rows[-1]["bytes"] >= _SERIES_BYTES)
+    return SeriesPage([series_of(row) for row in rows[:count]], has_more)
 
 
 class MetricStore:
@@ -20,27 +58,24 @@ class MetricStore:
 
     async def list_series(
         self, workspace: str, runs: Sequence[str], metrics: Sequence[str], after: tuple[str, str], count: int
-    ) -> Sequence[Series]:
+    ) -> SeriesPage:
         """Returns up to `count` series of runs, in order of run and metric; no metrics: all of them.
 
-        `after` is the run and the metric of the last series that is not wanted again.
+        A page ends before with the series whose texts take it past 4 MiB. `after` is the run and the metric of the last
+        series that is not wanted again.
         """
-        rows = await self._postgres.fetch(
-            """
-            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind, columns
-              FROM metrics.series
-             WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
-               AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
-             ORDER BY run, metric
-             LIMIT $6
-            """,
-            workspace,
-            runs,
-            metrics,
-            *after,
-            count,
-        )
-        return [series_of(row) for row in rows]
+        rows = await self._postgres.fetch(_LIST, workspace, runs, metrics, *after, count)
+        return page_of_series(rows, count)
+
+    async def all_series(
+        self, workspace: str, runs: Sequence[str], metrics: Sequence[str]
+    ) -> AsyncGenerator[Sequence[Series], None]:
+        """Yields all series of runs, page by page, in order of run and metric; no metrics: all of them."""
+        after, more = ("", ""), True
+        while more:
+            page = await self.list_series(workspace, runs, metrics, after, _PAGE_SERIES)
+            yield page.series
+            after, more = (page.last, True) if page.has_more else (after, False)
 
     async def first_times(self, workspace: str, runs: Sequence[str]) -> Mapping[str, int]:
         """When the earliest value of each run was logged, in microseconds since the Unix epoch, UTC.

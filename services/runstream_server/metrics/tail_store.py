@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
-from runstream_server.metrics.model import Series
-from runstream_server.metrics.store import series_of
+from runstream_server.metrics.model import SeriesPage
+from runstream_server.metrics.store import page_of_series, page_statement
 from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
+
+_GROWN = page_statement(
+    """
+    FROM metrics.series
+    LEFT JOIN unnest($6::bigint[], $7::bigint[]) AS seen (series, seen_count) USING (series)
+   WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
+     AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
+     AND seen_count IS DISTINCT FROM point_count
+    """,
+    count="$8::bigint",
+)
 
 
 class TailStore:
@@ -22,8 +33,10 @@ class TailStore:
             """
             SELECT run, metric
               FROM unnest($2::text[], $3::text[], $4::bigint[]) AS place (run, metric, next_index)
-              LEFT JOIN (SELECT run, metric, point_count FROM metrics.series WHERE workspace = $1) known
-             USING (run, metric)
+              LEFT JOIN LATERAL (
+                   SELECT point_count FROM metrics.series known
+                    WHERE known.workspace = $1 AND known.run = place.run AND known.metric = place.metric
+                    LIMIT 1) known ON true
              WHERE next_index > coalesce(point_count, 0)
              LIMIT 1
             """,
@@ -42,29 +55,13 @@ class TailStore:
         seen: Mapping[int, int],
         after: tuple[str, str],
         count: int,
-    ) -> Sequence[Series]:
+    ) -> SeriesPage:
         """Returns up to `count` series of runs that do not have the seen number of values, in order of run and metric.
 
         No metrics: all of them. `seen` is by number of the series; `after` is the run and the metric of the last series
         that is not wanted again.
         """
         rows = await self._postgres.fetch(
-            """
-            SELECT workspace, run, metric, series, point_count, last, min, max, description, revision, kind, columns
-              FROM metrics.series
-              LEFT JOIN unnest($6::bigint[], $7::bigint[]) AS seen (series, seen_count) USING (series)
-             WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
-               AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
-               AND seen_count IS DISTINCT FROM point_count
-             ORDER BY run, metric
-             LIMIT $8
-            """,
-            workspace,
-            runs,
-            metrics,
-            *after,
-            list(seen),
-            list(seen.values()),
-            count,
+            _GROWN, workspace, runs, metrics, *after, list(seen), list(seen.values()), count
         )
-        return [series_of(row) for row in rows]
+        return page_of_series(rows, count)

@@ -123,7 +123,7 @@ class Tails:
             page = await self._store.grown_series(
                 request.workspace, names, request.metrics, places.of(names), after, _SERIES_AT_ONCE
             )
-            spans = [Span(series, places.place(series), series.count) for series in page]
+            spans = [Span(series, places.place(series), series.count) for series in page.series]
             for span in spans:
                 if places.are_told(span.series):
                     yield Slice(span.series, span.start_index, no_points(span.series))
@@ -131,8 +131,8 @@ class Tails:
                 async for each in slices:
                     yield each
                     places.move(each.series, each.end_index)
-            more = len(page) == _SERIES_AT_ONCE
-            after = (page[-1].run.run, page[-1].metric) if page else after
+            more = page.has_more
+            after = page.last if more else after
         places.from_now = False
 
     async def _values(self, spans: Sequence[Span]) -> AsyncGenerator[Slice, None]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from runstream_server.config import PostgresConfig
-from runstream_server.errors import DatabaseUnavailable, StatementTimedOut
+from runstream_server.errors import DatabaseUnavailable, LockTimedOut, StatementTimedOut
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ def _unavailable(error: BaseException) -> DatabaseUnavailable:
     logger.warning("database unavailable", extra={"error": f"{type(error).__name__}: {error}"})
     if isinstance(error, (asyncpg.QueryCanceledError, TimeoutError)):
         return StatementTimedOut()
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return LockTimedOut()
     return DatabaseUnavailable()
 
 
@@ -140,11 +142,6 @@ class Postgres:
         """Runs one statement and returns its command tag, `UPDATE 3` for example."""
         async with self.connection() as connection:
             return await connection.execute(query, *arguments)
-
-    async def executemany(self, query: str, arguments: Sequence[Sequence[object]]) -> None:
-        """Runs one statement for each row of arguments, atomically."""
-        async with self.connection() as connection:
-            await connection.executemany(query, arguments)
 
 
 @asynccontextmanager

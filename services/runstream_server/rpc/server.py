@@ -18,7 +18,9 @@ from runstream_server.rpc.options import server_options
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5.0
+LOOK_SECONDS = 5.0
+"""How often a process looks whether it can do its work."""
+
 _BAD_ANSWERS = 2
 
 
@@ -123,11 +125,14 @@ async def rpc_server(config: ServerConfig, access_log: str) -> AsyncIterator[Rpc
 
 @asynccontextmanager
 async def serving(
-    server: RpcServer, config: ServerConfig, is_well: Callable[[], Awaitable[bool]]
+    server: RpcServer,
+    config: ServerConfig,
+    is_well: Callable[[], Awaitable[bool]],
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[None]:
     """Adds health and reflection, takes calls, and drains at the end.
 
-    Health is asked of `is_well` every few seconds; after two bad answers in a row it says NOT_SERVING.
+    Health is asked of `is_well` every `look_seconds`; after two bad answers in a row it says NOT_SERVING.
 
     Draining: health says NOT_SERVING, balancers get `endpoint_seconds` to notice, streams are told and commit what they
     have, and whatever is still open after `drain_seconds` is ended.
@@ -139,7 +144,7 @@ async def serving(
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, server)  # type: ignore[no-untyped-call]
     await _set_health(health_servicer, names, well=True)
     await server.start()
-    look = asyncio.create_task(_look_forever(health_servicer, names, is_well), name="health")
+    look = asyncio.create_task(_look_forever(health_servicer, names, is_well, look_seconds), name="health")
     logger.info("serving", extra={"address": server.address, "services": names})
     try:
         yield
@@ -152,11 +157,13 @@ async def serving(
         logger.info("stopped serving", extra={"address": server.address})
 
 
-async def _look_forever(servicer: Any, names: Sequence[str], is_well: Callable[[], Awaitable[bool]]) -> None:
+async def _look_forever(
+    servicer: Any, names: Sequence[str], is_well: Callable[[], Awaitable[bool]], look_seconds: float
+) -> None:
     """Keeps health as it is: balancers send no calls to who cannot answer them."""
     bad = 0
     while True:
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(look_seconds)
         bad = 0 if await is_well() else bad + 1
         if bad in (0, _BAD_ANSWERS):
             await _set_health(servicer, names, well=not bad)

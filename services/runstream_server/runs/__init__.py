@@ -5,7 +5,8 @@ Invariants:
   changes; a late call is answered with the run as it is.
 - Properties are only added. A batch of runs is created as a whole or not at all.
 - A request with a request id creates once, however often it is repeated.
-- A watch misses no run that changed: it reads in the order of transactions, and never beyond one that is still open.
+- A watch misses no run that changed: it reads in the order of transactions, and never beyond one of this
+  database that is still open.
 - Values of callers reach SQL as parameters only.
 """
 

@@ -4,7 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from runstream_server.errors import FieldViolation, InvalidField
 from runstream_server.runs.model import Experiment, Tags, Workspace
@@ -60,6 +60,8 @@ LEAST_RUN_DURATION = timedelta(seconds=1)
 MOST_RUN_DURATION = timedelta(days=3_650)
 LEAST_LOG_RETENTION = timedelta(hours=1)
 MOST_LOG_RETENTION = timedelta(days=36_525)
+
+EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 _USUAL_TEXTS = 200  # of KEY characters each, they take less than LABELS_BYTES
 
@@ -180,6 +182,12 @@ class Checks:
         if not LEAST_RUN_DURATION <= duration <= MOST_RUN_DURATION:
             self.fail(field, f"expected 1 s to {MOST_RUN_DURATION.days} days; got {duration.total_seconds():g} s")
         return duration
+
+    def time(self, field: str, time: datetime | None) -> datetime | None:
+        """A time that a caller tells; None where it tells none."""
+        if time is not None and time < EARLIEST_TIME:
+            self.fail(field, f"expected {EARLIEST_TIME:%Y-%m-%d} or later, got {time.isoformat()}")
+        return time
 
 
 def are_usual(tags: Tags, properties: Mapping[str, str]) -> bool:

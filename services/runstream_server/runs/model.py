@@ -118,6 +118,9 @@ class RunKind(NamedTuple):
     label: str
     start: bool
 
+    start_time: datetime | None = None
+    """When it started, if the caller says so; not used if that is later than the creation."""
+
 
 class Labels(NamedTuple):
     """What people and programs know a run by."""

@@ -28,7 +28,7 @@ from runstream_server.runs.store.requests import RequestStore
 from runstream_server.runs.store.runs import RunStore
 from runstream_server.runs.store.summaries import SummaryStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 
 @asynccontextmanager
@@ -36,8 +36,9 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves RunHistoryService on `server` while the context is open."""
     signer = Signer(await signing_key(platform.postgres))
     async with asyncio.TaskGroup() as tasks:
-        feeds = Feeds(ChangeStore(platform.postgres), platform.hints, platform.draining, tasks)
-        rules = rules_on(platform, signer, feeds)
+        changes = ChangeStore(platform.postgres)
+        feeds = Feeds(changes, platform.hints, platform.draining, tasks)
+        rules = rules_on(platform, signer, changes, feeds)
         add_RunHistoryServiceServicer_to_server(RunHistoryServicer(rules), server)  # type: ignore[arg-type]
         reaper = Reaper(
             HeartbeatStore(platform.postgres), RequestStore(platform.postgres), platform.hints, platform.now
@@ -55,7 +56,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
                 task.cancel()
 
 
-def rules_on(platform: Platform, signer: Signer, feeds: Feeds) -> Rules:
+def rules_on(platform: Platform, signer: Signer, changes: ChangeStore, feeds: Feeds) -> Rules:
     """All rules of the service, over their stores."""
     postgres, hints, now = platform.postgres, platform.hints, platform.now
     workspaces, experiments = WorkspaceStore(postgres), ExperimentStore(postgres)
@@ -75,7 +76,7 @@ def rules_on(platform: Platform, signer: Signer, feeds: Feeds) -> Rules:
             now,
             readers=max(1, postgres.size // 2),
         ),
-        watches=Watches(ChangeStore(postgres), feeds, experiments, workspaces, signer, now, platform.draining),
+        watches=Watches(changes, feeds, experiments, workspaces, signer, now, platform.draining),
         identifiers=identifiers,
         now=now,
     )

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runstream.api.metrics.v1.metrics_service_pb2 import LogMetricsRequest, MetricBatch
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.run_pb2 import Run, RunError
+from tests import stubs
+from tests.append_clients import doubles
 from tests.command_line import Cli, MakeRun
+from tests.conftest import Backend
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
@@ -123,6 +127,21 @@ async def test_a_run_is_shown_in_every_format(
     assert json.loads((cli.folder / "copy.json").read_text()) == as_json.result
     assert minimal.result[0]["RunId"] == "failed"
     assert minimal.result[0]["EndTime"] == as_json.result["end_time_utc"]
+
+
+async def test_a_run_shows_how_many_values_were_refused(cli: Cli, make_run: MakeRun, backend: Backend) -> None:
+    run = await make_run("poisoned")
+    refused = [doubles("x" * 256, [1.0, 2.0]), *(doubles(f"{number}\0", [1.0]) for number in range(7))]
+    await stubs.metrics(backend.channel).LogMetrics(
+        LogMetricsRequest(run=run.name, writer="writer", batch=MetricBatch(sequence=1, series=refused))
+    )
+
+    shown = await cli("run", "show", "-r", "poisoned")
+
+    (warning,) = shown.result["warnings"]
+    assert warning["source"] == "metrics"
+    assert warning["message"].startswith("Values refused in all: 9 (INVALID_NAME: ")
+    assert warning["message"].endswith(", 3 of other metrics")
 
 
 async def test_an_update_changes_what_it_names_and_nothing_else(cli: Cli, make_run: MakeRun) -> None:

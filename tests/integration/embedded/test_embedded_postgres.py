@@ -6,8 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -19,8 +19,10 @@ from runstream_server.embedded.cluster import Cluster, find_binaries
 from runstream_server.embedded.errors import ChildFailed, EmbeddedMissing, FolderInUse
 from runstream_server.embedded.orphan import works_on
 from runstream_server.embedded.postgres import run_postgres
+from tests.conditions import ended, hearing, until_answered
+from tests.conftest import quick_place
 
-SECONDS = 60
+KEEPER = "runstream_server.embedded.child"
 NOBODY = 65_534
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -51,7 +53,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 @pytest.fixture
 def new_folder() -> Iterator[Path]:
     """An empty folder that nobody else may enter, with a short path."""
-    path = Path(mkdtemp(prefix="rs-"))
+    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
     yield path
     shutil.rmtree(path)
 
@@ -59,7 +61,7 @@ def new_folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def used_folder() -> Iterator[Path]:
     """A folder on which a server ran, to copy."""
-    path = Path(mkdtemp(prefix="rs-"))
+    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
     asyncio.run(use(path))
     yield path
     shutil.rmtree(path)
@@ -78,13 +80,6 @@ def folder(used_folder: Path, new_folder: Path) -> Path:
     return new_folder
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds."""
-    async with asyncio.timeout(SECONDS):
-        while not condition():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.005)
-
-
 def owner(path: Path) -> int:
     """The number of the user who owns a file, or runs a process of /proc."""
     return path.stat().st_uid
@@ -96,16 +91,12 @@ def mode(path: Path) -> int:
 
 
 async def ask(dsn: str, query: str, *arguments: object) -> object:
-    """Asks on a connection of its own, again while the server starts."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                connection = await asyncpg.connect(dsn)
-                try:
-                    return await connection.fetchval(query, *arguments)
-                finally:
-                    await connection.close()
-            await asyncio.sleep(0.01)
+    """Asks on a connection of its own."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query, *arguments)
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -151,22 +142,25 @@ async def test_a_killed_server_comes_back_with_what_was_committed(folder: Path) 
         killed = server.pid
         assert killed
 
-        os.kill(killed, signal.SIGKILL)
-        await until(lambda: server.pid != killed)
+        with hearing(KEEPER) as keeper:
+            os.kill(killed, signal.SIGKILL)
+            await keeper.event("a server process was started again")
 
         assert await ask(server.dsn, "SELECT answer FROM kept") == 43
-        await until(lambda: server.child.restarts == 1)
+        assert server.child.restarts == 1
 
 
 async def test_a_server_that_cannot_start_again_is_tried_until_it_can(folder: Path) -> None:
-    log = folder / "postgres.log"
     async with run_postgres(folder, survive_power_cut=False) as server:
         (folder / "data" / "custom.conf").write_text("work_mem = many\n")
         assert server.pid
-        os.kill(server.pid, signal.SIGKILL)
-        await until(lambda: log.read_text().count("invalid value for parameter") >= 2)
+        with hearing(KEEPER) as keeper:
+            os.kill(server.pid, signal.SIGKILL)
+            for _ in range(2):
+                await keeper.event("a server process did not start again")
 
-        (folder / "data" / "custom.conf").write_text("")
+            (folder / "data" / "custom.conf").write_text("")
+            await keeper.event("a server process was started again")
 
         assert await ask(server.dsn, "SELECT answer FROM kept") == 42
 
@@ -175,7 +169,8 @@ async def test_the_server_dies_with_its_starter(folder: Path) -> None:
     async with starter(folder) as (process, pid, _):
         process.kill()
 
-        await until(lambda: not works_on(pid, folder / "data"))
+        await ended(pid)
+        assert not works_on(pid, folder / "data")
 
 
 async def test_the_server_stops_with_its_starter(folder: Path) -> None:
@@ -192,9 +187,7 @@ async def test_a_server_that_nobody_owns_is_ended_first(folder: Path) -> None:
     rotate(folder / "postgres.log")
     orphan = await launch(cluster.program("postgres", "-D", str(cluster.data)))
     try:
-        async with asyncio.timeout(SECONDS):
-            while not await cluster.serves(orphan.pid):  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.005)
+        await until_answered(lambda: cluster.serves(orphan.pid))
 
         async with run_postgres(folder, survive_power_cut=False) as server:
             assert await orphan.wait() == 0

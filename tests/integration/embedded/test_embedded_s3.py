@@ -18,6 +18,7 @@ from runstream_server.config import BucketConfig
 from runstream_server.embedded.errors import EmbeddedMissing, FolderInUse
 from runstream_server.embedded.s3 import EmbeddedS3, run_s3
 from runstream_server.objectstore import open_bucket
+from tests.conftest import quick_place
 
 SECONDS = 60
 
@@ -39,7 +40,7 @@ asyncio.run(main())
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder."""
-    path = Path(mkdtemp(prefix="rs-"))
+    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
     yield path
     shutil.rmtree(path)
 

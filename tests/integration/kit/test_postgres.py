@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from runstream_server.config import PostgresConfig
-from runstream_server.errors import ConfigurationError, DatabaseUnavailable
+from runstream_server.errors import ConfigurationError, DatabaseUnavailable, LockTimedOut
 from runstream_server.postgres import Postgres, listening, migrate, open_postgres
 
 MADE = "CREATE SCHEMA things; CREATE TABLE things.thing (id integer PRIMARY KEY)"
@@ -140,3 +140,19 @@ async def test_the_pool_says_that_the_database_is_unavailable_and_heals(postgres
 
 async def test_jsonb_columns_are_python_objects(postgres: Postgres) -> None:
     assert await postgres.fetchval("SELECT $1::jsonb", {"a": [1, None]}) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("cast", "value"), [("integer", 2**40), ("integer", "one"), ("text", "\0"), ("text", "\ud800")]
+)
+async def test_a_value_that_postgres_cannot_take_is_no_outage(postgres: Postgres, cast: str, value: object) -> None:
+    with pytest.raises(asyncpg.DataError):
+        await postgres.fetchval(f"SELECT $1::{cast}", value)
+
+
+async def test_a_lock_that_somebody_holds_is_told_apart_from_an_outage(postgres: Postgres) -> None:
+    await postgres.execute("CREATE TABLE held ()")
+    async with postgres.transaction() as holder:
+        await holder.execute("LOCK TABLE held")
+        with pytest.raises(LockTimedOut):
+            await postgres.execute("SET LOCAL lock_timeout = 10; LOCK TABLE held")

@@ -24,7 +24,7 @@ from runstream_server.runs.store.changes import ChangeStore
 from runstream_server.runs.store.heartbeats import HeartbeatStore
 from runstream_server.runs.store.keys import signing_key
 from runstream_server.runs.store.requests import RequestStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
@@ -122,8 +122,9 @@ async def history(postgres: Postgres) -> AsyncIterator[History]:
     clock, hints, draining = Clock(), Hints(), asyncio.Event()
     platform: Any = SimpleNamespace(postgres=postgres, hints=hints, draining=draining, now=clock)
     async with asyncio.TaskGroup() as tasks:
-        feeds = Feeds(ChangeStore(postgres), hints, draining, tasks)
-        rules = rules_on(platform, Signer(await signing_key(postgres)), feeds)
+        changes = ChangeStore(postgres)
+        feeds = Feeds(changes, hints, draining, tasks)
+        rules = rules_on(platform, Signer(await signing_key(postgres)), changes, feeds)
         running = [tasks.create_task(rules.creations.commit_forever()), tasks.create_task(feeds.wake_when_draining())]
         reaper = Reaper(HeartbeatStore(postgres), RequestStore(postgres), hints, clock)
         yield History(rules, postgres, clock, hints, draining, reaper)

@@ -17,7 +17,7 @@ from runstream_server.runs.store.changes import ChangeStore, Watched
 from runstream_server.runs.store.experiments import ExperimentStore
 from runstream_server.runs.store.keys import signing_key
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 SECONDS = 20
 
@@ -64,13 +64,13 @@ async def watching(
 
 
 @asynccontextmanager
-async def deaf(history: Any, idle_seconds: float = 15.0) -> AsyncIterator[Watches]:
+async def deaf(history: Any, idle_seconds: float = 15.0, warn_seconds: float = 10.0) -> AsyncIterator[Watches]:
     """Watches of another replica, to which no hint comes."""
-    postgres = history.postgres
+    postgres, changes = history.postgres, ChangeStore(history.postgres)
     async with asyncio.TaskGroup() as tasks:
-        feeds = Feeds(ChangeStore(postgres), Hints(), history.draining, tasks)
+        feeds = Feeds(changes, Hints(), history.draining, tasks, warn_seconds=warn_seconds)
         yield Watches(
-            ChangeStore(postgres),
+            changes,
             feeds,
             ExperimentStore(postgres),
             WorkspaceStore(postgres),

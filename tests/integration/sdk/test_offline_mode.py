@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def runstream(*arguments: str) -> tuple[int, Any]:
 
 
 def test_a_run_that_was_made_offline_is_uploaded_as_it_was(ws: Workspace, spool_folder: Path) -> None:
+    begun = datetime.now(UTC)
     said = offline(TRAINING, ws.name)
+    ended = datetime.now(UTC)
     assert "runstream sync" in said
 
     code, outcome = runstream("sync")
@@ -88,7 +91,9 @@ def test_a_run_that_was_made_offline_is_uploaded_as_it_was(ws: Workspace, spool_
     assert run.get_metrics() == {"loss": [float(i) for i in range(1000)], "all": [1, 2, 3]}
     assert run.get_tags() == {"quality": "good"}
     assert run.get_properties()["author"] == "ada"
-    assert run.get_properties()["runstream.offline_start_time"] < run.get_properties()["runstream.offline_end_time"]
+    details = run.get_details()
+    times = [datetime.fromisoformat(details[key]) for key in ("startTimeUtc", "endTimeUtc")]
+    assert begun < times[0] < times[1] < ended
     assert (run.display_name, run.description) == ("first", "made offline")
     assert {"notes.txt", "outputs/model.txt"} <= set(run.get_file_names())
     children = {child.id: child for child in run.get_children()}

@@ -108,6 +108,40 @@ async def test_numbers_do_not_wait_for_a_bucket_that_is_away(config: Config, spo
         assert await paths(backend, run, "image") == ["a.png"]
 
 
+async def test_numbers_of_the_next_spools_do_not_wait_for_the_bucket_and_images_keep_their_order(
+    config: Config, spools: Spools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 2_000)
+    lost = replace(config, bucket=replace(config.bucket, endpoint="http://127.0.0.1:9"))
+    async with serve(lost) as backend:
+        run = await make_run(backend.channel)
+        spool = spools.open(run, backend.address)
+        for part in range(4):
+            if part != 1:  # the next but one has to wait for the first too
+                spool.log_artifact("image", IMAGE, f"{part}.png", b"%d" % part)
+            for number in range(100):
+                spool.log("loss", float(100 * part + number))
+            spool._tend_safely()
+        assert len(spools.left()) >= 5  # more where the machine is slow: a process looks after its spool every second
+        await _logged(backend, run, 400)
+        await spools.kill_uplink()
+        for number in range(400, 500):
+            spool.log("loss", float(number))
+        spool.finish()
+        await _logged(backend, run, 500)
+        assert await values(backend.channel, run, "loss") == [float(number) for number in range(500)]
+        port = int(backend.address.rpartition(":")[2])
+    async with serve(replace(config, server=replace(config.server, port=port))) as backend:
+        await spools.carried()
+        assert await paths(backend, run, "image") == ["0.png", "2.png", "3.png"]
+
+
+async def _logged(backend: Backend, run: str, count: int) -> None:
+    async with asyncio.timeout(FLUSH_SECONDS):
+        while len(await values(backend.channel, run, "loss")) < count:  # noqa: ASYNC110 - there is no word of it
+            await asyncio.sleep(LOOK_SECONDS)
+
+
 async def test_a_lost_file_is_told_and_holds_up_nothing(backend: Backend, run: str, spools: Spools) -> None:
     writer = SpoolWriter(group_folder(backend.address), run, backend.address)
     for number in (1, 2, 3):

@@ -28,7 +28,7 @@ async def test_what_goes_on_in_other_spools_arrives_in_order_and_is_removed(
     backend: Backend, run: str, spools: Spools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(LIMIT_VARIABLE, "4MiB")
-    monkeypatch.setattr("runstream._spool.run_spool.segment_bytes", lambda: 100_000)
+    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 100_000)
     followed = tmp_path / "followed.txt"
     spool = spools.open(run, backend.address)
     spool.follow_file("logs/followed.txt", followed)
@@ -50,8 +50,8 @@ async def test_what_goes_on_in_other_spools_arrives_in_order_and_is_removed(
 async def test_spools_left_by_a_killed_process_are_carried_one_after_the_other(
     backend: Backend, run: str, spools: Spools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runstream._spool.run_spool.segment_bytes", lambda: 100_000)
-    monkeypatch.setattr("runstream._spool.run_spool.ensure_uplink", lambda group: None)
+    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 100_000)
+    monkeypatch.setattr("runstream._spool.queue.ensure_uplink", lambda group: None)
     spool = spools.open(run, backend.address)
     for part in range(4):
         fill(spool, 4_000 * part)
@@ -70,7 +70,7 @@ async def test_a_loss_at_the_limit_is_a_warning_of_the_run(
     backend: Backend, run: str, spools: Spools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(LIMIT_VARIABLE, "1KiB")
-    monkeypatch.setattr("runstream._spool.run_spool.segment_bytes", lambda: 100_000)
+    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 100_000)
     spool = spools.open(run, backend.address)
     spool.log("loss", 1.0)
     spool._tend_safely()
@@ -88,7 +88,7 @@ async def test_more_writers_than_are_carried_at_once_take_turns(
     backend: Backend, spools: Spools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runstream._uplink.turns.REST_SECONDS", 0.05)
-    monkeypatch.setattr("runstream._spool.run_spool.ensure_uplink", lambda group: None)
+    monkeypatch.setattr("runstream._spool.queue.ensure_uplink", lambda group: None)
     runs = [await make_run(backend.channel, f"turn-{number}") for number in range(5)]
     queues = [spools.open(run, backend.address) for run in runs]
     for queue in queues:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from runstream_server.appendstreams import Append, AppendKey, AppendLimits, Committed, GroupCommitter, Outcome
 from runstream_server.appendstreams.telemetry import AppendMetrics
-from runstream_server.errors import DatabaseUnavailable
+from runstream_server.errors import DatabaseUnavailable, LockTimedOut
 
 Commit: TypeAlias = Callable[[Sequence[Append[str]]], Awaitable[Sequence[Outcome]]]
 QUICK = AppendLimits(pace_seconds=0, give_up_seconds=0.2)
@@ -132,3 +132,53 @@ async def test_a_client_that_went_away_does_not_disturb_the_others() -> None:
         gone, stayed = group.submit(append(1)), group.submit(append(2))
         gone.cancel()
         assert await stayed == Committed(2)
+
+
+async def test_a_lock_holds_up_only_what_it_concerns() -> None:
+    released = asyncio.Event()
+    tries: list[list[int]] = []
+
+    async def commit(appends: Sequence[Append[str]]) -> Sequence[Outcome]:
+        tries.append([each.end for each in appends])
+        if any(each.payload == "5" for each in appends) and not released.is_set():
+            raise LockTimedOut
+        return committed(appends)
+
+    async with committer(commit, AppendLimits(pace_seconds=0), rescue=never) as group:
+        outcomes = [group.submit(append(number)) for number in range(1, 9)]
+        assert await asyncio.gather(*outcomes[:4]) == [Committed(number) for number in range(1, 5)]
+        released.set()
+        assert await asyncio.gather(*outcomes[4:]) == [Committed(number) for number in range(5, 9)]
+
+    assert tries[:4] == [list(range(1, 9)), [1, 2, 3, 4], [5, 6, 7, 8], [5, 6]]
+
+
+async def test_a_lock_that_stays_makes_what_it_concerns_unavailable_and_refuses_nothing() -> None:
+    async def commit(appends: Sequence[Append[str]]) -> Sequence[Outcome]:
+        if any(each.payload == "5" for each in appends):
+            raise LockTimedOut
+        return committed(appends)
+
+    async with committer(commit, rescue=never) as group:
+        outcomes = await asyncio.gather(*(group.submit(append(number)) for number in range(1, 9)))
+
+    assert [isinstance(outcome, LockTimedOut) for outcome in outcomes] == [number == 5 for number in range(1, 9)]
+
+
+async def test_when_everything_is_locked_nobody_waits_for_each_append_in_turn() -> None:
+    tries = 0
+
+    async def commit(appends: Sequence[Append[str]]) -> Sequence[Outcome]:
+        nonlocal tries
+        tries += 1
+        raise LockTimedOut
+
+    async with committer(commit, AppendLimits(pace_seconds=0, give_up_seconds=0)) as group:
+        outcomes = await asyncio.gather(*(group.submit(append(number)) for number in range(1, 9)))
+
+    assert all(isinstance(outcome, LockTimedOut) for outcome in outcomes)
+    assert tries == 1
+
+
+async def never(at_fault: Append[str]) -> Outcome:
+    raise AssertionError(f"{at_fault} is not at fault")

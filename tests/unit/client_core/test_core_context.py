@@ -1,7 +1,6 @@
 """Section 7: how a `with` statement is left."""
 
 import logging
-from pathlib import Path
 
 import pytest
 
@@ -10,21 +9,19 @@ from runstream.core.run import BlockingContext
 from runstream.exceptions import ServiceException
 
 
-class Followed:
-    """A spool that follows nothing."""
-
-    def follow_folder(self, prefix: str, folder: Path) -> None:
-        pass
-
-
 class Away:
     """A run whose services are away."""
 
     id = "r1"
-    _is_stored = False
 
-    def _spool(self) -> Followed:
-        return Followed()
+    def _enter(self) -> None:
+        pass
+
+    def _leave(self) -> None:
+        pass
+
+    def _left(self) -> None:
+        pass
 
 
 class AwayRun(Away, BlockingContext):
@@ -39,12 +36,6 @@ class AwayAwaitingRun(Away, AwaitingContext):
 
     async def fail(self, error_details: BaseException) -> None:
         raise ServiceException("nobody answers", status_code=503)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working directory."""
-    monkeypatch.chdir(tmp_path)
 
 
 def leave() -> None:

@@ -2,10 +2,11 @@
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pytest
 
 from runstream import aio
@@ -223,6 +224,34 @@ def test_what_needs_the_service_says_how_to_get_an_online_run(run: _OfflineRun) 
     ):
         with pytest.raises(RunEnvironmentException, match="start_logging"):
             call()
+
+
+def test_a_step_is_an_integer_of_whatever_type_as_online(run: _OfflineRun) -> None:
+    run.log("loss", 0.5, step=np.int64(5))  # type: ignore[arg-type]
+    run.log("loss", 0.5, step=7.0)  # type: ignore[arg-type]
+    run.log("loss", 0.5, step="x")  # type: ignore[arg-type]
+
+    assert list(run.get_series("loss").steps) == [5, 7, 2]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        lambda run: run.log(1, 0.5),
+        lambda run: run.log_list(1, [0.5]),
+        lambda run: run.log_row(1, x=1),
+        lambda run: run.log_table(1, {"x": [1]}),
+        lambda run: run.log_image(1, path="p.png"),
+        lambda run: run.log_residuals(1, {}),
+    ],
+    ids=["value", "list", "row", "table", "image", "chart"],
+)
+def test_a_name_is_a_text_and_nothing_is_said_of_others(
+    run: _OfflineRun, log: Callable[[_OfflineRun], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserErrorException, match="A name is a text, not 1"):
+        log(run)
+    assert not capsys.readouterr().out
 
 
 def test_wrong_arguments_are_refused_as_online(run: _OfflineRun) -> None:

@@ -2,36 +2,19 @@
 
 import errno
 import logging
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runstream._spool import RunSpool
 from runstream._spool.format import FINISH, FOLLOW_FILE, Header
-from runstream._spool.lock import is_held_once, lock_file
-from runstream._spool.places import LOCK_NAME, SPOOL_VARIABLE, group_folder, progress_of, spools_in
+from runstream._spool.lock import is_held_once
+from runstream._spool.places import group_folder, progress_of, spools_in
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import Record, decode_finish
 from runstream._spool.room import LIMIT_VARIABLE, spool_limit, why
 
 ADDRESS = "127.0.0.1:1"
-RUN = "workspaces/default/runs/one"
-
-
-@pytest.fixture
-def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunSpool]:
-    """A queue that no uplink carries: this process holds the lock. Its limit is 400 KiB, a spool's length 100 KiB."""
-    monkeypatch.setenv(SPOOL_VARIABLE, str(tmp_path))
-    monkeypatch.setenv(LIMIT_VARIABLE, "400 KiB")
-    group_folder(ADDRESS).mkdir()
-    lock = lock_file(group_folder(ADDRESS) / LOCK_NAME)
-    assert lock is not None
-    spool = RunSpool(RUN, ADDRESS)
-    yield spool
-    spool.finish()
-    os.close(lock)
 
 
 def fill(spool: RunSpool, name: str = "loss") -> None:

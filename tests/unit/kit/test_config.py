@@ -43,6 +43,7 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         ("RUNSTREAM_POSTGRES_POOL_SIZE", "1"),
         ("RUNSTREAM_MAX_CALL_SECONDS", "nan"),
         ("RUNSTREAM_MAX_CALL_SECONDS", "-1"),
+        ("RUNSTREAM_MAX_CALL_SECONDS", "0"),
         ("RUNSTREAM_LOG_LEVEL", "LOUD"),
         ("RUNSTREAM_ACCESS_LOG", "some"),
         ("RUNSTREAM_METRICS_PORT", "x"),

@@ -1,6 +1,9 @@
 """Page tokens: good for the next page of the same listing, and for nothing else."""
 
 import base64
+import hashlib
+import hmac
+import json
 
 import pytest
 from hypothesis import given
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from runstream_server.errors import InvalidField, InvalidPageToken
 from runstream_server.paging import fitting, page_size, page_token, read_page_token
+from runstream_server.tokens import Signer
 
 LISTING = ("ListThings", "workspaces/space", "")
 
@@ -51,10 +55,30 @@ def test_another_page_size_is_refused(asked: int) -> None:
         page_size(asked, 100, 1_000)
 
 
-@pytest.mark.parametrize("deep", ["[" * 40_000, "[" * 4_000_000])
-def test_a_token_that_goes_deep_or_on_and_on_is_refused(deep: str) -> None:
+@pytest.mark.parametrize("content", ["[" * 40_000, "[" * 4_000_000, "{}", '"text"', "1", "nothing", "\xff"])
+def test_a_token_that_somebody_made_himself_is_refused_unless_it_says_what_ours_say(content: str) -> None:
     with pytest.raises(InvalidPageToken):
-        read_page_token(base64.urlsafe_b64encode(b"12345678" + deep.encode()).decode(), LISTING, 1)
+        read_page_token(made_up(content.encode("latin-1")), LISTING, 1)
+
+
+def test_a_token_with_a_key_is_made_by_those_who_have_it() -> None:
+    ours, theirs = Signer(b"secret"), Signer(b"")
+    token = ours.seal(LISTING, ["a", 1])
+
+    assert ours.open(LISTING, token) == ["a", 1]
+    assert theirs.open(LISTING, token) is None
+    assert ours.open(LISTING, theirs.seal(LISTING, ["a", 1])) is None
+
+
+def made_up(content: bytes) -> str:
+    """A token as ours are, but for what it says: page tokens have no key."""
+    binding = hashlib.sha256(json.dumps(LISTING, separators=(",", ":")).encode()).digest()
+    mac = hmac.digest(b"", binding + content, "sha256")[:16]
+    return base64.urlsafe_b64encode(mac + content).decode().rstrip("=")
+
+
+def test_what_somebody_made_himself_is_taken_if_it_says_what_ours_say() -> None:
+    assert read_page_token(made_up(b'["x"]'), LISTING, 1) == ["x"]
 
 
 def test_a_page_ends_with_the_entry_that_makes_it_too_large() -> None:

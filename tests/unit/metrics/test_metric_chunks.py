@@ -32,6 +32,12 @@ FORMAT_2 = (
     "/////wACAAAAAgAAAAAHAAcAAAAHAAAAYeaXpeacrAEABW4HAgAAAAQBCwAAAAAAAAD3/////////wANAAAADQAAAHBsb3RzL2Eu"
     "cG5nw6mloLp/"
 )
+FORMAT_3 = (
+    "A0wEAAABAAAAAQIAAAAAAAAAAAAAAAAAAAAAE4wAAABLBAAAAAFAIBAIBAKBQCAQCAQCgUAgEAgEAoFAIBAIBAKBQCAQCAQCgUAgEAgE"
+    "AoFAIBAIBAKBQCAQCAQCgUAgEAgEAoFAIBAIBAKBQCAQCAQCgUAgEAgEAoFAIBAIBAKBQCAQCAQCgUAgEAgEAoFAIBAIBAKBQCAQCAQC"
+    "gUAgEAgEAoFAIBAIBAKBQCAQCAQCAEAeGCQKBgDkAwAAAAAAABMbAAAASwQAAAD/FQAAACi1L/0ACGUAACgFBQUFAAEAQ+AvWgFMBAAA"
+    "AUM2AAAAMBEAAAAAAAAA/xMAAAAotS/9AAhVAAAYAACAAQBG+LshAP8TAAAAKLUv/QAIVQAAGAA/PwEARvi7IW97hp4="
+)
 
 
 def doubles(bits: list[int]) -> np.ndarray:
@@ -166,6 +172,13 @@ def test_rows_and_artifacts_that_were_stored_stay_readable() -> None:
     ]
 
     assert_same(Points(None, np.arange(5) * 1_000, stored), decode_points(b64decode(FORMAT_2)))
+
+
+def test_planes_that_were_stored_stay_readable() -> None:
+    n = np.arange(1_100)
+    stored = [Segment(Kind.DOUBLE, 1_100, n % 3 * 0.5)]
+
+    assert_same(Points(n // 7, 1_700_000_000_000_000 + n * 1_000 + n % 5, stored), decode_points(b64decode(FORMAT_3)))
 
 
 def test_a_training_curve_takes_less_than_six_bytes_a_point() -> None:

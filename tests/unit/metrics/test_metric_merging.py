@@ -135,3 +135,15 @@ async def test_a_series_is_due_after_64_small_chunks_and_never_for_large_ones() 
     fragments.note([growth("small", 1)] * 63)
     fragments.note([growth("other", 1)] * 64)
     assert await taking == (RUN, ["other"])
+
+
+async def test_of_too_many_series_those_that_came_first_are_forgotten() -> None:
+    fragments, chunk = Fragments(), encode_chunk(points_of(Kind.DOUBLE, 0, 1, False))
+    few = Summary(1, None, None, None, 0)
+    fragments.note(
+        SeriesGrowth("space", "run", str(number), summary=few, chunks=[chunk] * 63) for number in range(100_001)
+    )
+    fragments.note([growth("0", 1), growth("100000", 1)])
+
+    async with asyncio.timeout(5):
+        assert await fragments.take() == (RUN, ["100000"])

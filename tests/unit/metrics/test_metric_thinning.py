@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from runstream_server.metrics.chunks import encode_points
-from runstream_server.metrics.gathering import Gathering, make_scale
+from runstream_server.metrics.gathering import Gathering, Held, make_scale
 from runstream_server.metrics.model import Kind, Points, Segment, Series, SeriesKind, Span, StoredChunk
 from runstream_server.metrics.overview import Overview, join_overviews, overview_of
 from runstream_server.metrics.queries import Axis, CompareRequest, ThinnedSeries
-from runstream_server.metrics.thinning import Numbers, thin
+from runstream_server.metrics.thinning import Numbers, join_numbers, thin
 from runstream_server.metrics.windows import KnownSpan
 from runstream_server.names import RunName
 
@@ -133,3 +133,49 @@ def test_overviews_and_borders_give_the_extremes_and_the_count_of_the_range(
         assert thinned.values.max() == values[within].max()
     if thinned.count <= max_points:
         assert not thinned.thinned
+
+
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.tuples(st.integers(1, 3_000), st.booleans()), min_size=1, max_size=6),
+    st.sampled_from([2, 6, 20, 100]),
+    st.booleans(),
+)
+def test_near_each_value_of_the_range_one_at_least_as_extreme_is_shown(
+    seed: int, chunks: list[tuple[int, bool]], max_points: int, zoomed: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    count = sum(size for size, _ in chunks)
+    places = np.cumsum(random.integers(0, 5, count))
+    values = values_of(count, random)
+    points = Points(places, np.arange(count), [Segment(Kind.DOUBLE, count, values)])
+    low, high = sorted(random.choice(places, 2).tolist()) if zoomed else (-(2**63), 2**63 - 1)
+
+    request = CompareRequest([RUN], ["m"], max_points, Axis.STEP, low, high)
+    thinned = gather(points, request, [size for size, _ in chunks], with_overview=[known for _, known in chunks])
+
+    within = (places >= low) & (places <= high)
+    places, values = places[within], values[within]
+    section = (places[-1] - places[0]) / (max_points // 2) + 1
+    index = np.arange(len(places))
+    begins = places[np.maximum(index - 127, 0)] - section
+    ends = places[np.minimum(index + 127, len(places) - 1)] + section
+    near = (thinned.places >= begins[:, None]) & (thinned.places <= ends[:, None])
+    assert np.all(np.any(near & (thinned.values <= values[:, None]), axis=1))
+    assert np.all(np.any(near & (thinned.values >= values[:, None]), axis=1))
+
+
+def test_what_is_held_of_many_values_is_everywhere_of_the_same_density() -> None:
+    held = Held(limit=10_000)
+    values = np.random.default_rng(1).normal(size=640_000)
+    for start in range(0, len(values), 1_000):
+        index = np.arange(start, start + 1_000)
+        held.add(Numbers(index, index, values[index]))
+
+    kept = thin(join_numbers(held.parts()), 10**9)
+    shown = np.histogram(kept.places, bins=20, range=(0, len(values)))[0]
+
+    assert kept.count <= 20_000 + 1_000
+    assert shown.min() > 200
+    assert kept.values.max() == values.max()
+    assert kept.values.min() == values.min()

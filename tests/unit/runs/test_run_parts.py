@@ -12,7 +12,7 @@ from runstream_server.runs.credentials import without_credentials, without_user_
 from runstream_server.runs.identifiers import ADJECTIVES, NOUNS, Identifiers, make_display_name
 from runstream_server.runs.model import RunWarning
 from runstream_server.runs.store.runs import with_warnings
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 SIGNER = Signer(b"k" * 32)

@@ -29,7 +29,7 @@ class Entry:
 
 
 COMMANDS = {
-    "artifact": Entry("List and download the files of runs.", "runstream._cli.artifact"),
+    "artifact": Entry("List, download, upload and remove the files of runs.", "runstream._cli.artifact"),
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
     "folder": Entry("Attach folders to a workspace and an experiment.", "runstream._cli.folder"),

@@ -10,6 +10,7 @@ Numbers are little-endian, times microseconds since the Unix epoch. The crc is t
 process has its journal locked as long as it lives.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -70,7 +71,7 @@ class Journal:
             end = os.lseek(file, 0, os.SEEK_END)
             if os.write(file, record) != len(record):
                 os.ftruncate(file, end)
-                raise OSError(28, os.strerror(28))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def keep(self, sources: Sequence[Path | bytes]) -> list[Path]:
         """Copies files, or bytes, to where they stay until they are uploaded."""

@@ -3,13 +3,12 @@
 import contextlib
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from runstream._channel import Connection
 from runstream._channel.errors import HTTP_STATUS
-from runstream._journal.connection import ENDS, UPLOAD
+from runstream._journal.connection import ENDS, SNAPSHOT, UPLOAD
 from runstream._journal.journal import (
     Entry,
     JournalDamaged,
@@ -20,16 +19,17 @@ from runstream._journal.journal import (
     remove_journal,
 )
 from runstream._spool.lock import is_live
+from runstream._transfer.contents import Content
+from runstream.api.artifacts.v1.artifact_service_pb2 import SnapshotEntry
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
-from runstream.exceptions import AzureMLException, ServiceException
+from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
-START_TIME: Final = "runstream.offline_start_time"
-END_TIME: Final = "runstream.offline_end_time"
-"""Properties of a run that was recorded offline: when it really began and ended."""
 FOUNDATIONS: Final = frozenset({"CreateWorkspace", "CreateExperiment", "CreateRun", "BatchCreateRuns"})
 """Entries that everything after them stands on."""
-PLACEHOLDER: Final = "/experiments/@"
+SNAPSHOT_PROPERTY: Final = "ContentSnapshotId"
+BY_DISPLAY_NAME: Final = "/experiments/@"
+"""What an experiment is called offline, before its display name: the name that it has is known to the services only."""
 
 
 class Trouble(NamedTuple):
@@ -99,29 +99,26 @@ class Replay:
             if isinstance(error, ServiceException) and error.status_code in (HTTP_STATUS["UNAVAILABLE"], 429):
                 raise
             self.troubles.append(Trouble(_subject(entry) or journal.name, f"{entry.method}: {error.message}"))
-            if entry.method in FOUNDATIONS:
+            if entry.method in FOUNDATIONS or not _is_final(error):
                 self._miss(entry)
                 return False
         return True
 
     async def _send(self, entry: Entry, has_writer: bool) -> None:
-        if entry.method == UPLOAD:
-            await self._upload(entry)
+        if entry.method in (UPLOAD, SNAPSHOT):
+            await (self._upload(entry) if entry.method == UPLOAD else self._take_snapshot(entry))
             return
         request = _request(entry)
         await self._resolve(request)
+        _tell_time(entry, request)
         for each in _creations(entry.method, request):
-            each.run.properties[START_TIME] = _time(entry)
             # Nobody sends heartbeats; but a run whose script was killed is to end as one does that sends none any more.
             is_lost = not has_writer and _run_of(each) not in self._ended
             each.run.heartbeat_enabled = each.run.heartbeat_enabled and is_lost
         response = await self._connection.call(getattr(self._connection.runs, entry.method), request)
         self.runs.update(_made(entry.method, request))
-        if entry.method in ENDS:
-            ended = api.AddPropertiesRequest(name=request.name, properties={END_TIME: _time(entry)})
-            await self._connection.call(self._connection.runs.AddProperties, ended)
         if entry.method == "CreateExperiment":
-            name = f"{request.parent}{PLACEHOLDER}{request.experiment.display_name}"
+            name = f"{request.parent}{BY_DISPLAY_NAME}{request.experiment.display_name}"
             self._experiments[name] = response.experiment.name
 
     async def _upload(self, entry: Entry) -> None:
@@ -129,6 +126,21 @@ class Replay:
 
         run, names = json.loads(entry.request)
         await upload(self._connection, run, [(name, self._copy(Path(copy))) for name, copy in names])
+
+    async def _take_snapshot(self, entry: Entry) -> None:
+        from runstream._snapshot.take import Survey, make_snapshot
+
+        run, noted, copies = json.loads(entry.request)
+        entries = [
+            SnapshotEntry(path=path, digest=digest, size_bytes=size, executable=executable, folder=folder)
+            for path, digest, size, executable, folder in noted
+        ]
+        sizes = {each.digest: each.size_bytes for each in entries}
+        contents = {digest: Content(self._copy(Path(copy)), digest, sizes[digest]) for digest, copy in copies.items()}
+        found = Survey(self._group, entries, contents)
+        snapshot = await make_snapshot(self._connection, run.partition("/runs/")[0], found)
+        request = api.AddPropertiesRequest(name=run, properties={SNAPSHOT_PROPERTY: snapshot})
+        await self._connection.call(self._connection.runs.AddProperties, request)
 
     def _copy(self, noted: Path) -> Path:
         """A file that was kept, also where the folder was moved since."""
@@ -143,10 +155,10 @@ class Replay:
                 each.name = await self._experiment(each.name)
 
     async def _experiment(self, name: str) -> str:
-        if PLACEHOLDER not in name:
+        if BY_DISPLAY_NAME not in name:
             return name
         if name not in self._experiments:
-            parent, _, display_name = name.partition(PLACEHOLDER)
+            parent, _, display_name = name.partition(BY_DISPLAY_NAME)
             request = api.CreateExperimentRequest(
                 parent=parent, experiment=Experiment(display_name=display_name), return_existing=True
             )
@@ -157,6 +169,14 @@ class Replay:
     def _miss(self, entry: Entry) -> None:
         if entry.method in ("CreateRun", "BatchCreateRuns"):
             self.missing.update(_made(entry.method, _request(entry)))
+
+
+def _is_final(error: AzureMLException) -> bool:
+    """Whether an entry will never be carried out. Who may not now, or meets a bucket that fails, keeps what it says."""
+    if isinstance(error, AuthenticationException):
+        return False
+    is_unknown = isinstance(error, ServiceException) and error.status_code == HTTP_STATUS["NOT_FOUND"]
+    return is_unknown or isinstance(error, UserErrorException)
 
 
 def _request(entry: Entry) -> Any:
@@ -180,11 +200,19 @@ def _made(method: str, request: Any) -> Iterable[str]:
 
 
 def _subject(entry: Entry) -> str:
-    if entry.method == UPLOAD:
+    if entry.method in (UPLOAD, SNAPSHOT):
         return str(json.loads(entry.request)[0])
     request = _request(entry)
     return next(iter(_made(entry.method, request)), "") or getattr(request, "name", "")
 
 
-def _time(entry: Entry) -> str:
-    return datetime.fromtimestamp(entry.time / 1e6, UTC).isoformat()
+def _tell_time(entry: Entry, request: Any) -> None:
+    """Says when what is asked for happened."""
+    if entry.method in ENDS:
+        request.end_time.FromMicroseconds(entry.time)
+    for each in _starts(entry.method, request):
+        each.start_time.FromMicroseconds(entry.time)
+
+
+def _starts(method: str, request: Any) -> Iterable[Any]:
+    return [request] if method == "StartRun" else [each for each in _creations(method, request) if each.start]

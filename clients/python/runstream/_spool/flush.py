@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from runstream._spool.artifacts import KeptFiles, kept_bytes
 from runstream._spool.events import EventReader, Refusal, Stop
 from runstream._spool.launch import is_uplink_alive
 from runstream._spool.places import LOG_NAME, events_of, group_folder, progress_of
@@ -18,8 +19,9 @@ TEND_SECONDS = 1.0
 class Consignment:
     """One spool of this process on its way, as far as this process wants it to go."""
 
-    def __init__(self, spool: Path) -> None:
+    def __init__(self, spool: Path, kept: KeptFiles) -> None:
         self._spool = spool
+        self._kept = kept
         self._events = EventReader(events_of(spool))
         self._offset: int | None = None
         self._mark = 0
@@ -40,6 +42,14 @@ class Consignment:
         return self._spool.exists()
 
     @property
+    def size_bytes(self) -> int:
+        """How much room it takes with its files; nothing once it is carried up. For who has its writer locked."""
+        try:
+            return self._spool.stat().st_size + self._kept.size_bytes
+        except OSError:
+            return 0
+
+    @property
     def pending_bytes(self) -> int:
         """How much of it is not carried up, at least 1 until it is removed; nothing once the uplink gave it up."""
         try:
@@ -47,7 +57,7 @@ class Consignment:
         except OSError:
             return 0
         progress = read_progress(progress_of(self._spool)) or Progress()
-        return 0 if progress.stopped else max(size - progress.offset, 1)
+        return 0 if progress.stopped else max(size - progress.offset + kept_bytes(self._spool), 1)
 
     @property
     def is_stopped(self) -> bool:

@@ -1,34 +1,22 @@
 """Has the uplink follow files: those of the program, and those that what it prints is kept in."""
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import time_ns
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from runstream._spool.format import FOLLOW_FILE, FOLLOW_FOLDER
 from runstream._spool.kinds import check_name
 from runstream._spool.outputs import LOGS_PREFIX, OUTPUT_SUFFIX
-
-if TYPE_CHECKING:
-    from runstream._spool.reports import Reports
-    from runstream._spool.writer import SpoolWriter
+from runstream._spool.queue import SpoolQueue, is_due
 
 before_flush: Final[list[Callable[[], None]]] = []
 """Called at the beginning of each flush, to bring what is printed into the files that are followed."""
 
 
-class Following:
+class Following(SpoolQueue):
     """A part of `RunSpool`, by the same rules."""
-
-    _lock: threading.RLock
-    _reports: "Reports"
-    _writer: "SpoolWriter | None"
-    _begin: Callable[[int], "SpoolWriter"]
-    _tend: Callable[[int], None]
-    _tend_safely: Callable[[], None]
-    _tend_time: int
 
     def follow_file(self, path: str, local_path: str | os.PathLike[str]) -> None:
         """Makes a local text file the log file `path` of the run, now and as it grows, until this process finishes."""
@@ -67,7 +55,7 @@ class Following:
 
     def tend(self) -> None:
         """Sees that an uplink carries what is followed: for who writes to such files now and then, but logs nothing."""
-        if time_ns() // 1000 >= self._tend_time:
+        if is_due(self._tend_time, time_ns() // 1000):
             self._tend_safely()
 
     def _follow(self, type_: int, path: str, local: Path) -> None:
@@ -79,3 +67,4 @@ class Following:
                 self._tend(time_ns() // 1000)
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
             self._reports.add_trouble(f"{local} is not followed", error)
+        self._reports.tell()

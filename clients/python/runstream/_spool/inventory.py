@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from runstream._spool.artifacts import kept_bytes
 from runstream._spool.format import FINISH, HEADER_BYTES, Drops, Header, SpoolDamaged
 from runstream._spool.lock import is_live
 from runstream._spool.outputs import OUTPUT_SUFFIX
@@ -21,8 +22,9 @@ class Found:
     header: Header | None
     """None: it cannot be read."""
     size_bytes: int
+    """How much room it takes, with the files of the artifacts that are not stored."""
     pending_bytes: int
-    """How much of it is not stored."""
+    """How much of that is not stored."""
     is_live: bool
     """Whether somebody writes it."""
     is_stopped: bool
@@ -62,8 +64,9 @@ def look_at(spool: Path) -> Found | None:
         header = read_header(spool)
     except (OSError, SpoolDamaged):
         header = None
-    pending = size - max(progress.offset, HEADER_BYTES)
-    return Found(spool, header, size, max(pending, 0), is_live(spool), progress.stopped)
+    pending = max(size - max(progress.offset, HEADER_BYTES), 0)
+    kept = kept_bytes(spool)
+    return Found(spool, header, size + kept, pending + kept, is_live(spool), progress.stopped)
 
 
 def verify(spool: Path) -> Finding:

@@ -1,29 +1,30 @@
 """Logs what is not one value or a list: several metrics at once, rows, artifacts."""
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time_ns
 from typing import Any
 
-from runstream._spool.artifacts import Content, staged
+from runstream._spool.artifacts import Content, size_of, staged
 from runstream._spool.format import DOUBLE
+from runstream._spool.names import Refused
 from runstream._spool.places import group_folder
+from runstream._spool.queue import SpoolQueue, text_of
 from runstream._spool.records import Scalar
 from runstream._spool.rows import Table, convert_row, convert_table
 from runstream._spool.tables import Rows
-from runstream._spool.writer import Refused, SpoolWriter
+from runstream._spool.values import convert, convert_step
+from runstream._spool.writer import SpoolWriter
 from runstream.exceptions import UserErrorException
 
+NO_STEP = "a step is not an integer of 64 bits, and the value is stored without it"
 
-class OtherKinds:
+
+class OtherKinds(SpoolQueue):
     """A part of `RunSpool`, by the same rules."""
 
-    _address: str
-    _lock: threading.RLock
-
     def log_many(self, values: Mapping[str, object], step: object = None) -> None:
-        """Logs one value of each of several metrics at one time: a kill leaves all of them or none.
+        """Logs one value of each of several metrics at one time, in one write.
 
         Raises:
             UserErrorException: A value is a list, or a name no text; then nothing is logged.
@@ -41,9 +42,9 @@ class OtherKinds:
 
         def add(writer: SpoolWriter) -> None:
             for name, refused in writer.add_many(stored, time, at):
-                self._lose(name, 1, refused)
+                self._lose({name: 1}, refused)
 
-        self._append(stored[0][0], len(stored), time, add)
+        self._append({name: 1 for name, _, _ in stored}, time, add)
 
     def log_row(self, name: str, columns: Mapping[str, object], description: object = "") -> None:
         """Logs one row: a value per column.
@@ -73,10 +74,11 @@ class OtherKinds:
         check_name(name)
         try:
             text = text_of(description)
+            self._check_file(size_of(content))
             with staged(group_folder(self._address), content) as file:
-                self._append(name, 1, time, _artifact_adder(file, name, kind, path, time, text))
+                self._append({name: 1}, time, _artifact_adder(file, name, kind, path, time, text))
         except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
-            self._lose(name, 1, error)
+            self._lose({name: 1}, error)
 
     def refuse(self, name: str, reason: str, message: str) -> None:
         """Notes that a value cannot be stored: in a warning, on the run, and for the next flush to raise.
@@ -89,7 +91,7 @@ class OtherKinds:
         def add(_: SpoolWriter) -> None:
             raise Refused(reason, message)
 
-        self._append(name, 1, time_ns() // 1000, add)
+        self._append({name: 1}, time_ns() // 1000, add)
 
     def _log_rows(self, name: str, convert: Callable[[Any], Table], columns: Any, description: object) -> None:
         time = time_ns() // 1000
@@ -98,24 +100,24 @@ class OtherKinds:
         for note in table.notes:
             self._note(name, note)
         for rows in table.pieces:
-            self._append(name, rows.row_count, time, _rows_adder(name, rows, time), description)
-
-    def _append(
-        self, name: str, count: int, time: int, add: Callable[[SpoolWriter], None], description: object = ""
-    ) -> None:
-        raise NotImplementedError
-
-    def _lose(self, name: str, count: int, error: Exception) -> None:
-        raise NotImplementedError
+            self._append({name: rows.row_count}, time, _rows_adder(name, rows, time), description)
 
     def _convert_value(self, name: str, value: object) -> tuple[int, Scalar]:
-        raise NotImplementedError
-
-    def _convert_step(self, name: str, step: object) -> int | None:
-        raise NotImplementedError
+        check_name(name)
+        kind, stored, note = convert(value)
+        if note:
+            self._note(name, note)
+        return kind, stored
 
     def _note(self, name: str, note: str) -> None:
-        raise NotImplementedError
+        self._reports.add_note(name, note)
+
+    def _convert_step(self, name: str, step: object) -> int | None:
+        try:
+            return convert_step(step)
+        except UserErrorException:
+            self._reports.add_note(name, NO_STEP)
+            return None
 
 
 def check_name(name: object) -> None:
@@ -126,11 +128,6 @@ def check_name(name: object) -> None:
     """
     if not isinstance(name, str):
         raise UserErrorException(f"A name is a text, not {name!r}.")
-
-
-def text_of(description: object) -> str:
-    """What a description says."""
-    return "" if description is None else str(description)
 
 
 def _rows_adder(name: str, rows: Rows, time: int) -> Callable[[SpoolWriter], None]:

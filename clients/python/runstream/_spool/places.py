@@ -11,6 +11,7 @@ A group is everything that one uplink carries: all runs of one address on one ma
 runs has one uplink, and a home folder shared by several machines has one for each.
 """
 
+import functools
 import hashlib
 import os
 import socket
@@ -42,7 +43,7 @@ def spool_root() -> Path:
     """
     chosen = os.environ.get(SPOOL_VARIABLE)
     if chosen:
-        return Path(chosen).absolute()
+        return _absolute(chosen)
     usual = state_folder().absolute() / "spool"
     if _can_make(usual):
         return usual
@@ -72,6 +73,12 @@ def events_of(spool: Path) -> Path:
 def files_of(spool: Path) -> Path:
     """The folder of the artifacts of a spool; it need not exist."""
     return spool.with_suffix(FILES_SUFFIX)
+
+
+@functools.cache
+def _absolute(chosen: str) -> Path:
+    """A path as it was meant when it was first used: a program that changes its folder keeps its spools."""
+    return Path(chosen).absolute()
 
 
 def _can_make(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """Tells the user of a process what was lost: a warning line at once, an exception for who flushes."""
 
 import logging
+from collections import deque
 
 from runstream._spool.events import Refusal
 from runstream._spool.room import why
@@ -14,10 +15,16 @@ _logger = logging.getLogger("runstream")
 
 
 class Reports:
-    """What was lost of one run in this process. Not thread-safe."""
+    """What was lost of one run in this process. Not thread-safe but for `tell`.
+
+    Nothing is written to the log before `tell`: a handler of the log may itself log metrics, or wait for who does, so
+    nobody may write to it who has a spool locked.
+    """
 
     def __init__(self, run: str) -> None:
         self._run = run
+        self.untold: deque[tuple[str, tuple[object, ...]]] = deque()
+        """Warnings that are not written to the log yet."""
         self._warned: set[tuple[str, ...]] = set()
         self._refused: dict[tuple[str, str], Refusal] = {}
         self._dropped = 0
@@ -46,17 +53,35 @@ class Reports:
         """Notes something that went wrong and what follows from it."""
         self._warn((consequence, _reason(error)), "%s: %s", consequence, _reason(error))
 
+    def tell(self) -> None:
+        """Writes to the log what is to be said."""
+        while self.untold:
+            try:
+                text, values = self.untold.popleft()
+            except IndexError:
+                return  # another thread said it
+            _logger.warning("Runstream, %s: " + text, self._run, *values)  # noqa: G003
+
+    def take_losses(self) -> str:
+        """What was lost since the last call, names and reasons, for people; empty: nothing."""
+        lost = self._list_losses()
+        self._refused.clear()
+        self._dropped = 0
+        return f"Not everything that was logged to {self._run} is stored: {'; '.join(lost)}." if lost else ""
+
+    def tell_losses(self) -> None:
+        """Writes to the log what `take_losses` says."""
+        if lost := self.take_losses():
+            _logger.warning("Runstream: %s", lost)
+
     def raise_losses(self) -> None:
         """Raises what was lost since the last call.
 
         Raises:
             AzureMLException: Some values were; it lists the names and why.
         """
-        lost = self._list_losses()
-        self._refused.clear()
-        self._dropped = 0
-        if lost:
-            raise AzureMLException(f"Not everything that was logged to {self._run} is stored: {'; '.join(lost)}.")
+        if lost := self.take_losses():
+            raise AzureMLException(lost)
 
     def _list_losses(self) -> list[str]:
         refused = list(self._refused.values())
@@ -70,7 +95,7 @@ class Reports:
     def _warn(self, key: tuple[str, ...], text: str, *values: object) -> None:
         if key not in self._warned and len(self._warned) < MAX_WARNINGS:
             self._warned.add(key)
-            _logger.warning("Runstream, %s: " + text, self._run, *values)  # noqa: G003
+            self.untold.append((text, values))
 
 
 def _reason(error: Exception) -> str:

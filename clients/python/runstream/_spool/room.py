@@ -3,12 +3,12 @@
 import errno
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 LIMIT_VARIABLE: Final = "RUNSTREAM_SPOOL_LIMIT"
-"""Bytes that the spools of one process for one run may have together, with or without a unit: `500MiB`, `2GiB`."""
+"""Bytes that the spools of one process for one run, and the files of what they log, may have together, with or without
+a unit: `500MiB`, `2GiB`."""
 DEFAULT_LIMIT: Final = 10 * 1024**3
 FREE_SHARE: Final = 0.01
 """Of the disk, which is left to others: a training that cannot write its checkpoints is worse off."""
@@ -37,16 +37,19 @@ def segment_bytes() -> int:
     return min(SEGMENT_BYTES, spool_limit() // 4)
 
 
-def has_room(spools: Iterable[Path]) -> bool:
-    """Whether these spools may grow."""
-    sizes, last = 0, None
-    for spool in spools:
-        try:
-            sizes += spool.stat().st_size
-        except OSError:
-            continue  # carried up and removed
-        last = spool
-    return sizes < spool_limit() and (last is None or _is_roomy(last))
+def has_room(used_bytes: int, folder: Path) -> bool:
+    """Whether spools in a folder, which have so many bytes, may grow."""
+    return used_bytes < spool_limit() and _is_roomy(folder, 0)
+
+
+def check_file(used_bytes: int, file_bytes: int, folder: Path) -> None:
+    """Sees that a file may be kept beside spools that have so many bytes, which leaves some room to numbers.
+
+    Raises:
+        SpoolFull: It may not.
+    """
+    if used_bytes + file_bytes > spool_limit() - segment_bytes() or not _is_roomy(folder, file_bytes):
+        raise SpoolFull
 
 
 def why(error_number: int) -> str:
@@ -56,9 +59,9 @@ def why(error_number: int) -> str:
     return os.strerror(error_number) if error_number else ""
 
 
-def _is_roomy(path: Path) -> bool:
+def _is_roomy(folder: Path, more_bytes: int) -> bool:
     try:
-        disk = os.statvfs(path)
+        disk = os.statvfs(folder)
     except OSError:
         return True
-    return disk.f_bavail >= FREE_SHARE * disk.f_blocks
+    return disk.f_bavail * disk.f_frsize - more_bytes >= FREE_SHARE * disk.f_blocks * disk.f_frsize

@@ -23,23 +23,24 @@ class Content(NamedTuple):
     """In bytes."""
 
     @contextmanager
-    def open(self) -> Iterator["Exactly"]:
-        """The bytes, as many as there were.
+    def open(self, start: int = 0, size: int | None = None) -> Iterator["Exactly"]:
+        """The bytes, as many as there were, or so many of them from one on.
 
         Raises:
             UserErrorException: It cannot be read any more.
         """
         with _open(self.source) as file:
-            yield Exactly(file, self)
+            file.seek(start)
+            yield Exactly(file, self.size - start if size is None else size, _name(self.source))
 
 
 class Exactly:
     """As many bytes of a file as it had."""
 
-    def __init__(self, file: Readable, content: Content) -> None:
+    def __init__(self, file: Readable, size: int, name: str) -> None:
         self._file = file
-        self._left = content.size
-        self._name = _name(content.source)
+        self._left = size
+        self._name = name
 
     def read(self, count: int, /) -> bytes:
         """Up to that many more bytes.

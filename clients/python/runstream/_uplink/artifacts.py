@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -30,6 +31,8 @@ NOWHERE: Final = frozenset({"RUN_NOT_FOUND", "WORKSPACE_NOT_FOUND"})
 LONGEST_PAUSE_SECONDS: Final = 5.0
 DEFECT_ATTEMPTS: Final = 5
 """How often the services or the bucket may fail with one artifact in other ways than being away."""
+LOOK_SECONDS: Final = 0.1
+"""How often it is looked whether earlier files of the same process are stored."""
 TOGETHER: Final = 32
 """Files whose bytes are brought up at once."""
 DIGEST_DIGITS: Final = 8
@@ -59,16 +62,20 @@ class Artifacts:
     that have the artifact's number as their sequence: whatever is sent again is stored once.
     """
 
-    def __init__(self, client: Client, folder: Path, attendant: Attendant) -> None:
+    def __init__(self, client: Client, folder: Path, attendant: Attendant, is_next: Callable[[], bool]) -> None:
+        """Sends nothing before `is_next`: references of one metric keep their order from spool to spool."""
         self._client = client
         self._connection = client.connection
         self._folder = folder
         self._attendant = attendant
+        self._is_next = is_next
         self._waiting: deque[Artifact] = deque()
         self._digests: dict[int, str] = {}
         self._added = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self.is_failing = False
+        """Whether the last attempt to send something failed."""
 
     @property
     def is_settled(self) -> bool:
@@ -88,6 +95,9 @@ class Artifacts:
 
     async def send(self) -> None:
         """Sends what is added, for ever."""
+        await self._added.wait()
+        while not self._is_next():  # noqa: ASYNC110 - a file that vanishes tells nobody
+            await asyncio.sleep(LOOK_SECONDS)
         while True:
             await self._added.wait()
             with contextlib.suppress(_NoRun):
@@ -117,12 +127,15 @@ class Artifacts:
                 if _has_no_run(error):
                     self._attendant.stop(Stopped(str(getattr(error, "reason", "")), _text(error)))
                     raise _NoRun from error
-                defects += not _is_away(error)
-                if defects == DEFECT_ATTEMPTS or isinstance(error, UserErrorException):
+                is_away = _is_away(error)
+                defects += not is_away
+                if defects == DEFECT_ATTEMPTS or (isinstance(error, UserErrorException) and not is_away):
                     return await self._refuse(artifact, error)
                 _logger.info("artifact %s of %s: %s", artifact.path, self._client.run, _text(error))
             else:
+                self.is_failing = False
                 return None
+            self.is_failing = True
             await asyncio.sleep(min(backoff_seconds(failures), LONGEST_PAUSE_SECONDS))
             failures += 1
 

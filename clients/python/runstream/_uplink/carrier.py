@@ -23,6 +23,7 @@ from runstream._uplink.artifacts import Artifacts
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import SEARCH_SECONDS, Client, Followers
 from runstream._uplink.metrics import LOOK_SECONDS, MetricSource
+from runstream._uplink.turns import earlier_spool, is_awaited
 from runstream._uplink.warnings import RunWarnings
 
 IDLE_SECONDS: Final = 3_600.0
@@ -52,7 +53,8 @@ class Carrier:
         self._bell = doorbell.bell(spool)
         self._followers = followers
         self._client = _client(self._reader.header, self._events, address)
-        self._artifacts = Artifacts(self._client, files_of(spool), self)
+        self._earlier = earlier_spool(spool)
+        self._artifacts = Artifacts(self._client, files_of(spool), self, self._is_next)
         self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
         self._mark = 0
         self._marked = asyncio.Event()
@@ -60,13 +62,18 @@ class Carrier:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there was nothing to do for so long that nothing more is expected for now."""
+        """Whether there was nothing to do for so long that an uplink is not kept for it."""
         return self.rests(IDLE_SECONDS) and not self.serves
 
     @property
     def serves(self) -> bool:
         """Whether it follows files for its writer."""
         return self._followers.serves(self._client)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all it waits for is services or a bucket that are away, to bring files there."""
+        return self._source.is_settled and self._artifacts.is_failing
 
     @property
     def active_time(self) -> float:
@@ -79,7 +86,11 @@ class Carrier:
         return silent_seconds > seconds and self._source.is_settled and self._artifacts.is_settled
 
     async def run(self) -> bool:
-        """Returns when the writer is finished or dead; whether everything arrived."""
+        """Returns when the writer is finished or dead; whether everything arrived.
+
+        Files wait until those of the earlier spools of the process are stored, so that a metric keeps its order: where
+        they are not, another turn brings them.
+        """
         try:
             async with contextlib.AsyncExitStack() as beside:
                 for work in (
@@ -90,6 +101,8 @@ class Carrier:
                 ):
                     await beside.enter_async_context(_beside(work))
                 arrived = await self._carry()
+                if not self._is_next():
+                    return False
                 await self._artifacts.reach()
                 if not self._source.goes_on:
                     await self._followers.release(self._client)
@@ -129,6 +142,9 @@ class Carrier:
         with contextlib.suppress(OSError):
             append_event(self._events, refusal)
         self._client.warnings.refused(refusal)
+
+    def _is_next(self) -> bool:
+        return self._earlier is None or not is_awaited(self._earlier)
 
     async def _carry(self) -> bool:
         try:

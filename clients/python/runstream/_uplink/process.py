@@ -96,7 +96,7 @@ class Uplink:
                 for spool in begun:
                     tasks[spool] = asyncio.create_task(self._carry(spool, doorbell, followers), name=spool.stem)
                     tasks[spool].add_done_callback(lambda _: bell.ring())
-                for spool in self._turns.over(len(waiting) - len(begun), self._carriers):
+                for spool in self._turns.over(len(waiting) - len(begun), self._carriers) + _removed(tasks):
                     tasks[spool].cancel()
                 if tasks:
                     work_time = time.monotonic()
@@ -186,6 +186,11 @@ def _sign(lock: int) -> None:
     """Writes this process's id into the lock file."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _removed(spools: Collection[Path]) -> list[Path]:
+    """Those that somebody removed: nobody wants them."""
+    return [spool for spool in spools if not spool.exists()]
 
 
 async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:

@@ -27,6 +27,10 @@ class Carried(Protocol):
     def serves(self) -> bool:
         """Whether it has files to follow. New ones in a folder are not found meanwhile if it makes way."""
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it does nothing but to wait for services that are away."""
+
     def rests(self, seconds: float) -> bool:
         """Whether there was nothing to do for some seconds."""
 
@@ -44,7 +48,7 @@ class Turns:
     def waiting(self, known: Collection[Path]) -> list[Path]:
         """The spools that have something to be carried, but for those that are `known`."""
         spools = spools_in(self._group)
-        self._forget(spools)
+        self._forget(spools, known)
         return [spool for spool in spools if spool not in known and self._is_ready(spool)]
 
     def begin(self, waiting: list[Path], running: Collection[Path]) -> list[Path]:
@@ -67,11 +71,14 @@ class Turns:
     def over(self, count: int, carried: Mapping[Path, Carried]) -> list[Path]:
         """Up to `count` spools that make way for others: the longest carried first."""
         now = time.monotonic()
-        begun = {spool: self._begun[spool][0] for spool in carried if self._begun[spool][1]}
-        ready = [
-            spool for spool, since in begun.items() if carried[spool].rests(REST_SECONDS) or now - since > TURN_SECONDS
-        ]
-        return sorted(ready, key=lambda spool: (carried[spool].serves, begun[spool]))[:count]
+        ready = [spool for spool, one in carried.items() if self._can_make_way(spool, one, now)]
+        return sorted(ready, key=lambda spool: (carried[spool].serves, self._begun[spool]))[:count]
+
+    def _can_make_way(self, spool: Path, carried: Carried, now: float) -> bool:
+        since, was_live = self._begun[spool]
+        if was_live and carried.rests(REST_SECONDS):
+            return True
+        return now - since > TURN_SECONDS and (was_live or carried.is_stuck)
 
     def _is_ready(self, spool: Path) -> bool:
         progress = read_progress(progress_of(spool))
@@ -82,17 +89,16 @@ class Turns:
         return not self._is_held_up(spool)
 
     def _is_held_up(self, spool: Path) -> bool:
-        """Whether the spool that the same process wrote before this one is still to be carried."""
+        """Whether the spool that the same process wrote before this one comes first: no value overtakes another."""
         if spool not in self._after:
-            self._after[spool] = _after(spool)
+            self._after[spool] = earlier_spool(spool)
         before = self._after[spool]
-        if before is None or not before.exists():
+        if before is None or not is_awaited(before):
             return False
-        progress = read_progress(progress_of(before))
-        return (progress is None or not progress.stopped) and _is_readable(before)
+        return has_more(before) or is_live(before) or not (has_more(spool) or is_live(spool))
 
-    def _forget(self, spools: list[Path]) -> None:
-        there = set(spools)
+    def _forget(self, spools: list[Path], known: Collection[Path]) -> None:
+        there = {*spools, *known}
         for noted in (self._ended, self._after, self._begun):
             for spool in noted.keys() - there:
                 noted.pop(spool)
@@ -107,17 +113,24 @@ def has_more(spool: Path) -> bool:
         return False
 
 
+def earlier_spool(spool: Path) -> Path | None:
+    """The spool that the same process wrote before this one; None: there was none, or nobody can tell."""
+    try:
+        before = read_header(spool).after
+    except (OSError, SpoolDamaged):
+        return None
+    return spool.with_name(f"{before}{SPOOL_SUFFIX}") if before else None
+
+
+def is_awaited(spool: Path) -> bool:
+    """Whether a spool is there and can be carried to its end."""
+    progress = read_progress(progress_of(spool))
+    return spool.exists() and (progress is None or not progress.stopped) and _is_readable(spool)
+
+
 def _is_readable(spool: Path) -> bool:
     try:
         read_header(spool)
     except (OSError, SpoolDamaged):
         return False
     return True
-
-
-def _after(spool: Path) -> Path | None:
-    try:
-        before = read_header(spool).after
-    except (OSError, SpoolDamaged):
-        return None
-    return spool.with_name(f"{before}{SPOOL_SUFFIX}") if before else None

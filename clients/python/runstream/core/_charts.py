@@ -107,7 +107,7 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         try:
             json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserErrorException(f"Invalid JSON: {error}.", error) from None
         return value
     if not isinstance(value, Mapping):

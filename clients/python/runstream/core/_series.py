@@ -149,6 +149,8 @@ class Series:
     def to_pandas(self) -> Any:
         """A DataFrame with the columns `step`, `time` and `value`, or those of the table in place of `value`.
 
+        Where a table has a column `step` or `time` itself, there is that one only.
+
         Raises:
             UserErrorException: pandas is not installed.
         """
@@ -158,7 +160,7 @@ class Series:
             raise UserErrorException("to_pandas needs pandas: pip install pandas", error) from None
         frame = pandas.DataFrame({"step": self.steps, "time": pandas.to_datetime(self.times, utc=True)})
         values = self.columns if self.kind == TABLE else {"value": self.values}
-        return pandas.concat([frame, pandas.DataFrame(values)], axis=1)
+        return pandas.concat([frame.drop(columns=list(values), errors="ignore"), pandas.DataFrame(values)], axis=1)
 
     def __len__(self) -> int:
         return self._gathered.count

@@ -15,6 +15,7 @@ SMALL_BYTES = 512 * 1024
 
 _WORTH_MERGING = 64
 _MAX_SERIES = 100_000
+_KEPT_SERIES = 90_000
 _TAKEN_SERIES = 64
 
 _Place = tuple[str, str, str]
@@ -44,8 +45,9 @@ class Fragments:
             counts[place] = counts.get(place, 0) + small
             if counts[place] >= _WORTH_MERGING:
                 self._enqueue(place)
-        while len(counts) > _MAX_SERIES:
-            del counts[next(iter(counts))]
+        if len(counts) > _MAX_SERIES:
+            for place in list(islice(counts, len(counts) - _KEPT_SERIES)):  # the oldest, many at once: that is cheaper
+                del counts[place]
 
     def _enqueue(self, place: _Place) -> None:
         workspace, run, metric = place

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SERIES_AT_ONCE = 1_000
 _BYTES_PER_QUIET_TIME = 8 * 1024 * 1024
 _LONGEST_QUIET_SECONDS = 3_600.0
 
@@ -107,11 +106,9 @@ class Sealer:
 
     async def _values(self, run: RunName) -> AsyncIterator[Sequence[StoredChunk]]:
         """All values of a run, in order of series and index, some MiB at a time."""
-        after = ""
-        while page := await self._store.list_series(run.workspace, [run.run], (), (run.run, after), _SERIES_AT_ONCE):
+        async for page in self._store.all_series(run.workspace, [run.run], ()):
             async for chunks in self._source.read([Span(series, 0, series.count) for series in page if series.count]):
                 yield chunks
-            after = page[-1].metric
 
     async def _clear(self, run: RunName) -> None:
         """Removes from Postgres what is sealed, bit by bit."""

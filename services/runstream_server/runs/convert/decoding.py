@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 from runstream.api.runs.v1 import experiment_pb2, run_pb2, workspace_pb2
 from runstream.api.runs.v1.run_history_service_pb2 import CreateRunRequest
@@ -12,7 +13,7 @@ from runstream_server.errors import InvalidField
 from runstream_server.names import ExperimentName, RunName, WorkspaceName, check_run_id
 from runstream_server.runs import limits
 from runstream_server.runs.convert.encoding import STATUSES
-from runstream_server.runs.convert.times import decode_duration
+from runstream_server.runs.convert.times import decode_duration, decode_time
 from runstream_server.runs.credentials import without_credentials
 from runstream_server.runs.identifiers import Identifiers, make_display_name
 from runstream_server.runs.limits import Checks
@@ -82,7 +83,7 @@ class NewRuns:
         key = (workspace, request.SerializeToString())
         kind = self._kinds.get(key)
         if kind is None:
-            kind = _decode_kind(request, f"{path}run.", workspace, checks)
+            kind = _decode_kind(request, path, workspace, checks)
             checks.done()
             _remember(self._kinds, key, kind)
         return labels, kind
@@ -105,8 +106,11 @@ def _labels(run: run_pb2.Run, path: str, checks: Checks) -> Labels:
     return Labels(tags, properties)
 
 
-def _decode_kind(request: CreateRunRequest, at: str, workspace: str, checks: Checks) -> RunKind:
-    run = request.run
+def _decode_kind(request: CreateRunRequest, path: str, workspace: str, checks: Checks) -> RunKind:
+    run, at = request.run, f"{path}run."
+    start_time = decode_told_time(checks, request, "start_time", path)
+    if start_time is not None and not request.start:
+        checks.fail(f"{path}start_time", "only a run that is started has one; set start as well")
     return RunKind(
         experiment=_experiment(run, at, workspace),
         parent=_parent(run, at, workspace),
@@ -123,7 +127,14 @@ def _decode_kind(request: CreateRunRequest, at: str, workspace: str, checks: Che
         script_name=checks.text(f"{at}script_name", run.script_name, limits.SCRIPT_NAME),
         label=checks.text(f"{at}label", run.label, limits.LABEL),
         start=request.start,
+        start_time=start_time,
     )
+
+
+def decode_told_time(checks: Checks, request: Message, field: str, path: str = "") -> datetime | None:
+    """The time that a request tells in a field; None if it tells none."""
+    told = decode_time(getattr(request, field)) if request.HasField(field) else None
+    return checks.time(f"{path}{field}", told)
 
 
 def _experiment(run: run_pb2.Run, at: str, workspace: str) -> str | None:

@@ -6,6 +6,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def encode_time(time: datetime) -> Timestamp:
@@ -32,3 +34,11 @@ def decode_duration(duration: Duration) -> timedelta:
         return timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1_000)
     except OverflowError:
         return timedelta.max if duration.seconds > 0 else timedelta.min
+
+
+def decode_time(time: Timestamp) -> datetime:
+    """A time from protobuf; one beyond what Python can say becomes the last, or the first, that it can."""
+    try:
+        return _EPOCH + timedelta(seconds=time.seconds, microseconds=time.nanos // 1_000)
+    except OverflowError:
+        return _LAST if time.seconds > 0 else _FIRST

@@ -20,7 +20,7 @@ from runstream_server.runs.model import Edits, Experiment, Tags
 from runstream_server.runs.store.experiments import ExperimentStore, NameTaken
 from runstream_server.runs.store.requests import RequestStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 
 class Experiments:

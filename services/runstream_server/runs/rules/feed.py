@@ -12,14 +12,13 @@ from contextlib import contextmanager
 
 from runstream_server.postgres import Hints, Subscription
 from runstream_server.runs.model import Position
+from runstream_server.runs.rules.patience import WARN_SECONDS, Patience
 from runstream_server.runs.store.changes import ChangeStore
 
 TOPIC = "runs"
 """The topic of hints about changed runs; their keys are workspaces."""
 
 _LOOK_SECONDS = 1.0
-_UNFINISHED_SECONDS = 0.002
-_MOST_UNFINISHED_SECONDS = 0.1
 _TROUBLE_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
@@ -28,8 +27,17 @@ logger = logging.getLogger(__name__)
 class Feeds:
     """Wakes watchers when runs change that they are about."""
 
-    def __init__(self, store: ChangeStore, hints: Hints, draining: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        store: ChangeStore,
+        hints: Hints,
+        draining: asyncio.Event,
+        tasks: asyncio.TaskGroup,
+        *,
+        warn_seconds: float = WARN_SECONDS,
+    ) -> None:
         self._store = store
+        self._warn_seconds = warn_seconds
         self._hints = hints
         self._draining = draining
         self._tasks = tasks
@@ -75,7 +83,7 @@ class Feeds:
     async def _feed(self, workspace: str) -> None:
         """Looks whenever there is a hint, and now and then without one, since a hint can be lost."""
         position: Position | None = None
-        pause = _UNFINISHED_SECONDS
+        patience = Patience(self._store.known, workspace, self._warn_seconds)
         with self._hints.subscribe(TOPIC, [workspace]) as hints:
             while True:
                 try:
@@ -83,17 +91,17 @@ class Feeds:
                         position, _ = await self._store.horizon()
                         self._wake_all(workspace)
                     feed = await self._store.feed(workspace, position)
+                    position = feed.position
+                    self._wake(workspace, feed.runs)
+                    if feed.has_unfinished:
+                        await patience.wait(position.xid)
+                        continue
                 except Exception as error:  # noqa: BLE001 - whatever it is, looking again may do better
                     logger.warning("changes not read", extra={"workspace": workspace, "error": repr(error)})
                     await asyncio.sleep(_TROUBLE_SECONDS)
                     continue
-                position = feed.position
-                self._wake(workspace, feed.runs)
-                if feed.has_unfinished:  # less and less often while somebody's transaction stays open
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, _MOST_UNFINISHED_SECONDS)
-                elif not feed.has_more:
-                    pause = _UNFINISHED_SECONDS
+                patience.end()
+                if not feed.has_more:
                     await hints.wait(_LOOK_SECONDS * random.uniform(0.8, 1.2))
 
     def _wake(self, workspace: str, runs: Sequence[str]) -> None:

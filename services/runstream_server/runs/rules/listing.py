@@ -14,7 +14,7 @@ from runstream_server.runs.store.listings import ListingStore, Page
 from runstream_server.runs.store.summaries import SummaryStore
 from runstream_server.runs.store.walks import NEWEST_FIRST, Listing, Place
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 Summaries = Mapping[str, Sequence[MetricSummary]]
 """Metric summaries by run."""

@@ -103,31 +103,36 @@ class Runs:
         """
         return await self._move(workspace, run, Move(wanted=status, edits=edits, reason=reason))
 
-    async def start(self, workspace: str, run: str) -> Run:
-        """Puts a run into Running.
+    async def start(self, workspace: str, run: str, time: datetime | None = None) -> Run:
+        """Puts a run into Running, now or, as the caller says, at a time before.
 
         Raises:
             InvalidStatusChange: The present status does not lead there.
             RunManaged: A runner drives the run.
         """
-        return await self._move(workspace, run, Move(wanted=RunStatus.RUNNING, only_unmanaged=True))
+        return await self._move(workspace, run, Move(wanted=RunStatus.RUNNING, only_unmanaged=True, time=time))
 
-    async def complete(self, workspace: str, run: str) -> Run:
-        """Ends a run as Completed.
+    async def complete(self, workspace: str, run: str, time: datetime | None = None) -> Run:
+        """Ends a run as Completed, now or, as the caller says, at a time before, but not before its start.
 
         Raises:
             InvalidStatusChange: The present status does not lead there.
             RunManaged: A runner drives the run.
         """
-        return await self._move(workspace, run, Move(wanted=RunStatus.COMPLETED, only_unmanaged=True))
+        return await self._move(workspace, run, Move(wanted=RunStatus.COMPLETED, only_unmanaged=True, time=time))
 
-    async def fail(self, workspace: str, run: str, error: RunError) -> Run:
-        """Ends a run as Failed with an error."""
-        return await self._move(workspace, run, Move(wanted=RunStatus.FAILED, error=error))
+    async def fail(self, workspace: str, run: str, error: RunError, time: datetime | None = None) -> Run:
+        """Ends a run as Failed with an error, at the time that `complete` says."""
+        return await self._move(workspace, run, Move(wanted=RunStatus.FAILED, error=error, time=time))
 
-    async def cancel(self, workspace: str, run: str, *, recursive: bool, reason: str) -> tuple[Run, int]:
-        """Cancels a run, on request with its descendants; returns how many runs changed as well."""
-        moved = await self._moved(workspace, run, Move(cancel=True, recursive=recursive, reason=reason))
+    async def cancel(
+        self, workspace: str, run: str, *, recursive: bool, reason: str, time: datetime | None = None
+    ) -> tuple[Run, int]:
+        """Cancels a run, on request with its descendants; returns how many runs changed as well.
+
+        Those that end by it do so at the time that `complete` says.
+        """
+        moved = await self._moved(workspace, run, Move(cancel=True, recursive=recursive, reason=reason, time=time))
         return moved.run, moved.changed_count
 
     async def _move(self, workspace: str, run: str, move: Move) -> Run:

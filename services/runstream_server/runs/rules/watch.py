@@ -14,7 +14,7 @@ from runstream_server.runs.rules.feed import Feeds
 from runstream_server.runs.store.changes import Change, ChangeStore, Watched
 from runstream_server.runs.store.experiments import ExperimentStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 IDLE_SECONDS = 15.0
 """How often a watcher is told that nothing happened."""

@@ -11,7 +11,7 @@ from runstream_server.runs.limits import described_bytes
 from runstream_server.runs.model import Tags, Workspace, WorkspaceEdits
 from runstream_server.runs.store.requests import RequestStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
-from runstream_server.runs.tokens import Signer
+from runstream_server.tokens import Signer
 
 _LISTING = ("workspaces",)
 

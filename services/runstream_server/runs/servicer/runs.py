@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
+
+from google.protobuf.message import Message
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
@@ -16,6 +19,7 @@ from runstream_server.runs.convert.decoding import (
     decode_run_names,
     decode_summaries,
     decode_tags,
+    decode_told_time,
     decode_warnings,
     decode_workspace_name,
 )
@@ -151,23 +155,31 @@ class RunMethods(Methods):
 
     async def StartRun(self, request: messages.StartRunRequest, context: Context) -> messages.StartRunResponse:
         name = RunName.parse(request.name)
-        return messages.StartRunResponse(run=encode_run(await self._rules.runs.start(name.workspace, name.run)))
+        run = await self._rules.runs.start(name.workspace, name.run, _told_time(request, "start_time"))
+        return messages.StartRunResponse(run=encode_run(run))
 
     async def CompleteRun(self, request: messages.CompleteRunRequest, context: Context) -> messages.CompleteRunResponse:
         name = RunName.parse(request.name)
-        return messages.CompleteRunResponse(run=encode_run(await self._rules.runs.complete(name.workspace, name.run)))
+        run = await self._rules.runs.complete(name.workspace, name.run, _told_time(request, "end_time"))
+        return messages.CompleteRunResponse(run=encode_run(run))
 
     async def FailRun(self, request: messages.FailRunRequest, context: Context) -> messages.FailRunResponse:
         name = RunName.parse(request.name)
         checks = Checks()
         error = decode_error(checks, "error", request.error, self._rules.now())
+        time = decode_told_time(checks, request, "end_time")
         checks.done()
-        return messages.FailRunResponse(run=encode_run(await self._rules.runs.fail(name.workspace, name.run, error)))
+        run = await self._rules.runs.fail(name.workspace, name.run, error, time)
+        return messages.FailRunResponse(run=encode_run(run))
 
     async def CancelRun(self, request: messages.CancelRunRequest, context: Context) -> messages.CancelRunResponse:
         name = RunName.parse(request.name)
         run, changed_count = await self._rules.runs.cancel(
-            name.workspace, name.run, recursive=request.recursive, reason=_reason(request.reason)
+            name.workspace,
+            name.run,
+            recursive=request.recursive,
+            reason=_reason(request.reason),
+            time=_told_time(request, "end_time"),
         )
         return messages.CancelRunResponse(run=encode_run(run), changed_count=changed_count)
 
@@ -223,3 +235,10 @@ def _reason(text: str) -> str:
     checks.text("reason", text, limits.REASON)
     checks.done()
     return text
+
+
+def _told_time(request: Message, field: str) -> datetime | None:
+    checks = Checks()
+    time = decode_told_time(checks, request, field)
+    checks.done()
+    return time

@@ -1,7 +1,7 @@
 """Reads which runs changed, in the order of the transactions that changed them, without gaps.
 
 A transaction that began earlier may commit later, so only what lies below every transaction still open is final: a
-reader that goes no further never has to come back.
+reader that goes no further never has to come back. A position that was final stays so, whatever a replica knows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from runstream_server.runs.filter import RUN_FIELDS, Node, Parameters, Scope, co
 from runstream_server.runs.limits import PAGE_BYTES
 from runstream_server.runs.model import Position, Run
 from runstream_server.runs.store.columns import RUN, run_bytes, run_of
+from runstream_server.runs.store.horizon import Horizon
 from runstream_server.runs.store.walks import summary_column
 
 _AT_ONCE = 100
@@ -70,6 +71,8 @@ class ChangeStore:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
+        self.known = Horizon(postgres)
+        """What is known to be over, although a snapshot alone does not tell."""
 
     @staticmethod
     def check_filter(workspace: str, node: Node | None, now: datetime) -> None:
@@ -78,50 +81,54 @@ class ChangeStore:
 
     async def horizon(self) -> tuple[Position, int]:
         """Returns where everything final ends now, and the number that the next transaction gets."""
+        final = self.known.xid
         row = await self._postgres.fetchrow(
             """
             SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() s
             """
         )
         assert row is not None
-        return Position(row[0], ""), row[1]
+        return Position(max(row[0], final), ""), row[1]
 
     async def feed(self, workspace: str, after: Position) -> Feed:
         """Returns which runs of a workspace changed behind a position."""
         rows = await self._postgres.fetch(
             f"""
-            SELECT pg_snapshot_xmin(s)::text::bigint AS horizon, c.xid, c.run,
-                   EXISTS (SELECT FROM runs.run r WHERE r.workspace = $1 AND r.change_xid >= pg_snapshot_xmin(s)
+            SELECT final::text::bigint AS horizon, c.xid, c.run,
+                   EXISTS (SELECT FROM runs.run r WHERE r.workspace = $1 AND r.change_xid >= final
                               AND r.change_xid < pg_snapshot_xmax(s)) AS has_unfinished
-              FROM pg_current_snapshot() s LEFT JOIN LATERAL (
+              FROM {_final("$4::text")} LEFT JOIN LATERAL (
                    SELECT r.change_xid::text::bigint AS xid, r.run FROM runs.run r
                     WHERE r.workspace = $1 AND (r.change_xid, r.run) > ($2::text::xid8, $3)
-                      AND r.change_xid < pg_snapshot_xmin(s)
+                      AND r.change_xid < final
                     ORDER BY r.change_xid, r.run LIMIT {_FEED_AT_ONCE}
                    ) c ON true
             """,
             workspace,
             str(after.xid),
             after.run,
+            str(max(self.known.xid, after.xid)),
         )
         runs = [row["run"] for row in rows if row["run"] is not None]
         has_more = len(runs) == _FEED_AT_ONCE
-        position = Position(rows[-1]["xid"], runs[-1]) if has_more else Position(rows[0]["horizon"], "")
+        final = max(after, Position(rows[0]["horizon"], ""))
+        position = Position(rows[-1]["xid"], runs[-1]) if has_more else final
         return Feed(runs, position, has_more, rows[0]["has_unfinished"])
 
     async def changes(self, watched: Watched, after: Position, now: datetime) -> Changes:
         """Returns runs changed behind a position, in order of change; up to 100, fewer once they take too much."""
         parameters = Parameters(watched.workspace)
         admitted = _admitted(watched, parameters, now)
+        known = parameters.add(str(max(self.known.xid, after.xid)), "text")
         rows = await self._postgres.fetch(
             f"""
-            SELECT c.*, pg_snapshot_xmin(s)::text::bigint AS horizon
-              FROM pg_current_snapshot() s LEFT JOIN LATERAL (
+            SELECT c.*, final::text::bigint AS horizon
+              FROM {_final(known)} LEFT JOIN LATERAL (
                    SELECT {RUN}, {admitted} AS is_admitted, r.change_xid::text::bigint AS xid FROM runs.run r
                     WHERE r.workspace = $1 AND {_in_scope(watched, parameters)}
                       AND (r.change_xid, r.run) > ({parameters.add(str(after.xid), "text")}::xid8,
                                                    {parameters.add(after.run, "text")})
-                      AND r.change_xid < pg_snapshot_xmin(s)
+                      AND r.change_xid < final
                     ORDER BY r.change_xid, r.run LIMIT {_AT_ONCE}
                    ) c ON true
             """,
@@ -132,7 +139,8 @@ class ChangeStore:
         if len(kept) < len(found) or len(found) == _AT_ONCE:
             last, xid = kept[-1]
             return Changes([change for change, _ in kept], Position(xid, last.run.run), has_more=True)
-        return Changes([change for change, _ in kept], Position(rows[0]["horizon"], ""), has_more=False)
+        final = max(after, Position(rows[0]["horizon"], ""))
+        return Changes([change for change, _ in kept], final, has_more=False)
 
     async def present(self, watched: Watched, after: str, now: datetime) -> Sequence[Change]:
         """Returns watched runs as they are now, in order of identifier; up to 100, fewer once they take too much.
@@ -153,6 +161,14 @@ class ChangeStore:
         )
         found = [Change(run_of(row), row["is_admitted"]) for row in rows]
         return found[: _within(PAGE_BYTES, [change.run for change in found])]
+
+
+def _final(known: str) -> str:
+    """Below what all changes are final: below every open transaction, or what is known to be."""
+    return (
+        "pg_current_snapshot() s"
+        f" CROSS JOIN LATERAL (SELECT greatest(pg_snapshot_xmin(s), {known}::xid8) AS final) horizon"
+    )
 
 
 def _admitted(watched: Watched, parameters: Parameters, now: datetime) -> str:

@@ -62,9 +62,10 @@ WITH locked AS (
            CASE WHEN k.parent IS NULL THEN c.experiment
                 WHEN k.asked_experiment IS NULL OR k.asked_experiment = p.experiment THEN p.experiment END AS experiment
       FROM unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[], $10::text[], $11::text[],
-                  $12::boolean[], $13::interval[], $14::boolean[], $15::text[], $16::text[], $17::boolean[])
+                  $12::boolean[], $13::interval[], $14::boolean[], $15::text[], $16::text[], $17::boolean[],
+                  $18::timestamptz[])
            WITH ORDINALITY AS k (asked_experiment, parent, run_type, description, heartbeat_enabled, creator, target,
-                  service_managed, max_run_duration, hidden, script_name, label, start, kind)
+                  service_managed, max_run_duration, hidden, script_name, label, start, start_time, kind)
       LEFT JOIN counter c ON k.parent IS NULL AND c.experiment = k.asked_experiment
       LEFT JOIN LATERAL (
            SELECT root, experiment FROM runs.run
@@ -72,7 +73,7 @@ WITH locked AS (
            ) AS p ON true
 ), labels AS MATERIALIZED (
     SELECT l.tags::jsonb, l.properties::jsonb, l.labels
-      FROM unnest($23::text[], $24::text[]) WITH ORDINALITY AS l (tags, properties, labels)
+      FROM unnest($24::text[], $25::text[]) WITH ORDINALITY AS l (tags, properties, labels)
 ), created AS (
     INSERT INTO runs.run (
            workspace, run, experiment, parent, root, number, run_type, display_name, description, status, tags,
@@ -80,22 +81,22 @@ WITH locked AS (
            max_run_duration, deadline, hidden, script_name, label, status_history)
     SELECT $1, r.run, k.experiment, k.parent, coalesce(k.parent_root, r.run), coalesce(k.base + r.place, 0), k.run_type,
            r.display_name, k.description, CASE WHEN k.start THEN 'Running' ELSE 'NotStarted' END, l.tags,
-           l.properties, $2, CASE WHEN k.start THEN $2::timestamptz END, $2, k.heartbeat_enabled, k.creator,
-           k.target, k.service_managed, k.max_run_duration,
+           l.properties, $2, CASE WHEN k.start THEN least(k.start_time, $2::timestamptz) END, $2,
+           k.heartbeat_enabled, k.creator, k.target, k.service_managed, k.max_run_duration,
            CASE WHEN k.start THEN $2::timestamptz + k.max_run_duration END, k.hidden, k.script_name, k.label,
-           CASE WHEN k.start THEN $25::jsonb ELSE $26::jsonb END
-      FROM unnest($18::int[], $19::text[], $20::int[], $21::text[], $22::int[])
+           CASE WHEN k.start THEN $26::jsonb ELSE $27::jsonb END
+      FROM unnest($19::int[], $20::text[], $21::int[], $22::text[], $23::int[])
            AS r (kind, run, place, display_name, labels)
       JOIN kind k USING (kind)
       JOIN labels l USING (labels)
 ), beating AS (
     INSERT INTO runs.heartbeat (workspace, run, time)
-    SELECT $1, r.run, $2 FROM unnest($18::int[], $19::text[]) AS r (kind, run) JOIN kind k USING (kind)
+    SELECT $1, r.run, $2 FROM unnest($19::int[], $20::text[]) AS r (kind, run) JOIN kind k USING (kind)
      WHERE k.start AND k.heartbeat_enabled
 ), remembered AS (
     INSERT INTO runs.request (workspace, kind, request_id, made, create_time)
     SELECT $1, q.kind, q.request_id, string_to_array(q.made, '/'), $2
-      FROM unnest($27::text[], $28::uuid[], $29::text[]) AS q (kind, request_id, made)
+      FROM unnest($28::text[], $29::uuid[], $30::text[]) AS q (kind, request_id, made)
 )
 SELECT k.kind, k.experiment, k.parent_root, k.base,
        (SELECT e.display_name FROM runs.experiment e WHERE e.workspace = $1 AND e.experiment = k.experiment)
@@ -238,7 +239,7 @@ def _created(workspace: str, new: NewRun, known: asyncpg.Record, place: int, at:
         new.labels.tags,
         new.labels.properties,
         at,
-        at if kind.start else None,
+        min(kind.start_time or at, at) if kind.start else None,
         None,
         at,
         kind.heartbeat_enabled,

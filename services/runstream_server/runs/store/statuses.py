@@ -26,7 +26,7 @@ _MANY = """
     UNION
     SELECT child.workspace, child.run
       FROM tree JOIN runs.run child ON child.workspace = tree.workspace AND child.parent = tree.run
-     WHERE $13"""
+     WHERE $14"""
 
 
 def _move(scope: str, named: str) -> str:
@@ -57,9 +57,11 @@ WITH RECURSIVE tree AS ({scope}
                ELSE CASE WHEN jsonb_array_length(r.status_history) < {STATUS_HISTORY} THEN r.status_history
                          ELSE r.status_history - 0 END
                     || jsonb_build_object('status', d.entered, 'time', $6::timestamptz, 'reason', $7::text) END,
-           start_time          = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $6) ELSE r.start_time END,
-           end_time            = CASE WHEN d.entered IN ({_TERMINAL}) THEN $6 ELSE r.end_time END,
-           deadline            = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $6) + r.max_run_duration
+           start_time          = CASE WHEN d.entered = 'Running' THEN coalesce(r.start_time, $13::timestamptz)
+               ELSE r.start_time END,
+           end_time            = CASE WHEN d.entered IN ({_TERMINAL}) THEN greatest(r.start_time, $13::timestamptz)
+               ELSE r.end_time END,
+           deadline            = CASE WHEN d.entered = 'Running' THEN coalesce(r.deadline, $6 + r.max_run_duration)
                WHEN d.entered IN ('Finalizing', 'CancelRequested', {_TERMINAL}) THEN NULL ELSE r.deadline END,
            cancel_request_time = CASE WHEN d.entered = 'CancelRequested' OR (d.entered IS NOT NULL AND $3)
                THEN coalesce(r.cancel_request_time, $6) ELSE r.cancel_request_time END,
@@ -119,6 +121,9 @@ class Move:
 
     reason: str = ""
 
+    time: datetime | None = None
+    """When it happened, if the caller says so; not used if that is later than the move."""
+
     error: RunError | None = None
     """Recorded if the run enters the wanted status."""
 
@@ -160,6 +165,7 @@ async def move(connection: Connection, runs: Sequence[tuple[str, str]], wanted: 
         edits.display_name,
         edits.description,
         edits.hidden,
+        min(wanted.time or at, at),
     )
     if len(runs) == 1 and not wanted.recursive:
         rows = await connection.fetch(_MOVE_ONE, *runs[0], *arguments)

@@ -14,7 +14,7 @@ from runstream._spool.kinds import check_name
 from runstream._spool.records import list_record, value_record
 from runstream._spool.rows import Table, convert_row, convert_table
 from runstream._spool.tables import rows_record
-from runstream._spool.values import Stretch, convert, convert_list, is_step
+from runstream._spool.values import Stretch, convert, convert_list, convert_step
 from runstream._uplink.batches import BatchBuilder
 from runstream.api.metrics.v1.metrics_service_pb2 import ArtifactValues, SeriesColumns
 from runstream.core._artifact_metric import ArtifactMetric
@@ -32,7 +32,7 @@ from runstream.core._offline.remedy import offline_error
 from runstream.core._run.metrics import shape_of
 from runstream.core._series import ARTIFACTS, TABLE, VALUES, Series
 from runstream.core._surface import dual_local
-from runstream.exceptions import AzureMLException
+from runstream.exceptions import AzureMLException, UserErrorException
 
 KINDS = {"table": TABLE, "artifacts": ARTIFACTS}
 
@@ -52,7 +52,7 @@ class OfflineMetrics:
         """Prints one value."""
         check_name(name)
         kind, stored, _ = convert(value)
-        at = step if is_step(step) else None
+        at = _step(step)
         self._announce("scalar", name, value)
         self._remember(name, [value_record(kind, 0, _now(), at, stored)])
 
@@ -65,6 +65,7 @@ class OfflineMetrics:
 
     def log_list(self, name: str, value: Iterable[object], description: str = "") -> None:
         """Prints values; an iterator is used up."""
+        check_name(name)
         values = list(value)
         stretches, _ = convert_list(values)
         self._announce("list", name, values)
@@ -72,12 +73,14 @@ class OfflineMetrics:
 
     def log_row(self, name: str, description: str | None = None, **kwargs: object) -> None:
         """Prints one row: a value per column."""
+        check_name(name)
         table = convert_row(kwargs)
         self._announce("row", name, kwargs)
         self._remember_rows(name, table)
 
     def log_table(self, name: str, value: Mapping[str, Any], description: str = "") -> None:
         """Prints a table: equally many values per column."""
+        check_name(name)
         table = convert_table(value)
         self._announce("table", name, value)
         self._remember_rows(name, table)
@@ -88,6 +91,7 @@ class OfflineMetrics:
         """Prints which image would be stored."""
         if (path is None) == (plot is None):
             raise AzureMLException("Invalid parameters: log_image takes either a path or a plot.")
+        check_name(name)
         content, target = (draw(plot), plot_path(name)) if path is None else image_file(path)
         self._announce("image", name, plot if path is None else path)
         self._remember_artifact(name, IMAGE, target, content)
@@ -144,6 +148,7 @@ class OfflineMetrics:
         print(f"Attempted to log {kind} metric {name}:\n{value}")  # noqa: T201
 
     def _log_chart(self, chart: Chart, kind: str, name: str, value: object) -> None:
+        check_name(name)
         content = encode(chart, value)
         self._announce(kind, name, value)
         self._remember_artifact(name, chart.kind, artifact_path(name), content)
@@ -164,7 +169,6 @@ class OfflineMetrics:
             self._add(columns)
 
     def _add(self, columns: SeriesColumns) -> None:
-        check_name(columns.metric)
         series = self._logged.setdefault(columns.metric, Series(columns.metric, self.id))
         kind = KINDS.get(columns.WhichOneof("values") or "", VALUES)
         if series.kind not in ("", kind):
@@ -173,6 +177,13 @@ class OfflineMetrics:
         if not columns.steps:
             columns.steps.extend(range(len(series), len(series) + len(columns.times)))
         series._add(len(series), columns)
+
+
+def _step(step: object) -> int | None:
+    try:
+        return convert_step(step)
+    except UserErrorException:
+        return None  # as a run does, which stores the value without it
 
 
 def _now() -> int:

@@ -13,8 +13,8 @@ from runstream.core._offline.metrics import OfflineMetrics
 from runstream.core._offline.remedy import REMEDY, offline_error
 from runstream.core._recording import OutputRecording
 from runstream.core._run.children import child_tags
-from runstream.core._run.files import files_below
 from runstream.core._run.lifecycle import to_error
+from runstream.core._run.sources import files_below
 from runstream.core._status import CANCELED, COMPLETED, FAILED, RUNNING, TERMINAL
 from runstream.core._surface import dual_local
 from runstream.exceptions import RunEnvironmentException, UserErrorException

@@ -15,11 +15,11 @@ from runstream.core._charts import (
 )
 from runstream.core._forms import E, R, W
 from runstream.core._images import draw, image_file, plot_path
-from runstream.core._run.lifecycle import LifecycleCalls
+from runstream.core._run.capturing import CaptureCalls
 from runstream.exceptions import AzureMLException, UserErrorException
 
 
-class ChartCalls(LifecycleCalls[W, E, R], Generic[W, E, R]):
+class ChartCalls(CaptureCalls[W, E, R], Generic[W, E, R]):
     """Logs what becomes a file of the run. The bytes are kept on this machine until they are uploaded.
 
     Where the run has another file of that name already, the name gets a part that tells them apart: every picture and

@@ -1,10 +1,10 @@
 """The run of this process, and the `with` statement of runs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from runstream.core._capture import OutputCapture
 from runstream.core._forms import Form
 from runstream.core._run.record import logger
 from runstream.core._run.submitted import JobContext, read_job_context
@@ -16,18 +16,20 @@ NO_JOB = (
 )
 
 
-class ContextCalls:
+class ContextCalls(ABC):
     """What happens at the beginning and at the end of a `with` statement."""
 
-    _capture: OutputCapture | None = None
-
+    @abstractmethod
     def _enter(self) -> None:
-        self._capture = OutputCapture()
-        self._capture.start(self._spool())
+        """At the beginning of the statement."""
 
+    @abstractmethod
     def _leave(self) -> None:
-        if self._capture is not None:
-            self._capture.stop()
+        """At its end, before the run ends."""
+
+    @abstractmethod
+    def _left(self) -> None:
+        """When the run has ended."""
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -37,16 +39,6 @@ class ContextCalls:
             yield
         except Exception as error:  # noqa: BLE001
             logger.warning("Run %s could not be recorded as failed: %s", run.id, getattr(error, "message", error))
-
-    def _left(self) -> None:
-        if self._capture is not None and self._is_stored:
-            self._capture.clean()
-        self._capture = None
-
-    _is_stored: bool
-
-    def _spool(self) -> Any:
-        raise NotImplementedError
 
 
 def exit_error(error: BaseException | None) -> BaseException | None:

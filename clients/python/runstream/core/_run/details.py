@@ -1,15 +1,18 @@
 """Everything known of a run as one dictionary, and its logs."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from runstream.api.metrics.v1.metrics_service_pb2 import GetRefusalsRequest, RefusalCount
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
 from runstream.core._run.children import ChildCalls
 from runstream.core._run.files import inside
+from runstream.core._run.refusals import refusal_warnings
 from runstream.core._status import status_name
 from runstream.core._surface import dual
 from runstream.exceptions import UserErrorException
@@ -25,7 +28,8 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
         """Everything known of the run: `runId`, `status`, `startTimeUtc`, `endTimeUtc`, `properties`, `error`, ...
 
         Keys without a value are absent; `error` is there only for a run that failed. `logFiles` has the names of the
-        log files with the address of each in the studio.
+        log files with the address of each in the studio. `warnings` has, among others, how many of the values that were
+        sent to the run were refused, for each reason.
         """
         return await self._details()
 
@@ -64,7 +68,14 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
         record = await self._refresh()
         details = to_details(record)
         details["logFiles"] = {log.path: self._log_url(log.path) for log in await self._list_logs()}
+        if refused := refusal_warnings(await self._refusals()):
+            details["warnings"] = details.get("warnings", []) + refused
         return details
+
+    async def _refusals(self) -> Sequence[RefusalCount]:
+        connection = self._connection()
+        request = GetRefusalsRequest(run=self._record.name)
+        return (await connection.call(connection.metrics.GetRefusals, request)).refusals
 
     def _log_url(self, path: str) -> str:
         return f"{self.get_portal_url()}/logs/{path}"

@@ -60,7 +60,7 @@ class MetricCalls(ChartCalls[W, E, R], Generic[W, E, R]):
 
             run.log_metrics({"loss": 0.27, "accuracy": 0.9}, step=2)
 
-        Cheaper than as many calls of `log`; a script that is killed leaves all of them or none.
+        Cheaper than as many calls of `log`: they are written together.
 
         Raises:
             UserErrorException: A value is a list, a range or a generator; then nothing is logged.

@@ -750,7 +750,9 @@ class ListSeriesRequest(google.protobuf.message.Message):
     parent: builtins.str
     """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
     page_size: builtins.int
-    """How many to return at most: 1 to 10,000. Default, when 0: 1,000. Larger values are an `INVALID_ARGUMENT`."""
+    """How many to return at most: 1 to 10,000. Default, when 0: 1,000. Larger values are an `INVALID_ARGUMENT`. A page ends
+    with the series that takes it past 4 MiB.
+    """
     page_token: builtins.str
     """The `next_page_token` of the page before. Default: empty, the first page."""
     def __init__(
@@ -776,7 +778,7 @@ class ListSeriesResponse(google.protobuf.message.Message):
     """Gets the next page. Empty: this is the last one."""
     @property
     def series(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Series]:
-        """The series of this page."""
+        """The series of this page; the last page may be empty."""
 
     def __init__(
         self,
@@ -842,6 +844,100 @@ class Series(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_min", b"_min"]) -> typing.Literal["min"] | None: ...
 
 global___Series = Series
+
+@typing.final
+class GetRefusalsRequest(google.protobuf.message.Message):
+    """Request message for `MetricsService.GetRefusals`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. Format: `workspaces/{workspace}/runs/{run}`."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+
+global___GetRefusalsRequest = GetRefusalsRequest
+
+@typing.final
+class GetRefusalsResponse(google.protobuf.message.Message):
+    """Response message for `MetricsService.GetRefusals`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REFUSALS_FIELD_NUMBER: builtins.int
+    @property
+    def refusals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RefusalCount]:
+        """One for each reason, in ascending order of reason."""
+
+    def __init__(
+        self,
+        *,
+        refusals: collections.abc.Iterable[global___RefusalCount] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["refusals", b"refusals"]) -> None: ...
+
+global___GetRefusalsResponse = GetRefusalsResponse
+
+@typing.final
+class RefusalCount(google.protobuf.message.Message):
+    """How many values were refused for one reason."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    """As in `SeriesRefusal`."""
+    message: builtins.str
+    """What was wrong the last time and what to do, for people; cut to 1,000 characters."""
+    count: builtins.int
+    """How many values were refused."""
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RefusedMetric]:
+        """The metrics they were sent for, in ascending order of name: the first 100 metrics of the reason; values of others are
+        part of `count` alone.
+        """
+
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+        message: builtins.str = ...,
+        count: builtins.int = ...,
+        metrics: collections.abc.Iterable[global___RefusedMetric] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "message", b"message", "metrics", b"metrics", "reason", b"reason"]) -> None: ...
+
+global___RefusalCount = RefusalCount
+
+@typing.final
+class RefusedMetric(google.protobuf.message.Message):
+    """How many values of one metric were refused for one reason."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    metric: builtins.str
+    """The name of the metric as it was sent, cut to 255 characters; in the place of NUL stands U+FFFD."""
+    count: builtins.int
+    """How many values were refused. Of `TOO_MANY_SERIES` those of the series that came after this one as well."""
+    def __init__(
+        self,
+        *,
+        metric: builtins.str = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "metric", b"metric"]) -> None: ...
+
+global___RefusedMetric = RefusedMetric
 
 @typing.final
 class ReadSeriesRequest(google.protobuf.message.Message):

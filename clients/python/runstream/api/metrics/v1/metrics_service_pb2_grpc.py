@@ -41,6 +41,11 @@ class MetricsServiceStub(object):
                 request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ListSeriesRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ListSeriesResponse.FromString,
                 )
+        self.GetRefusals = channel.unary_unary(
+                '/runstream.api.metrics.v1.MetricsService/GetRefusals',
+                request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.GetRefusalsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.GetRefusalsResponse.FromString,
+                )
         self.ReadSeries = channel.unary_stream(
                 '/runstream.api.metrics.v1.MetricsService/ReadSeries',
                 request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesRequest.SerializeToString,
@@ -83,6 +88,7 @@ class MetricsServiceServicer(object):
         itself; a writer that has nothing more to say sends `finish`.
 
         A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
+        An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
         A run that has ended still accepts metrics.
 
         Errors:
@@ -122,6 +128,17 @@ class MetricsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRefusals(self, request, context):
+        """Says how many values that were sent to a run are not stored, and why.
+
+        Counted in the transaction that makes a batch durable, once however often it is sent: what the writers of a run sent
+        up to their durable sequences is what `ListSeries` and this method count together. A run of which nothing was refused
+        has none, and neither has one that does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadSeries(self, request, context):
         """Streams the values of series of runs, each series in the order it was stored.
 
@@ -136,9 +153,12 @@ class MetricsServiceServicer(object):
         """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
 
         Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
-        axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
-        infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
-        with a narrower range.
+        axis the least and the greatest value, so that no spike is lost. Of a long range they are chosen among the least and
+        the greatest of every 128 or so consecutive values: the count, the least and the greatest value of the range are exact
+        all the same, but a section may show the second greatest of its values, say, if the greatest is within 128 values of a
+        greater one in the next section, which that one shows. NaN and values that are not numbers are left out; infinities
+        are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again with a
+        narrower range.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,6 +198,11 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     servicer.ListSeries,
                     request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ListSeriesRequest.FromString,
                     response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ListSeriesResponse.SerializeToString,
+            ),
+            'GetRefusals': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRefusals,
+                    request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.GetRefusalsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.GetRefusalsResponse.SerializeToString,
             ),
             'ReadSeries': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadSeries,
@@ -264,6 +289,23 @@ class MetricsService(object):
         return grpc.experimental.unary_unary(request, target, '/runstream.api.metrics.v1.MetricsService/ListSeries',
             runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ListSeriesRequest.SerializeToString,
             runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ListSeriesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetRefusals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.metrics.v1.MetricsService/GetRefusals',
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.GetRefusalsRequest.SerializeToString,
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.GetRefusalsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

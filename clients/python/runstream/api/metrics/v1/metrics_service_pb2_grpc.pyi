@@ -46,6 +46,7 @@ class MetricsServiceStub:
     itself; a writer that has nothing more to say sends `finish`.
 
     A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
+    An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
     A run that has ended still accepts metrics.
 
     Errors:
@@ -82,6 +83,17 @@ class MetricsServiceStub:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
     """
 
+    GetRefusals: grpc.UnaryUnaryMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse,
+    ]
+    """Says how many values that were sent to a run are not stored, and why.
+
+    Counted in the transaction that makes a batch durable, once however often it is sent: what the writers of a run sent
+    up to their durable sequences is what `ListSeries` and this method count together. A run of which nothing was refused
+    has none, and neither has one that does not exist.
+    """
+
     ReadSeries: grpc.UnaryStreamMultiCallable[
         runstream.api.metrics.v1.metrics_service_pb2.ReadSeriesRequest,
         runstream.api.metrics.v1.metrics_service_pb2.ReadSeriesResponse,
@@ -99,9 +111,12 @@ class MetricsServiceStub:
     """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
 
     Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
-    axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
-    infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
-    with a narrower range.
+    axis the least and the greatest value, so that no spike is lost. Of a long range they are chosen among the least and
+    the greatest of every 128 or so consecutive values: the count, the least and the greatest value of the range are exact
+    all the same, but a section may show the second greatest of its values, say, if the greatest is within 128 values of a
+    greater one in the next section, which that one shows. NaN and values that are not numbers are left out; infinities
+    are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again with a
+    narrower range.
     """
 
     TailSeries: grpc.UnaryStreamMultiCallable[
@@ -149,6 +164,7 @@ class MetricsServiceAsyncStub:
     itself; a writer that has nothing more to say sends `finish`.
 
     A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
+    An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
     A run that has ended still accepts metrics.
 
     Errors:
@@ -185,6 +201,17 @@ class MetricsServiceAsyncStub:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
     """
 
+    GetRefusals: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse,
+    ]
+    """Says how many values that were sent to a run are not stored, and why.
+
+    Counted in the transaction that makes a batch durable, once however often it is sent: what the writers of a run sent
+    up to their durable sequences is what `ListSeries` and this method count together. A run of which nothing was refused
+    has none, and neither has one that does not exist.
+    """
+
     ReadSeries: grpc.aio.UnaryStreamMultiCallable[
         runstream.api.metrics.v1.metrics_service_pb2.ReadSeriesRequest,
         runstream.api.metrics.v1.metrics_service_pb2.ReadSeriesResponse,
@@ -202,9 +229,12 @@ class MetricsServiceAsyncStub:
     """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
 
     Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
-    axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
-    infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
-    with a narrower range.
+    axis the least and the greatest value, so that no spike is lost. Of a long range they are chosen among the least and
+    the greatest of every 128 or so consecutive values: the count, the least and the greatest value of the range are exact
+    all the same, but a section may show the second greatest of its values, say, if the greatest is within 128 values of a
+    greater one in the next section, which that one shows. NaN and values that are not numbers are left out; infinities
+    are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again with a
+    narrower range.
     """
 
     TailSeries: grpc.aio.UnaryStreamMultiCallable[
@@ -254,6 +284,7 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
         itself; a writer that has nothing more to say sends `finish`.
 
         A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
+        An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
         A run that has ended still accepts metrics.
 
         Errors:
@@ -295,6 +326,19 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
+    def GetRefusals(
+        self,
+        request: runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse, collections.abc.Awaitable[runstream.api.metrics.v1.metrics_service_pb2.GetRefusalsResponse]]:
+        """Says how many values that were sent to a run are not stored, and why.
+
+        Counted in the transaction that makes a batch durable, once however often it is sent: what the writers of a run sent
+        up to their durable sequences is what `ListSeries` and this method count together. A run of which nothing was refused
+        has none, and neither has one that does not exist.
+        """
+
+    @abc.abstractmethod
     def ReadSeries(
         self,
         request: runstream.api.metrics.v1.metrics_service_pb2.ReadSeriesRequest,
@@ -315,9 +359,12 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
         """Streams series thinned to what a chart shows, one message for each series that has a number in the range.
 
         Of more than `max_points` values those are chosen that keep the shape: within each of equally wide sections of the
-        axis the least and the greatest value, so that no spike is lost. NaN and values that are not numbers are left out;
-        infinities are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again
-        with a narrower range.
+        axis the least and the greatest value, so that no spike is lost. Of a long range they are chosen among the least and
+        the greatest of every 128 or so consecutive values: the count, the least and the greatest value of the range are exact
+        all the same, but a section may show the second greatest of its values, say, if the greatest is within 128 values of a
+        greater one in the next section, which that one shows. NaN and values that are not numbers are left out; infinities
+        are kept. Series come in the order of the runs of the request, then of its metrics. To zoom in, ask again with a
+        narrower range.
         """
 
     @abc.abstractmethod

@@ -10,6 +10,7 @@ import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import runstream.api.runs.v1.experiment_pb2
 import runstream.api.runs.v1.run_pb2
 import runstream.api.runs.v1.workspace_pb2
@@ -592,6 +593,7 @@ class CreateRunRequest(google.protobuf.message.Message):
     RUN_ID_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     START_FIELD_NUMBER: builtins.int
+    START_TIME_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """Required. The workspace. Format: `workspaces/{workspace}`."""
     run_id: builtins.str
@@ -608,6 +610,13 @@ class CreateRunRequest(google.protobuf.message.Message):
     def run(self) -> runstream.api.runs.v1.run_pb2.Run:
         """Required. The run to create; `name` and fields marked output only are ignored."""
 
+    @property
+    def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the run started, for one that the service hears of later; only with `start`. 1970 or later; a time after that at
+        which the service hears of it counts as that. `create_time`, the status history and `max_run_duration` go by the
+        clock of the service all the same. Default: when the service hears of it.
+        """
+
     def __init__(
         self,
         *,
@@ -616,9 +625,10 @@ class CreateRunRequest(google.protobuf.message.Message):
         run_id: builtins.str = ...,
         request_id: builtins.str = ...,
         start: builtins.bool = ...,
+        start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["parent", b"parent", "request_id", b"request_id", "run", b"run", "run_id", b"run_id", "start", b"start"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["run", b"run", "start_time", b"start_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "request_id", b"request_id", "run", b"run", "run_id", b"run_id", "start", b"start", "start_time", b"start_time"]) -> None: ...
 
 global___CreateRunRequest = CreateRunRequest
 
@@ -1094,14 +1104,21 @@ class StartRunRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    START_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Format: `workspaces/{workspace}/runs/{run}`."""
+    @property
+    def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the run started, as in `CreateRunRequest`; of no meaning for a run that was running before."""
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["start_time", b"start_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "start_time", b"start_time"]) -> None: ...
 
 global___StartRunRequest = StartRunRequest
 
@@ -1133,14 +1150,24 @@ class CompleteRunRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Format: `workspaces/{workspace}/runs/{run}`."""
+    @property
+    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the run ended, for one whose end the service hears of later. 1970 or later; a time after that at which the service
+        hears of it counts as that, one before `start_time` as `start_time`. The status history goes by the clock of the
+        service all the same. Default: when the service hears of it.
+        """
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["end_time", b"end_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end_time", b"end_time", "name", b"name"]) -> None: ...
 
 global___CompleteRunRequest = CompleteRunRequest
 
@@ -1173,20 +1200,26 @@ class FailRunRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Format: `workspaces/{workspace}/runs/{run}`."""
     @property
     def error(self) -> runstream.api.runs.v1.run_pb2.RunError:
         """What went wrong. Default: an error with code `UserError` and no message."""
 
+    @property
+    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the run ended, as in `CompleteRunRequest`."""
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         error: runstream.api.runs.v1.run_pb2.RunError | None = ...,
+        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["error", b"error", "name", b"name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["end_time", b"end_time", "error", b"error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end_time", b"end_time", "error", b"error", "name", b"name"]) -> None: ...
 
 global___FailRunRequest = FailRunRequest
 
@@ -1220,20 +1253,27 @@ class CancelRunRequest(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     RECURSIVE_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Format: `workspaces/{workspace}/runs/{run}`."""
     recursive: builtins.bool
     """Whether all descendants are cancelled as well, in the same step. Default: false."""
     reason: builtins.str
     """Why, for the status history; up to 300 characters. Default: empty."""
+    @property
+    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the run ended, if it is cancelled at once, as in `CompleteRunRequest`; descendants as well."""
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         recursive: builtins.bool = ...,
         reason: builtins.str = ...,
+        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason", "recursive", b"recursive"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["end_time", b"end_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end_time", b"end_time", "name", b"name", "reason", b"reason", "recursive", b"recursive"]) -> None: ...
 
 global___CancelRunRequest = CancelRunRequest
 

@@ -233,11 +233,15 @@ class Run(google.protobuf.message.Message):
 
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Output only. When the run first became `RUN_STATUS_RUNNING`. Absent: it never was."""
+        """Output only. When the run first became `RUN_STATUS_RUNNING`, by the clock of the service or as the caller said who
+        told it later. Absent: it never was.
+        """
 
     @property
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Output only. When the run reached a terminal status. Absent: it has not ended."""
+        """Output only. When the run reached a terminal status, by the clock of the service or as the caller said who told it
+        later; not before `start_time`. Absent: it has not ended.
+        """
 
     @property
     def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp:

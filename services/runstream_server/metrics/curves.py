@@ -1,0 +1,60 @@
+"""Encodes curves: doubles with a step each. Many curves at once, since numpy takes as long to begin as to go on."""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+
+from runstream_server.metrics import chunks
+from runstream_server.metrics.model import Chunk, Doubles, Kind, Points, Summary
+from runstream_server.metrics.overview_format import chunk_overview, curve_overviews
+
+_POINTS_AT_ONCE = 65_536
+"""What is in the caches of a processor."""
+
+
+def is_curve(points: Points) -> bool:
+    """Whether points can be encoded here."""
+    return points.steps is not None and len(points.segments) == 1 and points.segments[0].kind is Kind.DOUBLE
+
+
+def encode_curves(curves: Sequence[Points]) -> Sequence[Chunk]:
+    """Encodes curves of 1 or more points, each by itself."""
+    by_count: dict[int, list[int]] = {}
+    for place, points in enumerate(curves):
+        by_count.setdefault(points.count, []).append(place)
+    encoded: dict[int, Chunk] = {}
+    for count, places in by_count.items():
+        size = max(1, _POINTS_AT_ONCE // count)
+        for begin in range(0, len(places), size):
+            some = places[begin : begin + size]
+            encoded.update(zip(some, _encode([curves[place] for place in some], count), strict=True))
+    return [encoded[place] for place in range(len(curves))]
+
+
+def _encode(curves: Sequence[Points], count: int) -> Sequence[Chunk]:
+    """Encodes curves of one length."""
+    shape = len(curves), count
+    steps = np.concatenate([points.steps for points in curves if points.steps is not None]).reshape(shape)
+    times = np.concatenate([points.times for points in curves]).reshape(shape)
+    values = cast("Doubles", np.concatenate([points.segments[0].array for points in curves]).reshape(shape))
+    encoded = chunks.encode_curves(steps, times, values)
+    overviews: Sequence[bytes | None] | None = curve_overviews(steps, times, values)
+    if overviews is None:
+        overviews = [chunk_overview(points) for points in curves]
+    size_bytes = curves[0].segments[0].size_bytes
+    summaries = _summarize(values, times.min(axis=1).tolist())
+    return [
+        Chunk(size_bytes, data, summary, overview)
+        for data, summary, overview in zip(encoded, summaries, overviews, strict=True)
+    ]
+
+
+def _summarize(values: Doubles, first_times: Sequence[int]) -> Iterator[Summary]:
+    """The summary of each row."""
+    columns = (values[:, -1], np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1))
+    for first_time, last, least, greatest in zip(first_times, *(each.tolist() for each in columns), strict=True):
+        known = least == least  # otherwise all are NaN
+        yield Summary(
+            values.shape[1], last, least if known else None, greatest if known else None, 1 << Kind.DOUBLE, first_time
+        )
