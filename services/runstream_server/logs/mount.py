@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from runstream.api.logs.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.logs.append_store import LogAppendStore
+from runstream_server.logs.drain import Drain
 from runstream_server.logs.model import LogAppend, hint_keys
 from runstream_server.logs.reading import LogReader
 from runstream_server.logs.rules import Logs
@@ -36,7 +37,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     history = RunHistory(platform.channel, platform.stream_channel)
     full = FullFiles(platform.config.maintenance.log_seal_bytes)
     sealing = sealing_of(platform, history, store, source, full)
-    files = FileWatch(store)
+    files, drain = FileWatch(store), Drain(platform.draining)
     searches = Searches(source, SearchedFiles(store, history), platform.draining)
 
     async def commit(group: Sequence[LogAppend]) -> Sequence[Outcome]:
@@ -51,12 +52,12 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         run_watch(history) as runs,
         append_hub("logs", commit, limits=AppendLimits(), watch=runs, draining=platform.draining) as hub,
     ):
-        tails = Tails(store, reader, files, runs, platform.hints, platform.draining, platform.now)
+        tails = Tails(store, reader, files, runs, platform.hints, drain, platform.now)
         add_LogServiceServicer_to_server(LogServicer(logs, searches, tails, hub), server)  # type: ignore[arg-type]
         background = [
             tasks.create_task(sealing.run(), name="logs-sealing"),
             tasks.create_task(files.run(), name="logs-look-at-files"),
-            tasks.create_task(tails.drain_when_told(), name="logs-drain-tails"),
+            tasks.create_task(drain.run(), name="logs-drain-tails"),
         ]
         try:
             yield

@@ -1,11 +1,11 @@
 """Reads ranges of log files: of bytes, of lines, or the last lines."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from runstream_server.logs.model import ByteSpan, LastLines, LineSpan, LogFile, ReadSpan, TextSlice
 from runstream_server.logs.slices import slices
-from runstream_server.logs.source import USUAL, LogSource, Reading
+from runstream_server.logs.source import USUAL, LogSource, Reading, decoded
 
 
 class LogReader:
@@ -36,6 +36,11 @@ class LogReader:
             async for block in blocks:
                 for part in slices(block, start, end):
                     yield part
+
+    async def read_new(self, file: LogFile, start: int, reading: Reading) -> Sequence[TextSlice]:
+        """Returns some bytes from `start` on that are not sealed, whether or not the file had them before; or none."""
+        page = await self._source.new_page(file, start, reading)
+        return list(slices(await decoded(page), start, page.end_offset)) if page is not None else ()
 
     async def byte_span(self, file: LogFile, span: ReadSpan) -> tuple[int, int]:
         """Where a part of a file starts and ends."""

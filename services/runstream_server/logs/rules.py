@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 
 from runstream_server.appendstreams import AppendKey, Opening, WriterDiverged
+from runstream_server.errors import BucketUnavailable, DataLoss
 from runstream_server.logs.aliases import candidates
 from runstream_server.logs.append_store import LogAppendStore
 from runstream_server.logs.chunks import encode_text
@@ -16,6 +18,8 @@ from runstream_server.logs.model import EncodedText, LogFile, LogText, ReadSpan,
 from runstream_server.logs.reading import LogReader
 from runstream_server.logs.store import LogStore
 from runstream_server.names import RunName
+
+logger = logging.getLogger(__name__)
 
 _DIGESTED_BYTES = 4_096
 _ENCODED_ON_THE_LOOP_BYTES = 16 * 1024
@@ -59,9 +63,13 @@ class Logs:
         if not digest or believed > file.size_bytes or file.expire_time is not None:
             return False
         hasher, start = hashlib.sha256(), max(believed - _DIGESTED_BYTES, 0)
-        async with aclosing(self._reader.read_bytes(file, start, believed)) as parts:
-            async for part in parts:
-                hasher.update(part.data)
+        try:
+            async with aclosing(self._reader.read_bytes(file, start, believed)) as parts:
+                async for part in parts:
+                    hasher.update(part.data)
+        except (BucketUnavailable, DataLoss) as error:
+            logger.warning("log not compared", extra={"run": str(file.run), "path": file.path, "reason": error.reason})
+            return False  # what is sealed cannot be read now, and must not keep anybody from writing
         return hasher.digest() != digest
 
     async def prepare(self, text: LogText) -> EncodedText:

@@ -44,6 +44,9 @@ from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.paths import check_path
 
+_APPEND_BYTES = 500
+"""What a piece takes in memory besides its text, about."""
+
 
 class LogServicer(LogServiceServicer):
     """`LogService` on the wire."""
@@ -120,7 +123,8 @@ class LogDialect:
 
     async def prepare(self, piece: Piece[LogText], skip: int) -> Prepared[EncodedText]:
         text = piece.payload
-        return Prepared(await self._logs.prepare(LogText(text.data[skip:], text.write_time)), piece.size_bytes)
+        encoded = await self._logs.prepare(LogText(text.data[skip:], text.write_time))
+        return Prepared(encoded, len(encoded.content) + _APPEND_BYTES)
 
     def gap(self, expected: int) -> RunstreamError:
         return OffsetGap(expected)

@@ -18,6 +18,7 @@ PAGE_BYTES = 256 * 1024
 """How much a reader holds, about: a page ends with the chunk or frame that fills it, which may have 1 MiB."""
 
 _DECODED_ON_THE_LOOP_BYTES = 16 * 1024
+_BEYOND_ALL_FILES = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,8 @@ class Reading:
     with_marks: bool = False
     """Whether marks of segments are wanted."""
 
-    known_offset: int = 0
-    """An offset of which is known how many line feeds are before it; spares counting them."""
-
-    known_line_feeds: int = 0
+    with_lines: bool = True
+    """Whether it is wanted how many line feeds are before; of chunks they are counted."""
 
 
 USUAL = Reading()
@@ -72,19 +71,23 @@ class LogSource:
         return self._segments.pages(file, start, end, reading.page_bytes, with_marks=reading.with_marks)
 
     async def _hot(self, file: LogFile, start: int, end: int, reading: Reading) -> AsyncGenerator[Page, None]:
-        known_offset, line_feeds = reading.known_offset, reading.known_line_feeds
+        line_feeds = None if reading.with_lines else 0
         while start < end:
             chunks = await self._store.read(file, start, end, reading.page_bytes)
             if not chunks or not chunks[0].start_offset <= start < chunks[0].end_offset:
                 return
-            if known_offset != chunks[0].start_offset:
-                counted = await self._store.line_feeds_before(file, chunks[0].start_offset)
-                if counted is None:
+            if line_feeds is None:
+                line_feeds = await self._store.line_feeds_before(file, chunks[0].start_offset)
+                if line_feeds is None:
                     return
-                line_feeds = counted
             yield Page(chunks, line_feeds, [chunk.mark for chunk in chunks])
-            start = known_offset = chunks[-1].end_offset
+            start = chunks[-1].end_offset
             line_feeds += sum(chunk.line_feeds or 0 for chunk in chunks)
+
+    async def new_page(self, file: LogFile, start: int, reading: Reading) -> Page | None:
+        """The first page that has the byte at `start` and is not sealed, whether or not the file had it before."""
+        async with aclosing(self._hot(file, start, _BEYOND_ALL_FILES, reading)) as pages:
+            return await anext(pages, None)
 
     async def _sealed_since(self, file: LogFile, start: int, known: int) -> int:
         """How much is sealed now, as the byte at `start` is not where it was."""

@@ -66,11 +66,12 @@ class LogStore:
         return [_file(row) for row in rows]
 
     async def files_of_runs(
-        self, runs: Sequence[RunName], paths: Sequence[str], after: tuple[int, str], count: int
+        self, runs: Sequence[RunName], paths: Sequence[str], begin: tuple[int, str], count: int, *, with_begin: bool
     ) -> Sequence[LogFile]:
         """Returns up to `count` files with text of some runs of one workspace, in the order of the runs, then of path.
 
-        No paths: all of them. `after` is the place of a run and a path, from which on files are wanted.
+        No paths: all of them. `begin` is the place of a run and a path: files are wanted that come after it, and that
+        file too with `with_begin`.
         """
         rows = await self._postgres.fetch(
             f"""
@@ -78,14 +79,16 @@ class LogStore:
               FROM logs.file
               JOIN unnest($2::text[]) WITH ORDINALITY AS wanted (run, place) USING (run)
              WHERE workspace = $1 AND (path = ANY($3::text[]) OR $3 = '{{}}'::text[])
-               AND (place - 1, path) >= ($4::bigint, $5) AND size_bytes > 0 AND expire_time IS NULL
+               AND ((place - 1, path) > ($4::bigint, $5) OR $6 AND (place - 1, path) = ($4::bigint, $5))
+               AND size_bytes > 0 AND expire_time IS NULL
              ORDER BY place, path
-             LIMIT $6
+             LIMIT $7
             """,
             runs[0].workspace,
             [run.run for run in runs],
             paths,
-            *after,
+            *begin,
+            with_begin,
             count,
         )
         return [_file(row) for row in rows]

@@ -1,16 +1,16 @@
 """Follows log files as they grow."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from runstream_server.errors import Draining
 from runstream_server.logs.aliases import candidates
+from runstream_server.logs.drain import Drain
 from runstream_server.logs.errors import InvalidCursor, LogExpired
 from runstream_server.logs.model import LogFile, TailBegin, TailEnd, TailMessage, TextSlice, hint_keys
 from runstream_server.logs.reading import LogReader
-from runstream_server.logs.source import Reading
+from runstream_server.logs.source import PAGE_BYTES, Reading
 from runstream_server.logs.store import LogStore
 from runstream_server.logs.watching import FileWatch, Followed
 from runstream_server.names import RunName
@@ -21,6 +21,7 @@ HINT_TOPIC = "logs"
 
 _QUIET_TIME = timedelta(seconds=5)
 _IDLE_TIME = timedelta(seconds=15)
+_READING = Reading(with_marks=True, with_lines=False)
 
 
 class Tails:
@@ -33,7 +34,7 @@ class Tails:
         files: FileWatch,
         runs: RunWatch,
         hints: Hints,
-        draining: asyncio.Event,
+        drain: Drain,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -41,15 +42,8 @@ class Tails:
         self._files = files
         self._runs = runs
         self._hints = hints
-        self._draining = draining
+        self._drain = drain
         self._now = now
-        self._waiting: set[Subscription] = set()
-
-    async def drain_when_told(self) -> None:
-        """Ends all tails when the process stops."""
-        await self._draining.wait()
-        for hints in self._waiting:
-            hints.wake()
 
     async def tail(self, run: RunName, path: str, begin: TailBegin) -> AsyncGenerator[TailMessage, None]:
         """Yields the text of a file without gap or repetition, until there will be no more.
@@ -63,23 +57,15 @@ class Tails:
             LogExpired: The text was removed.
         """
         paths = [begin.path] if begin.path else candidates(path)
-        with self._hints.subscribe(HINT_TOPIC, hint_keys(run, paths)) as hints, self._woken_to_drain(hints):
+        with self._hints.subscribe(HINT_TOPIC, hint_keys(run, paths)) as hints:
             end = _RunEnd(hints, self._now)
             async with self._runs.following(run, end.run_changed) as facts:
                 end.found(facts)
                 with self._files.following(run, paths, hints) as followed:
                     place = await self._begin(followed, begin)
-                    async with aclosing(self._follow(followed, place, end)) as messages:
+                    async with aclosing(self._drain.guarded(self._follow(followed, place, end))) as messages:
                         async for message in messages:
                             yield message
-
-    @contextmanager
-    def _woken_to_drain(self, hints: Subscription) -> Iterator[None]:
-        self._waiting.add(hints)
-        try:
-            yield
-        finally:
-            self._waiting.discard(hints)
 
     async def _begin(self, followed: Followed, begin: TailBegin) -> "_Place":
         if begin.offset is not None:
@@ -101,15 +87,13 @@ class Tails:
 
     async def _follow(self, followed: Followed, place: "_Place", end: "_RunEnd") -> AsyncGenerator[TailMessage, None]:
         told = self._now()
-        while not self._draining.is_set():
+        while True:
             file = await self._find(followed)
             if file is not None and file.size_bytes > place.offset:
-                async with aclosing(self._text(file, place)) as parts:
-                    async for part in parts:
-                        yield TailMessage(part, file.path)
-                told = self._now()
-                if end.time is None and not file.finished:
-                    await followed.hints.wait(_IDLE_TIME.total_seconds())
+                async with aclosing(self._text(file, followed, place, end)) as messages:
+                    async for message in messages:
+                        yield message
+                        told = self._now()
                 continue
             path = file.path if file is not None else ""
             reason = self._reason_to_end(file, place.offset, end.time)
@@ -120,17 +104,27 @@ class Tails:
                 yield TailMessage(TextSlice(place.offset, b""), path)
                 told = self._now()
             await followed.hints.wait(self._seconds_to_wait(told, end.time))
-        raise Draining
 
-    async def _text(self, file: LogFile, place: "_Place") -> AsyncGenerator[TextSlice, None]:
-        """Yields what the file has beyond the place, which moves."""
-        reading = Reading(with_marks=True, known_offset=place.offset, known_line_feeds=place.line_feeds)
-        async with aclosing(self._reader.read_bytes(file, place.offset, file.size_bytes, reading)) as parts:
+    async def _text(
+        self, file: LogFile, followed: Followed, place: "_Place", end: "_RunEnd"
+    ) -> AsyncGenerator[TailMessage, None]:
+        """Yields what the file has beyond the place, which moves, and what comes then while it is not sealed."""
+        async with aclosing(self._reader.read_bytes(file, place.offset, file.size_bytes, _READING)) as parts:
             async for part in parts:
-                yield part
-                place.move(part)
-                if self._draining.is_set():
-                    return
+                yield TailMessage(part, file.path)
+                place.offset = part.end_offset
+        if file.finished:
+            return
+        while end.time is None and await followed.hints.wait(_IDLE_TIME.total_seconds()):
+            new = await self._reader.read_new(file, place.offset, _READING)
+            if not new:
+                return
+            for part in new:
+                yield TailMessage(part, file.path)
+                place.offset = part.end_offset
+            followed.saw_size(file, place.offset)
+            if place.offset - new[0].offset >= PAGE_BYTES:
+                return
 
     def _reason_to_end(self, file: LogFile | None, offset: int, run_end: datetime | None) -> TailEnd | None:
         if file is not None and file.size_bytes < offset:
@@ -148,18 +142,11 @@ class Tails:
         return min(idle, _QUIET_TIME if run_end is not None else idle).total_seconds()
 
 
+@dataclass(slots=True)
 class _Place:
     """Where a tail is in its file."""
 
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-        self.line_feeds = 0
-        """How many are before, once something was sent."""
-
-    def move(self, part: TextSlice) -> None:
-        """Notes that a slice was sent."""
-        self.offset = part.end_offset
-        self.line_feeds = part.line - 1 + part.data.count(b"\n")
+    offset: int
 
 
 class _RunEnd:

@@ -33,6 +33,10 @@ class Followed:
             self.paths = [file.path]
             self.seen = FileState(file.path, file.size_bytes, file.finished)
 
+    def saw_size(self, file: LogFile, size_bytes: int) -> None:
+        """Notes that the reader has found the file larger."""
+        self.seen = FileState(file.path, size_bytes, finished=False)
+
 
 class FileWatch:
     """Asks for the sizes of all followed files once a second, and wakes the readers that have seen others."""

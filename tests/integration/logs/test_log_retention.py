@@ -38,6 +38,12 @@ async def keep_for(backend: Backend, seconds: int | None) -> None:
     )
 
 
+async def kept_for(backend: Backend) -> int | None:
+    request = history.GetWorkspaceRequest(name="workspaces/space")
+    workspace = (await stubs.run_history(backend.channel).GetWorkspace(request)).workspace
+    return workspace.log_retention.seconds if workspace.HasField("log_retention") else None
+
+
 async def pass_time(postgres: Postgres, runs: Sequence[str]) -> None:
     """Makes runs, and what was stored of them, two hours older."""
     names = [run.split("/")[-1] for run in runs]
@@ -120,7 +126,9 @@ async def test_a_retention_can_be_taken_back(backend: Backend, postgres: Postgre
     await logs_sealed(postgres)
     await pass_time(postgres, [run])
     await keep_for(backend, 10_000)
+    assert await kept_for(backend) == 10_000
     await keep_for(backend, None)
+    assert await kept_for(backend) is None
     await looked_after(postgres)
 
     assert await read_log(backend, run) == b"text"

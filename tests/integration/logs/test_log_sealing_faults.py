@@ -1,6 +1,7 @@
 """Sealing when something goes wrong: no byte is lost or doubled, and damage is never taken for text."""
 
 import asyncio
+import hashlib
 import random
 from dataclasses import dataclass, replace
 
@@ -8,8 +9,10 @@ import grpc
 import pytest
 
 from runstream.api.logs.v1 import log_service_pb2 as messages
+from runstream_server import app
 from runstream_server.appendstreams import AppendKey
 from runstream_server.config import BucketConfig, Config
+from runstream_server.embedded.s3 import EmbeddedS3
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import BucketUnavailable
 from runstream_server.logs.model import LogFile
@@ -23,10 +26,12 @@ from runstream_server.logs.store import LogStore
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
+from runstream_server.rpc import open_channel
 from runstream_server.sealing import ClaimLostError, Pace
 from tests import stubs
-from tests.append_clients import Failure, failure_of_stream
+from tests.append_clients import Failure, failure_of_stream, log_stream
 from tests.conftest import Backend, serve
+from tests.fault_proxy import fault_proxy
 from tests.log_files import PATH, read_log, write_log
 
 TEXT = b"".join(b"line %d %x\n" % (number, number * 7_919) for number in range(20_000))
@@ -227,7 +232,7 @@ async def test_a_truncated_object_is_noticed(backend: Backend, bucket: Bucket, s
     await bucket.put(key, data[: int(kept if kept >= 1 else len(data) * kept)])
 
     for failure in await failures(backend, sealed):
-        assert failure.code in (grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNAVAILABLE)
+        assert (failure.code, failure.reason) == (grpc.StatusCode.DATA_LOSS, "DATA_LOSS")
 
 
 async def test_a_missing_object_is_named(backend: Backend, bucket: Bucket, sealed: str) -> None:
@@ -260,3 +265,33 @@ async def test_a_bucket_that_does_not_answer_is_a_reason_to_call_again(config: C
     async with serve(replace(config, bucket=replace(config.bucket, secret_key="wrong"))) as bucketless:
         for failure in await failures(bucketless, sealed):
             assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "BUCKET_UNAVAILABLE")
+
+
+async def test_a_tail_that_waits_for_the_bucket_is_told_when_the_server_stops(
+    config: Config, s3_server: EmbeddedS3, sealed: str
+) -> None:
+    async with fault_proxy([s3_server.endpoint.removeprefix("http://")], lambda: None) as proxy:
+        slow = replace(config.bucket, endpoint=f"http://{proxy.address}", public_endpoint=f"http://{proxy.address}")
+        async with (
+            app.serve(replace(config, bucket=slow)) as server,
+            open_channel(server.address) as channel,
+        ):
+            await read_log(Backend(server.address, channel, config), sealed, end_offset=1)
+            proxy.hold()
+            tailing = stubs.logs(channel).TailLog(messages.TailLogRequest(run=sealed, path=PATH))
+            ending = asyncio.create_task(failure_of_stream(tailing))
+            await proxy.held()
+            server.draining.set()
+            assert (await ending).reason == "DRAINING"
+            proxy.release()
+
+
+async def test_a_writer_goes_on_while_the_bucket_is_away(config: Config, sealed: str) -> None:
+    digest = hashlib.sha256(TEXT[-4_096:]).digest()
+    async with (
+        serve(replace(config, bucket=replace(config.bucket, secret_key="wrong"))) as bucketless,
+        log_stream(bucketless.channel, sealed, durable=len(TEXT), digest=digest) as stream,
+    ):
+        await stream.send(len(TEXT), b"more\n")
+        await stream.acknowledged(len(TEXT) + 5)
+        assert await read_log(bucketless, sealed, start_offset=len(TEXT)) == b"more\n"

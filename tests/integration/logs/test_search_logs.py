@@ -10,7 +10,13 @@ import pytest
 
 from runstream.api.logs.v1 import log_service_pb2 as messages
 from runstream_server.config import Config, MaintenanceConfig
+from runstream_server.logs.search.files import SearchedFiles
+from runstream_server.logs.search.model import RunPlace, SearchPlace, SearchQuery
+from runstream_server.logs.search.patterns import Literal
+from runstream_server.logs.store import LogStore
+from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
+from runstream_server.runhistory import RunHistory
 from tests import stubs
 from tests.append_clients import failure_of_stream
 from tests.conftest import Backend
@@ -142,3 +148,25 @@ async def test_searches_beyond_those_at_once_wait_and_are_answered(backend: Back
     answers = await asyncio.gather(*(search(backend, literal=b"hit") for _ in range(12)))
 
     assert [len(matches_of(answer)) for answer in answers] == [1_000] * 12
+
+
+async def test_files_are_searched_in_order_however_many_there_are(backend: Backend, postgres: Postgres) -> None:
+    runs = [RunName.parse(await make_run(backend.channel, f"run-{number}")) for number in range(5)]
+    paths = ["a.txt", "b.txt", "c.txt"]
+    for run in runs:
+        for path in paths:
+            await write_log(backend, str(run), b"x", path=path, writer=path.replace(".", "-"))
+    history = RunHistory(backend.channel, backend.channel)
+    files = SearchedFiles(LogStore(postgres), history, files_at_once=2, runs_at_once=2)
+
+    async def found(query: SearchQuery) -> list[tuple[RunPlace, str, str]]:
+        return [(place, file.run.run, file.path) async for place, file in files.files(query)]
+
+    query = SearchQuery("space", runs, "", (), Literal(b"x"), 0, 0, 1, None)
+    for each in (query, replace(query, runs=())):
+        everything = await found(each)
+        names = [run.run for run in runs] if each.runs else [run.run for run in reversed(runs)]
+        assert [place[1:] for place in everything] == [(name, path) for name in names for path in paths]
+        for number, (place, _, path) in enumerate(everything):
+            rest = await found(replace(each, place=SearchPlace(place, path, 0, 1)))
+            assert [after[1:] for after in rest] == [after[1:] for after in everything[number:]]

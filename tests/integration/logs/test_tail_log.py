@@ -13,6 +13,7 @@ from runstream.api.logs.v1 import log_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server import app
 from runstream_server.config import Config
+from runstream_server.logs.drain import Drain
 from runstream_server.logs.model import TailBegin, TailEnd, TailMessage
 from runstream_server.logs.reading import LogReader
 from runstream_server.logs.sealing.reading import SegmentReader
@@ -219,7 +220,7 @@ async def tails(
     store = LogStore(postgres)
     reader = LogReader(LogSource(store, SegmentReader(SegmentStore(postgres), bucket)))
     async with run_watch(RunHistory(backend.channel, backend.channel)) as watch:
-        yield Tails(store, reader, files, watch, hints, asyncio.Event(), clock)
+        yield Tails(store, reader, files, watch, hints, Drain(asyncio.Event()), clock)
 
 
 @pytest.fixture

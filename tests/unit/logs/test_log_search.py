@@ -20,7 +20,7 @@ def search(
     pattern: Pattern, pieces: Sequence[bytes], *, before: int = 0, after: int = 0, search_offset: int = 0
 ) -> list[Match]:
     lines = LineSearch(pattern, before, after, offset=0, line=1, search_offset=search_offset)
-    found = [match for piece in pieces for match in lines.feed(piece)]
+    found = [match for piece in pieces for match in lines.feed([piece])]
     return [*found, *lines.close()]
 
 

@@ -15,6 +15,11 @@ from runstream_server.objectstore import Bucket
 from runstream_server.sealing.lru import ByteLru
 
 _TIMES_CACHE_BYTES = 16 * 1024 * 1024
+_FRAME_CACHE_BYTES = 8 * 1024 * 1024
+_SEGMENT_CACHE_BYTES = 4 * 1024 * 1024
+_FRAME_FACTS_BYTES = 200
+"""What is known of a frame takes so much memory, about."""
+
 _MARK_BYTES = 250
 """What a mark takes in memory, about."""
 
@@ -43,12 +48,17 @@ class StoredFrame:
 
 
 class SegmentReader:
-    """Reads frames, whose checksums are compared when they are decoded, and keeps the times of the last segments."""
+    """Reads frames, whose checksums are compared when they are decoded.
+
+    Keeps what was read last: for each of some files the segment, and single frames and times of segments.
+    """
 
     def __init__(self, store: SegmentStore, bucket: Bucket) -> None:
         self._store = store
         self._bucket = bucket
-        self._times: ByteLru[tuple[int, int], Sequence[Mark]] = ByteLru(_TIMES_CACHE_BYTES)
+        self._segments: ByteLru[int, Segment] = ByteLru(_SEGMENT_CACHE_BYTES)
+        self._single: ByteLru[tuple[str, int], bytes] = ByteLru(_FRAME_CACHE_BYTES)
+        self._times: ByteLru[str, Sequence[Mark]] = ByteLru(_TIMES_CACHE_BYTES)
 
     async def pages(
         self, file: LogFile, start: int, end: int, page_bytes: int, *, with_marks: bool
@@ -62,7 +72,7 @@ class SegmentReader:
             ObjectMissing: The object is not there.
             BucketUnavailable: The bucket does not answer.
         """
-        segment = await self._store.at_offset(file, start)
+        segment = await self._at_offset(file, start)
         if segment is None:
             return
         marks = await self.marks(segment) if with_marks else ()
@@ -72,7 +82,9 @@ class SegmentReader:
 
     async def place_of_line_feed(self, file: LogFile, number: int) -> FramePlace | None:
         """The frame that has a line feed, counted from 1 in the whole file, if a segment has it."""
-        segment = await self._store.of_line_feed(file, number)
+        segment = self._segments.get(file.number)
+        if segment is None or not 0 < number - segment.start_line_feeds <= segment.line_feeds:
+            segment = self._kept(await self._store.of_line_feed(file, number))
         if segment is None:
             return None
         for place in segment.places():
@@ -82,25 +94,40 @@ class SegmentReader:
 
     async def marks_at(self, file: LogFile, offset: int) -> Sequence[Mark]:
         """When the bytes of the segment with an offset were written; nothing if no segment has it."""
-        segment = await self._store.at_offset(file, offset)
+        segment = await self._at_offset(file, offset)
         return await self.marks(segment) if segment is not None else ()
+
+    async def _at_offset(self, file: LogFile, offset: int) -> Segment | None:
+        segment = self._segments.get(file.number)
+        if segment is not None and segment.start_offset <= offset < segment.end_offset:
+            return segment
+        return self._kept(await self._store.at_offset(file, offset))
+
+    def _kept(self, segment: Segment | None) -> Segment | None:
+        if segment is not None:
+            self._segments.put(segment.file, segment, len(segment.frames) * _FRAME_FACTS_BYTES)
+        return segment
 
     async def marks(self, segment: Segment) -> Sequence[Mark]:
         """When the bytes of a segment were written."""
-        key = (segment.file, segment.number)
-        marks = self._times.get(key)
+        marks = self._times.get(segment.key)
         if marks is None:
             times = segment.times
             stored = await self.read(segment.key, times.start, times.start + times.stored_bytes)
             if crc32(stored) != times.crc:
                 raise StoredBytesDamaged(f"the times of {segment.key} do not have their checksum")
             marks = await asyncio.to_thread(decode_times, stored)
-            self._times.put(key, marks, len(marks) * _MARK_BYTES)
+            self._times.put(segment.key, marks, len(marks) * _MARK_BYTES)
         return marks
 
     async def _frames(self, segment: Segment, places: Sequence[FramePlace]) -> Sequence[StoredFrame]:
         first, last = places[0].position, places[-1].position + places[-1].frame.stored_bytes
-        data = memoryview(await self.read(segment.key, first, last))
+        content = self._single.get((segment.key, first)) if len(places) == 1 else None
+        if content is None:
+            content = await self.read(segment.key, first, last)
+            if len(places) == 1:
+                self._single.put((segment.key, first), content, len(content))
+        data = memoryview(content)
         return [
             StoredFrame(place, data[place.position - first :][: place.frame.stored_bytes], segment.key)
             for place in places
@@ -114,12 +141,12 @@ class SegmentReader:
 
 def _grouped(places: Sequence[FramePlace], page_bytes: int) -> Iterator[Sequence[FramePlace]]:
     group: list[FramePlace] = []
-    size = 0
+    size = stored = 0
     for place in places:
         group.append(place)
-        size += place.frame.size_bytes
-        if size >= page_bytes:
+        size, stored = size + place.frame.size_bytes, stored + place.frame.stored_bytes
+        if size >= page_bytes or stored >= page_bytes // 4:
             yield group
-            group, size = [], 0
+            group, size, stored = [], 0, 0
     if group:
         yield group

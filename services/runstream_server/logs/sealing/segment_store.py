@@ -57,6 +57,8 @@ class SegmentStore:
                 *place,
                 task.claim,
             )
+            if not claimed:
+                raise _LostError
             status = await connection.execute(
                 """
                 UPDATE logs.segment
@@ -89,7 +91,7 @@ class SegmentStore:
                 segment.end_offset,
                 segment.start_line_feeds + segment.line_feeds,
             )
-            if not claimed or (status, moved) != ("UPDATE 1", "UPDATE 1"):
+            if (status, moved) != ("UPDATE 1", "UPDATE 1"):
                 raise _LostError
 
     async def delete_sealed_chunks(self, file: LogFile) -> bool:

@@ -16,9 +16,18 @@ _RUNS_AT_ONCE = 100
 class SearchedFiles:
     """Finds the files of a search."""
 
-    def __init__(self, store: LogStore, history: RunHistory) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        history: RunHistory,
+        *,
+        files_at_once: int = _FILES_AT_ONCE,
+        runs_at_once: int = _RUNS_AT_ONCE,
+    ) -> None:
         self._store = store
         self._history = history
+        self._files_at_once = files_at_once
+        self._runs_at_once = runs_at_once
 
     async def files(self, query: SearchQuery) -> AsyncGenerator[tuple[RunPlace, LogFile], None]:
         """Yields the files from the place of the query on, in order, with the place of their run.
@@ -39,15 +48,14 @@ class SearchedFiles:
 
     async def _pages(self, query: SearchQuery, token: str) -> AsyncGenerator[RunPage, None]:
         if query.runs:
-            for start in range(0, len(query.runs), _RUNS_AT_ONCE):
-                if start >= int(token or 0):
-                    after = str(start + _RUNS_AT_ONCE)
-                    yield RunPage(str(start) if start else "", query.runs[start : start + _RUNS_AT_ONCE], after)
+            for start in range(int(token or 0), len(query.runs), self._runs_at_once):
+                after = start + self._runs_at_once
+                yield RunPage(str(start) if start else "", query.runs[start:after], str(after))
             return
         more = True
         while more:
             names, following = await self._history.list_runs(
-                WorkspaceName(query.workspace), query.filter, token, _RUNS_AT_ONCE
+                WorkspaceName(query.workspace), query.filter, token, self._runs_at_once
             )
             yield RunPage(token, names, following)
             token, more = following, bool(following)
@@ -58,14 +66,16 @@ class SearchedFiles:
         """Yields the files of the runs of a page, of the first one those from a path on."""
         runs = page.runs[first:]
         places = page.places()
-        after, found = (0, path), True
-        while found and runs:
-            files = await self._store.files_of_runs(runs, query.paths, after, _FILES_AT_ONCE)
+        begin, with_begin, more = (0, path), True, bool(runs)
+        while more:
+            files = await self._store.files_of_runs(
+                runs, query.paths, begin, self._files_at_once, with_begin=with_begin
+            )
             for file in files:
                 yield places[file.run], file
-            found = len(files) == _FILES_AT_ONCE
-            if files:
-                after = (runs.index(files[-1].run), files[-1].path + "\0")
+            more = len(files) == self._files_at_once
+            if more:
+                begin, with_begin = (runs.index(files[-1].run), files[-1].path), False
 
 
 def _has(page: RunPage, place: RunPlace) -> bool:

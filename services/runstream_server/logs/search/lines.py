@@ -1,7 +1,7 @@
 """Finds the lines of one file that match, in text that comes piece by piece."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from runstream_server.logs.search.model import Line, Match
 from runstream_server.logs.search.patterns import Pattern
@@ -37,14 +37,17 @@ class LineSearch:
             return self._waiting[0].line.offset, self._waiting[0].line.number
         return self._offset, self._line
 
-    def feed(self, data: bytes) -> Iterator[Match]:
+    def feed(self, parts: Sequence[bytes]) -> Iterator[Match]:
         """Takes in the next bytes; yields the matches that are complete with them, in order."""
-        text = self._rest + data
-        end = text.rfind(b"\n") + 1
-        if not end and len(text) >= MOST_LINE_BYTES:
-            end = len(text)
+        *whole, last = (self._rest, *parts)
+        end = last.rfind(b"\n") + 1
+        if end:
+            self._rest = last[end:]
+            return self._search(b"".join([*whole, last[:end]]))
+        text = b"".join([*whole, last])  # a line that is longer than a part
+        end = len(text) if len(text) >= MOST_LINE_BYTES else text.rfind(b"\n") + 1
         self._rest = text[end:]
-        return self._search(text[:end] if end < len(text) else text)
+        return self._search(text[:end])
 
     def close(self) -> Iterator[Match]:
         """Says that nothing more comes; yields what is left."""

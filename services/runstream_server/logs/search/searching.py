@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from time import monotonic
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from runstream_server.errors import DeadlineExceeded, Draining
 from runstream_server.logs.model import LogFile
 from runstream_server.logs.pages import Page, Part
+from runstream_server.logs.search.ahead import ahead
 from runstream_server.logs.search.files import SearchedFiles
 from runstream_server.logs.search.lines import LineSearch
 from runstream_server.logs.search.model import (
@@ -28,10 +29,17 @@ _SEARCHES_AT_ONCE = 4
 _SECONDS = 60.0
 _LONGEST_SECONDS = 120.0
 _SECONDS_BETWEEN_MESSAGES = 5.0
-_READ_BYTES = 4 * 1024 * 1024
-_SEARCHED_BYTES = 1024 * 1024
+_READ_BYTES = 16 * 1024 * 1024
+_SEARCHED_BYTES = 2 * 1024 * 1024
 _MESSAGE_BYTES = 512 * 1024
 _MESSAGE_MATCHES = 1_000
+
+
+class _Text(NamedTuple):
+    """Consecutive text, in the parts in which it was stored."""
+
+    parts: Sequence[bytes]
+    size_bytes: int
 
 
 class Searches:
@@ -99,16 +107,15 @@ class _Search:
             line=first_line,
             search_offset=begin.offset,
         )
-        async with aclosing(self._pages(file, start)) as pages:
-            async for page in pages:
-                for parts in _pieces(page):
-                    found = await asyncio.to_thread(_feed, lines, parts, start)
-                    if await self._tell_matches(run, file, found):
-                        return SearchEnd.MATCHES
-                    self._searched_bytes += parts[-1].end_offset - parts[0].start_offset
-                    self._place = SearchPlace(run, file.path, *lines.place)
-                    if await self._pause():
-                        return SearchEnd.TIME
+        async with aclosing(ahead(self._texts(file, start))) as texts:
+            async for text in texts:
+                found = await asyncio.to_thread(lines.feed, text.parts)
+                if await self._tell_matches(run, file, found):
+                    return SearchEnd.MATCHES
+                self._searched_bytes += text.size_bytes
+                self._place = SearchPlace(run, file.path, *lines.place)
+                if await self._pause():
+                    return SearchEnd.TIME
         return SearchEnd.MATCHES if await self._tell_matches(run, file, lines.close()) else None
 
     def _begin(self, run: RunPlace, file: LogFile) -> SearchPlace:
@@ -117,18 +124,13 @@ class _Search:
             return place
         return SearchPlace(run, file.path, 0, 1)
 
-    async def _pages(self, file: LogFile, start: int) -> AsyncGenerator[Page, None]:
-        """Yields the pages of a file, reading one ahead."""
-        pages = self._source.pages(file, start, file.size_bytes, Reading(_READ_BYTES))
-        following = asyncio.create_task(_next(pages), name="search-read-ahead")
-        try:
-            while (page := await following) is not None:
-                following = asyncio.create_task(_next(pages), name="search-read-ahead")
-                yield page
-        finally:
-            following.cancel()
-            await asyncio.wait([following])
-            await pages.aclose()
+    async def _texts(self, file: LogFile, start: int) -> AsyncGenerator["_Text", None]:
+        """Yields the text of a file from `start` on, about 2 MiB at a time."""
+        pages = ahead(self._source.pages(file, start, file.size_bytes, Reading(_READ_BYTES, with_lines=False)))
+        async with aclosing(pages):
+            async for page in pages:
+                for parts in _pieces(page):
+                    yield await asyncio.to_thread(_decoded, parts, start)
 
     async def _tell_matches(self, run: RunPlace, file: LogFile, found: Iterator[Match]) -> bool:
         """Tells what was found; returns whether that is enough."""
@@ -154,12 +156,8 @@ class _Search:
         self._told = monotonic()
 
 
-async def _next(pages: AsyncGenerator[Page, None]) -> Page | None:
-    return await anext(pages, None)
-
-
 def _pieces(page: Page) -> Iterator[Sequence[Part]]:
-    """The parts of a page, about 1 MiB of text at a time."""
+    """The parts of a page, about 2 MiB of text at a time."""
     piece: list[Part] = []
     for part in page.parts:
         piece.append(part)
@@ -170,10 +168,12 @@ def _pieces(page: Page) -> Iterator[Sequence[Part]]:
         yield piece
 
 
-def _feed(lines: LineSearch, parts: Sequence[Part], start: int) -> Iterator[Match]:
-    """Feeds the text of parts, without what is before `start`."""
-    data = b"".join([part.decode() for part in parts])
-    return lines.feed(data[max(start - parts[0].start_offset, 0) :])
+def _decoded(parts: Sequence[Part], start: int) -> "_Text":
+    """The text of parts, without what is before `start`."""
+    first = max(start - parts[0].start_offset, 0)
+    decoded = [part.decode() for part in parts]
+    decoded[0] = decoded[0][first:] if first else decoded[0]
+    return _Text(decoded, parts[-1].end_offset - parts[0].start_offset - first)
 
 
 def _take(found: Iterator[Match], most: int) -> Sequence[Match]:
