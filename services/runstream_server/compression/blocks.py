@@ -41,12 +41,6 @@ def pack_rows(rows: NDArray[np.generic]) -> Sequence[bytes]:
     return [_HEAD.pack(form, len(content), size) + content for content in planes.pack(rows)]
 
 
-def zstd_frame(data: memoryview) -> memoryview | None:
-    """The frame of zstd in the block at the beginning of `data`, if it holds bytes that were compressed as they are."""
-    form, stored, _ = _HEAD.unpack_from(data)
-    return data[_HEAD.size : _HEAD.size + stored] if form == _ZSTD else None
-
-
 def _form(codec: int, itemsize: int) -> int:
     return codec | itemsize << 4
 
