@@ -68,7 +68,7 @@ async def test_a_log_is_followed_from_its_last_lines_until_it_is_interrupted(
         async with cli.going("log", "cat", "-r", "a", "--tail", "1", "-f") as following:
             lines = [await following.line()]
             await stream.send(8, b"\xff 50 %\r100 %\n")
-            await stream.acknowledged(22)
+            await stream.acknowledged(21)
             following.interrupt()
             ended = await following.end()
 

@@ -211,6 +211,7 @@ def test_output_that_cannot_be_captured_is_a_warning(run: Run, caplog: pytest.Lo
 
 def test_records_of_logging_become_a_log_file(run: Run) -> None:
     logger = logging.getLogger(f"test-{uuid.uuid4().hex}")
+    logger.propagate = False  # what pytest notes of it could not be reported
     handler = RunLogHandler(run, level=logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s %(threadName)s"))
     logger.addHandler(handler)
