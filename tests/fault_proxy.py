@@ -37,9 +37,12 @@ class FaultProxy:
         self.address = ""
         self.faults = 0
         """How many connections met their fate."""
+        self.passed_bytes = 0
+        """Bytes that were passed on, both ways."""
         self._targets = targets
         self._fates = fates
         self._accepted = 0
+        self._held = asyncio.Event()
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -51,8 +54,14 @@ class FaultProxy:
         """Delivers what was kept back."""
         self._flowing.set()
 
+    async def held(self) -> None:
+        """Returns when something was said that is kept back."""
+        await self._held.wait()
+
     async def flowing(self) -> None:
         """Returns when nothing is to be kept back."""
+        if not self._flowing.is_set():
+            self._held.set()
         await self._flowing.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,6 +114,7 @@ class _Connection:
             if self._fate is not None:
                 data, self._left = data[: self._left], self._left - len(data)
             writer.write(data)
+            self._proxy.passed_bytes += len(data)
             await writer.drain()
             if self._fate is not None and self._left <= 0:
                 return

@@ -9,11 +9,10 @@ from tests import stubs
 WORKSPACE = "workspaces/space"
 
 
-async def make_workspace(channel: grpc.aio.Channel) -> str:
-    """Makes the workspace of a test, if it is not there yet; returns its name."""
-    request = messages.CreateWorkspaceRequest(workspace_id=WORKSPACE.split("/")[1], return_existing=True)
-    await stubs.run_history(channel).CreateWorkspace(request)
-    return WORKSPACE
+async def make_workspace(channel: grpc.aio.Channel, workspace_id: str = "space") -> str:
+    """Makes a workspace, if it is not there yet; returns its name."""
+    request = messages.CreateWorkspaceRequest(workspace_id=workspace_id, return_existing=True)
+    return (await stubs.run_history(channel).CreateWorkspace(request)).workspace.name
 
 
 async def make_run(channel: grpc.aio.Channel, run_id: str = "run") -> str:

@@ -20,7 +20,7 @@ class ServerProcess:
     """A server, replaced by another one at the same address when it is killed and started again."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self.config = config
         self._process: asyncio.subprocess.Process | None = None
         self._lines: asyncio.Task[None] | None = None
         self.address = "127.0.0.1:0"
@@ -31,12 +31,16 @@ class ServerProcess:
             *COMMAND, env=self._environment(), stderr=asyncio.subprocess.PIPE
         )
         assert self._process.stderr is not None
+        said = b""
         async with asyncio.timeout(START_SECONDS):
             async for line in self._process.stderr:
-                event = json.loads(line)
-                if event["event"] == "serving":
+                said += line
+                event = json.loads(line) if line.startswith(b"{") else {}
+                if event.get("event") == "serving":
                     self.address = event["address"]
                     break
+            else:
+                raise RuntimeError(f"the server did not start: {said.decode()}")
         self._lines = asyncio.create_task(_drop(self._process.stderr))
 
     @asynccontextmanager
@@ -75,15 +79,16 @@ class ServerProcess:
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "RUNSTREAM_POSTGRES_DSN": self._config.postgres.dsn,
-            "RUNSTREAM_S3_ENDPOINT": self._config.bucket.endpoint,
-            "RUNSTREAM_S3_ACCESS_KEY": self._config.bucket.access_key,
-            "RUNSTREAM_S3_SECRET_KEY": self._config.bucket.secret_key,
-            "RUNSTREAM_S3_BUCKET": self._config.bucket.bucket,
+            "RUNSTREAM_POSTGRES_DSN": self.config.postgres.dsn,
+            "RUNSTREAM_S3_ENDPOINT": self.config.bucket.endpoint,
+            "RUNSTREAM_S3_ACCESS_KEY": self.config.bucket.access_key,
+            "RUNSTREAM_S3_SECRET_KEY": self.config.bucket.secret_key,
+            "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
-            "RUNSTREAM_DRAIN_SECONDS": str(self._config.server.drain_seconds),
-            "RUNSTREAM_MAINTENANCE_SHARE": str(self._config.maintenance.share),
-            "RUNSTREAM_SEAL_QUIET_SECONDS": str(self._config.maintenance.seal_quiet_seconds),
+            "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
+            "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
+            "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
+            "RUNSTREAM_LOG_SEAL_BYTES": str(self.config.maintenance.log_seal_bytes),
         }
 
 

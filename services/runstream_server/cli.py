@@ -1,6 +1,7 @@
 """The command line of the server: `runstream-server`."""
 
 import asyncio
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -110,6 +112,48 @@ def migrate() -> None:
     config = _configuration()
     _logs(config)
     click.echo(f"{_migrate(config)} migrations applied", err=True)
+
+
+@main.command(name="collect-garbage", epilog="Example: runstream-server collect-garbage --dry-run")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+@click.option(
+    "--strays", is_flag=True, help="Also remove objects of two days and more that the database does not know."
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=3_600),
+    metavar="SECONDS",
+    help="How long blobs stay that a client was told of. Default: RUNSTREAM_COLLECT_GRACE_SECONDS, else a day.",
+)
+def collect_garbage(dry_run: bool, strays: bool, grace: float | None) -> None:
+    """Remove blobs that nothing refers to from the bucket, and tell in JSON what was removed.
+
+    The services do so themselves from time to time. It may run while they serve.
+    """
+    from runstream_server.artifacts import upkeep
+
+    config = _configuration()
+    _logs(config)
+    seconds = timedelta(seconds=config.artifacts.grace_seconds if grace is None else grace)
+    with _told_errors():
+        found = asyncio.run(upkeep.collect_garbage(config, seconds, dry_run=dry_run, strays=strays))
+    click.echo(json.dumps(found))
+
+
+@main.command(epilog="Example: runstream-server scrub")
+def scrub() -> None:
+    """Read all blobs again, and tell in JSON which ones the bucket lost or changed. Exit code: 1 if there are any.
+
+    A client that uploads the same file again mends what is damaged. It may run while the services serve.
+    """
+    from runstream_server.artifacts import upkeep
+
+    config = _configuration()
+    _logs(config)
+    with _told_errors():
+        found = asyncio.run(upkeep.scrub(config))
+    click.echo(json.dumps(found, ensure_ascii=False))
+    sys.exit(FAILED if found["damaged"] else 0)
 
 
 def _chosen(services: str) -> Sequence[str]:

@@ -3,7 +3,9 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Self
+from urllib.parse import urlsplit
 
 from runstream_server.errors import ConfigurationError
 
@@ -45,6 +47,12 @@ class BucketConfig:
 
     check_at_start: bool = True
     """Whether the object store must answer before the process serves. `runstream up` knows that its own one does."""
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the object store is on this machine, so that several requests at once gain nothing."""
+        host = urlsplit(self.endpoint).hostname or ""
+        return host == "localhost" or _is_loopback(host)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +110,43 @@ class MaintenanceConfig:
 
     share: float = 0.2
     """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process that merging chunks of metrics takes at most,
-    and sealing runs once more; above 0, up to 1."""
+    sealing runs once more, and sealing logs once more; above 0, up to 1."""
 
     seal_quiet_seconds: float = 60.0
     """`RUNSTREAM_SEAL_QUIET_SECONDS`. For how long nothing must have come for a run that has ended, before its metrics
-    are sealed into an object in the bucket. Writers that said that they are done are not waited for."""
+    are sealed into an object in the bucket, and the rest of its logs into segments. Writers that said they are done
+    are not waited for."""
 
     seal_grace_seconds: float = 3_600.0
     """`RUNSTREAM_SEAL_GRACE_SECONDS`. For how long an object stays in the bucket after a newer one took its place;
     longer than any reader takes."""
+
+    log_seal_bytes: int = 16 * 1024 * 1024
+    """`RUNSTREAM_LOG_SEAL_BYTES`. How much text of a log file is in Postgres before it is moved to the bucket while its
+    run goes on; 1 or more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactsConfig:
+    """How files and snapshots are kept."""
+
+    snapshot_max_files: int = 2_000
+    """`RUNSTREAM_SNAPSHOT_MAX_FILES`. How many files a snapshot may bring that the workspace lacks; 1 or more."""
+
+    snapshot_max_bytes: int = 300 * 1024 * 1024
+    """`RUNSTREAM_SNAPSHOT_MAX_BYTES`. How many bytes these may have together; 1 or more."""
+
+    collect_seconds: float = 3_600.0
+    """`RUNSTREAM_COLLECT_SECONDS`. How often blobs are looked for that nothing refers to. 0: never."""
+
+    grace_seconds: float = 86_400.0
+    """`RUNSTREAM_COLLECT_GRACE_SECONDS`. How long a blob stays after a client was told that it is there, so that it can
+    be bound; longer than any upload takes."""
+
+    @property
+    def grace(self) -> timedelta:
+        """`grace_seconds`."""
+        return timedelta(seconds=self.grace_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +158,7 @@ class Config:
     server: ServerConfig = ServerConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     maintenance: MaintenanceConfig = MaintenanceConfig()
+    artifacts: ArtifactsConfig = ArtifactsConfig()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -148,6 +185,7 @@ class Config:
             server=_server(read),
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
+            artifacts=_artifacts(read),
         )
 
 
@@ -195,6 +233,17 @@ def _maintenance(read: "_Reader") -> MaintenanceConfig:
         share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share),
         seal_quiet_seconds=read.seconds("RUNSTREAM_SEAL_QUIET_SECONDS", MaintenanceConfig.seal_quiet_seconds),
         seal_grace_seconds=read.seconds("RUNSTREAM_SEAL_GRACE_SECONDS", MaintenanceConfig.seal_grace_seconds),
+        log_seal_bytes=read.integer("RUNSTREAM_LOG_SEAL_BYTES", MaintenanceConfig.log_seal_bytes, 1),
+    )
+
+
+def _artifacts(read: "_Reader") -> ArtifactsConfig:
+    default = ArtifactsConfig
+    return ArtifactsConfig(
+        snapshot_max_files=read.integer("RUNSTREAM_SNAPSHOT_MAX_FILES", default.snapshot_max_files, 1),
+        snapshot_max_bytes=read.integer("RUNSTREAM_SNAPSHOT_MAX_BYTES", default.snapshot_max_bytes, 1),
+        collect_seconds=read.seconds("RUNSTREAM_COLLECT_SECONDS", default.collect_seconds),
+        grace_seconds=read.seconds("RUNSTREAM_COLLECT_GRACE_SECONDS", default.grace_seconds),
     )
 
 

@@ -1,10 +1,10 @@
-"""What can go wrong with artifacts."""
+"""What can go wrong with artifacts and snapshots."""
 
 from runstream_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 
 
 class UploadNotFound(NotFound):
-    """No such upload was begun, or it is too old."""
+    """No such upload was begun, it was given up, or it is too old."""
 
     reason = "UPLOAD_NOT_FOUND"
 
@@ -14,13 +14,39 @@ class UploadNotFound(NotFound):
         )
 
 
+class UploadCompleted(FailedPrecondition):
+    """All bytes are there already."""
+
+    reason = "UPLOAD_COMPLETED"
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(f"upload {upload_id} is completed; there is nothing to send any more", upload_id=upload_id)
+
+
 class UploadIncomplete(FailedPrecondition):
-    """Nothing arrived in the bucket."""
+    """Parts are missing."""
 
     reason = "UPLOAD_INCOMPLETE"
 
-    def __init__(self, upload_id: str) -> None:
-        super().__init__(f"nothing arrived for upload {upload_id}; PUT the bytes to its URL first", upload_id=upload_id)
+    def __init__(self, upload_id: str, part: int) -> None:
+        super().__init__(
+            f"part {part} of upload {upload_id} has not arrived, or not all of it; PUT it to its URL first",
+            upload_id=upload_id,
+            part=part,
+        )
+
+
+class OffsetMismatch(FailedPrecondition):
+    """A stream does not go on where the upload is."""
+
+    reason = "OFFSET_MISMATCH"
+
+    def __init__(self, sent: int, expected: int) -> None:
+        super().__init__(
+            f"the stream starts at byte {sent}, but bytes are stored up to {expected}; send from there on",
+            offset=sent,
+            expected=expected,
+        )
 
 
 class DigestMismatch(InvalidArgument):
@@ -30,7 +56,8 @@ class DigestMismatch(InvalidArgument):
 
     def __init__(self, announced: str, arrived: str) -> None:
         super().__init__(
-            f"announced were {announced}, but {arrived} arrived and were removed; send them again",
+            f"announced were bytes with SHA-256 {announced}, but those that arrived have {arrived} and were removed;"
+            " send them again",
             announced=announced,
             arrived=arrived,
         )
@@ -50,9 +77,13 @@ class ArtifactExists(AlreadyExists):
 
     reason = "ARTIFACT_EXISTS"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, digest: str, refused: str) -> None:
         super().__init__(
-            f"the artifact {path} already exists with other content, a resource conflict; use another path", path=path
+            f"the artifact {path} already exists with other content, a resource conflict: it has SHA-256 {digest}, not"
+            f" {refused}; use another path, or delete it first",
+            path=path,
+            digest=digest,
+            refused=refused,
         )
 
 
@@ -63,3 +94,12 @@ class ArtifactNotFound(NotFound):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"the run has no artifact {path}; ListArtifacts tells which there are", path=path)
+
+
+class SnapshotNotFound(NotFound):
+    """No snapshot has the name."""
+
+    reason = "SNAPSHOT_NOT_FOUND"
+
+    def __init__(self, name: object) -> None:
+        super().__init__(f"no snapshot has the name {name}; check it, or create the snapshot first", snapshot=name)

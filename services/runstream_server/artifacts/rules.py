@@ -1,19 +1,23 @@
-"""What the artifact service does."""
+"""What the artifact service does with the files of runs."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 
+from runstream_server.artifacts.content_store import ContentStore
+from runstream_server.artifacts.contents import Contents
 from runstream_server.artifacts.errors import ArtifactNotFound
-from runstream_server.artifacts.model import URL_LIFETIME, Artifact, BegunUpload, Binding, Blob, Download
+from runstream_server.artifacts.model import URL_LIFETIME, Artifact, Binding, Content, Download, Listed
 from runstream_server.artifacts.store import ArtifactStore
-from runstream_server.artifacts.uploads import Uploads
-from runstream_server.names import RunName, WorkspaceName
+from runstream_server.envelope import StoredBytesDamaged
+from runstream_server.errors import InvalidField
+from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
 from runstream_server.runhistory import RunHistory
 
 _LAST_CHARACTER = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
+_DELETED_AT_ONCE = 10_000
 
 
 class Artifacts:
@@ -22,30 +26,18 @@ class Artifacts:
     def __init__(
         self,
         store: ArtifactStore,
-        uploads: Uploads,
+        content_store: ContentStore,
+        contents: Contents,
         bucket: Bucket,
         history: RunHistory,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
-        self._uploads = uploads
+        self._content_store = content_store
+        self._contents = contents
         self._bucket = bucket
         self._history = history
         self._now = now
-
-    async def missing(self, workspace: WorkspaceName, digests: Sequence[str]) -> Sequence[str]:
-        """Returns those of the digests that the workspace has no blob of, in the same order."""
-        known = await self._store.known(workspace.workspace, digests)
-        return [digest for digest in digests if digest not in known]
-
-    async def begin_upload(self, workspace: WorkspaceName, blob: Blob) -> BegunUpload | None:
-        """Begins an upload; None if the workspace has the blob already. Raises WorkspaceNotFound."""
-        await self._history.check_workspace(workspace)
-        return await self._uploads.begin(workspace, blob)
-
-    async def complete_upload(self, workspace: WorkspaceName, upload_id: str) -> None:
-        """Verifies what arrived and makes the blob known; see `Uploads.complete`."""
-        await self._uploads.complete(workspace, upload_id)
 
     async def bind(self, run: RunName, bindings: Sequence[Binding]) -> Sequence[Artifact]:
         """Binds distinct paths of a run to blobs, all of them or none. Doing so again changes nothing.
@@ -58,9 +50,20 @@ class Artifacts:
         await self._history.get_run(run)
         return await self._store.bind(run, bindings, self._now())
 
-    async def list_artifacts(self, run: RunName, prefix: str, after: str, count: int) -> Sequence[Artifact]:
+    async def list_artifacts(self, run: RunName, prefix: str, after: str, count: int) -> Sequence[Listed]:
         """Returns up to `count` artifacts of a run whose paths start with `prefix`, after `after`, in order of path."""
-        return await self._store.list_artifacts(run, prefix, after_prefix(prefix), after, count)
+        found = await self._store.list_artifacts(run, prefix, after_prefix(prefix), after, count)
+        return [Listed(each.path, each) for each in found]
+
+    async def list_folder(self, run: RunName, prefix: str, after: str, count: int) -> Sequence[Listed]:
+        """Returns up to `count` entries of a folder after the entry `after`, in order of path."""
+        if not after:
+            first = prefix
+        elif after.endswith("/"):
+            first = after_prefix(after) or ""
+        else:
+            first = after + "\1"
+        return await self._store.list_folder(run, prefix, first, count)
 
     async def downloads(self, run: RunName, paths: Sequence[str]) -> Sequence[Download]:
         """Returns where to read artifacts, in the order of the paths.
@@ -72,12 +75,60 @@ class Artifacts:
         for path in paths:
             if path not in found:
                 raise ArtifactNotFound(path)
+        digests = list({artifact.blob.digest for artifact in found.values()})
+        contents = await self._content_store.locate(run.workspace, digests)
         downloads = []
         for path in paths:
-            url = await self._bucket.presign_get(found[path].blob.key, URL_LIFETIME)
-            downloads.append(Download(found[path], url))
+            downloads.append(await self._download(found[path], contents.get(found[path].blob.digest)))
             await asyncio.sleep(0)  # signing is work without waiting: others go on in between
         return downloads
+
+    async def _download(self, artifact: Artifact, content: Content | None) -> Download:
+        if content is None:
+            raise _gone(artifact)
+        if content.is_packed:
+            get = await self._bucket.presign_get(content.object, URL_LIFETIME, start=content.start, end=content.end)
+        else:
+            get = await self._bucket.presign_get(content.object, URL_LIFETIME)
+        return Download(artifact, get)
+
+    async def read(
+        self, run: RunName, path: str, start: int, limit: int
+    ) -> tuple[Artifact, AsyncGenerator[bytes, None]]:
+        """Returns an artifact and a stream of its bytes from `start` on, at most `limit` of them, 0: all.
+
+        Raises:
+            ArtifactNotFound: The run has no such artifact.
+            InvalidField: `start` is behind its end.
+        """
+        artifact = (await self._store.find(run, [path])).get(path)
+        if artifact is None:
+            raise ArtifactNotFound(path)
+        size = artifact.blob.size_bytes
+        if start > size:
+            raise InvalidField("offset_bytes", f"the artifact has {size} bytes; got {start}")
+        located = await self._content_store.locate(run.workspace, [artifact.blob.digest], checksums=True)
+        content = located.get(artifact.blob.digest)
+        if content is None:
+            raise _gone(artifact)
+        return artifact, self._contents.read(content, start, min(size, start + limit) if limit else size)
+
+    async def delete(self, run: RunName, paths: Sequence[str]) -> int:
+        """Unbinds paths; returns how many were bound. Raises RunNotFound."""
+        await self._history.get_run(run)
+        return await self._store.delete(run, paths)
+
+    async def delete_all(self, run: RunName, prefix: str) -> int:
+        """Unbinds all paths that start with a text; returns how many there were. Raises RunNotFound."""
+        await self._history.get_run(run)
+        deleted = 0
+        while count := await self._store.delete_range(run, prefix, after_prefix(prefix), _DELETED_AT_ONCE):
+            deleted += count
+        return deleted
+
+
+def _gone(artifact: Artifact) -> StoredBytesDamaged:
+    return StoredBytesDamaged(f"blob {artifact.blob.digest} is not known any more")
 
 
 def after_prefix(prefix: str) -> str | None:

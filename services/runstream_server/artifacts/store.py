@@ -1,4 +1,4 @@
-"""Reads and writes the schema `artifacts`. Rows do not leave this module."""
+"""Reads and writes `artifacts.artifact`: paths of runs, bound to blobs. Rows do not leave this module."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,92 +6,16 @@ from datetime import datetime
 from asyncpg import Record
 
 from runstream_server.artifacts.errors import ArtifactExists, BlobMissing
-from runstream_server.artifacts.model import Artifact, Binding, Blob, Upload
+from runstream_server.artifacts.model import Artifact, Binding, Blob, Listed
 from runstream_server.names import RunName
 from runstream_server.postgres import Connection, Postgres
 
 
 class ArtifactStore:
-    """Blobs, uploads and bindings."""
+    """Bindings."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-
-    async def known(self, workspace: str, digests: Sequence[str]) -> Mapping[str, Blob]:
-        """Returns those of the blobs that the workspace has, by digest."""
-        rows = await self._postgres.fetch(
-            "SELECT digest, size_bytes FROM artifacts.blob WHERE workspace = $1 AND digest = ANY($2::bytea[])",
-            workspace,
-            [bytes.fromhex(digest) for digest in digests],
-        )
-        return {blob.digest: blob for blob in map(_blob, rows)}
-
-    async def add_upload(self, upload: Upload, now: datetime) -> None:
-        """Notes a begun upload."""
-        await self._postgres.execute(
-            """
-            INSERT INTO artifacts.upload (workspace, upload, digest, size_bytes, begin_time)
-            VALUES ($1, $2, $3, $4, $5)
-            """,
-            upload.workspace,
-            upload.upload_id,
-            bytes.fromhex(upload.blob.digest),
-            upload.blob.size_bytes,
-            now,
-        )
-
-    async def find_upload(self, workspace: str, upload_id: str, begun_after: datetime) -> Upload | None:
-        """Returns an upload that was begun after a time."""
-        row = await self._postgres.fetchrow(
-            """
-            SELECT workspace, upload, digest, size_bytes, completed
-              FROM artifacts.upload
-             WHERE workspace = $1 AND upload = $2 AND begin_time > $3
-            """,
-            workspace,
-            upload_id,
-            begun_after,
-        )
-        return _upload(row) if row else None
-
-    async def complete_upload(self, upload: Upload, now: datetime) -> None:
-        """Makes the blob of an upload known to its workspace. Doing so again changes nothing."""
-        await self._postgres.execute(
-            """
-            WITH completed AS (
-                UPDATE artifacts.upload SET completed = true WHERE workspace = $1 AND upload = $2
-            )
-            INSERT INTO artifacts.blob (workspace, digest, size_bytes, create_time)
-            VALUES ($1, $3, $4, $5)
-            ON CONFLICT (workspace, digest) DO NOTHING
-            """,
-            upload.workspace,
-            upload.upload_id,
-            bytes.fromhex(upload.blob.digest),
-            upload.blob.size_bytes,
-            now,
-        )
-
-    async def old_uploads(self, begun_before: datetime, count: int) -> Sequence[Upload]:
-        """Returns up to `count` of the oldest uploads."""
-        rows = await self._postgres.fetch(
-            """
-            SELECT workspace, upload, digest, size_bytes, completed
-              FROM artifacts.upload
-             WHERE begin_time < $1
-             ORDER BY begin_time
-             LIMIT $2
-            """,
-            begun_before,
-            count,
-        )
-        return [_upload(row) for row in rows]
-
-    async def forget_upload(self, upload: Upload) -> None:
-        """Removes an upload; the blob it brought stays."""
-        await self._postgres.execute(
-            "DELETE FROM artifacts.upload WHERE workspace = $1 AND upload = $2", upload.workspace, upload.upload_id
-        )
 
     async def bind(self, run: RunName, bindings: Sequence[Binding], now: datetime) -> Sequence[Artifact]:
         """Binds distinct paths, all of them or none; returns the artifacts in the order of the bindings.
@@ -139,6 +63,79 @@ class ArtifactStore:
             count,
         )
         return [_artifact(row) for row in rows]
+
+    async def list_folder(self, run: RunName, prefix: str, first: str, count: int) -> Sequence[Listed]:
+        """Returns up to `count` entries at or after `first`, which starts with `prefix`, in order of path.
+
+        Entries are artifacts whose paths go on after `prefix` without `/`, and for all others what is up to that `/`
+        and including it. Each is one look into the index, however much is in a folder: `0` follows `/` in order.
+        """
+        rows = await self._postgres.fetch(
+            """
+            WITH RECURSIVE found (path, place) AS (
+                SELECT (SELECT min(path) FROM artifacts.artifact
+                         WHERE workspace = $1 AND run = $2 AND path >= $4), 1
+                UNION ALL
+                SELECT (SELECT min(path) FROM artifacts.artifact
+                         WHERE workspace = $1 AND run = $2
+                           AND path >= CASE WHEN strpos(substr(found.path, length($3) + 1), '/') = 0
+                                            THEN found.path || chr(1)
+                                            ELSE $3 || split_part(substr(found.path, length($3) + 1), '/', 1) || '0'
+                                        END),
+                       found.place + 1
+                  FROM found
+                 WHERE found.path IS NOT NULL AND starts_with(found.path, $3) AND found.place < $5
+            )
+            SELECT found.path, digest, size_bytes, create_time
+              FROM found
+             CROSS JOIN LATERAL (
+                SELECT digest, size_bytes, create_time
+                  FROM artifacts.artifact
+                 WHERE workspace = $1 AND run = $2 AND path = found.path
+                 LIMIT 1
+             ) AS artifact
+             WHERE starts_with(found.path, $3)
+             ORDER BY found.path
+            """,
+            run.workspace,
+            run.run,
+            prefix,
+            first,
+            count,
+        )
+        return [_listed(row, prefix) for row in rows]
+
+    async def delete(self, run: RunName, paths: Sequence[str]) -> int:
+        """Unbinds paths; returns how many were bound."""
+        return await self._deleted(
+            "DELETE FROM artifacts.artifact WHERE workspace = $1 AND run = $2 AND path = ANY($3::text[])",
+            run,
+            paths,
+        )
+
+    async def delete_range(self, run: RunName, first: str, beyond: str | None, count: int) -> int:
+        """Unbinds up to `count` paths at or after `first` and before `beyond`; returns how many there were."""
+        return await self._deleted(
+            """
+            DELETE FROM artifacts.artifact
+             WHERE workspace = $1 AND run = $2 AND path >= $3 AND path <= (
+                SELECT max(path)
+                  FROM (SELECT path
+                          FROM artifacts.artifact
+                         WHERE workspace = $1 AND run = $2 AND path >= $3 AND ($4::text IS NULL OR path < $4)
+                         ORDER BY path
+                         LIMIT $5) AS next
+             )
+            """,
+            run,
+            first,
+            beyond,
+            count,
+        )
+
+    async def _deleted(self, statement: str, run: RunName, *arguments: object) -> int:
+        tag = await self._postgres.execute(statement, run.workspace, run.run, *arguments)
+        return int(tag.rpartition(" ")[2])
 
 
 async def _sizes(connection: Connection, workspace: str, bindings: Sequence[Binding]) -> Mapping[str, int]:
@@ -197,7 +194,7 @@ async def _bound(connection: Connection, run: RunName, bindings: Sequence[Bindin
     artifacts = {row["path"]: _artifact(row) for row in rows}
     for binding in bindings:
         if artifacts[binding.path].blob.digest != binding.digest:
-            raise ArtifactExists(binding.path)
+            raise ArtifactExists(binding.path, artifacts[binding.path].blob.digest, binding.digest)
     return [artifacts[binding.path] for binding in bindings]
 
 
@@ -205,9 +202,10 @@ def _blob(row: Record) -> Blob:
     return Blob(row["digest"].hex(), row["size_bytes"])
 
 
-def _upload(row: Record) -> Upload:
-    return Upload(row["workspace"], row["upload"], _blob(row), row["completed"])
-
-
 def _artifact(row: Record) -> Artifact:
     return Artifact(row["path"], _blob(row), row["create_time"])
+
+
+def _listed(row: Record, prefix: str) -> Listed:
+    name, slash, _ = row["path"][len(prefix) :].partition("/")
+    return Listed(f"{prefix}{name}/", None) if slash else Listed(row["path"], _artifact(row))

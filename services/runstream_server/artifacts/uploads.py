@@ -1,130 +1,202 @@
-"""Takes in the bytes of blobs: only what was verified gets the name of its content.
+"""Takes in the bytes of large blobs, part by part: only what was verified becomes known.
 
-A client puts bytes where it was told to, `uploads/{upload}/arrived`, and may do so again at any time while the URL
-lives. So they are first copied to where no client can write, the copy is read and hashed, and the copy of that copy
-becomes the blob. A crash in between leaves objects below `uploads/`, which are removed a day later, and never a blob
-with other bytes than its name says.
+The parts of an upload are made an object of its own key, and from then on no client can write them any more:
+permission to send a part ends with the parts. That object is read once, hashed on the way, and if it is what was
+announced the database says that the blob is there. Nothing is ever copied. A crash in between leaves an object that no
+blob refers to, which is removed a day later.
 """
 
 import asyncio
-import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 
-from runstream_server.artifacts.errors import DigestMismatch, UploadIncomplete, UploadNotFound
-from runstream_server.artifacts.model import UPLOAD_LIFETIME, URL_LIFETIME, BegunUpload, Blob, Upload
-from runstream_server.artifacts.store import ArtifactStore
-from runstream_server.errors import RunstreamError
+from runstream_server.artifacts.digesting import digest_stream
+from runstream_server.artifacts.errors import DigestMismatch, UploadCompleted, UploadIncomplete, UploadNotFound
+from runstream_server.artifacts.garbage import Garbage
+from runstream_server.artifacts.model import (
+    UPLOAD_LIFETIME,
+    URL_LIFETIME,
+    BegunUpload,
+    Content,
+    Parts,
+    PartUpload,
+    Upload,
+    UploadState,
+)
+from runstream_server.artifacts.telemetry import REFUSED_UPLOADS, VERIFIED_BYTES
+from runstream_server.artifacts.upload_store import UploadStore
+from runstream_server.errors import InvalidField
 from runstream_server.names import WorkspaceName
-from runstream_server.objectstore import Bucket, Digest, ObjectMissing
-
-logger = logging.getLogger(__name__)
+from runstream_server.objectstore import Bucket, ObjectMissing, PartInfo, ReadAhead
 
 _VERIFIED_AT_ONCE = 8
-_SWEEP_SECONDS = 600.0
-_SWEPT_AT_ONCE = 100
 
 
 class Uploads:
     """Begins and completes uploads."""
 
-    def __init__(self, store: ArtifactStore, bucket: Bucket, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: UploadStore,
+        bucket: Bucket,
+        garbage: Garbage,
+        now: Callable[[], datetime],
+        *,
+        read_requests: int = 1,
+    ) -> None:
         self._store = store
         self._bucket = bucket
+        self._ahead = ReadAhead(bucket, read_requests)
+        self._garbage = garbage
         self._now = now
         self._verifying = asyncio.Semaphore(_VERIFIED_AT_ONCE)
         self._completing: dict[str, asyncio.Task[None]] = {}
 
-    async def begin(self, workspace: WorkspaceName, blob: Blob) -> BegunUpload | None:
-        """Begins an upload; None if the workspace has the blob already."""
-        if await self._store.known(workspace.workspace, [blob.digest]):
-            return None
-        upload = Upload(workspace.workspace, uuid.uuid4().hex, blob, completed=False)
-        await self._store.add_upload(upload, self._now())
-        put = await self._bucket.presign_put(upload.arrival_key, Digest(blob.size_bytes, blob.digest), URL_LIFETIME)
-        return BegunUpload(upload.upload_id, put)
+    async def begin(self, workspace: WorkspaceName, digest: str | None, parts: Parts) -> BegunUpload:
+        """Begins an upload of one byte or more; the digest may be told at the end."""
+        upload_id = uuid.uuid4().hex
+        key = f"blobs/sha256/{digest[:2]}/{digest}.{upload_id}" if digest else f"blobs/unnamed/{upload_id}"
+        parts_id = await self._bucket.begin_parts(key)
+        upload = Upload(workspace.workspace, upload_id, digest, parts, key, parts_id, self._now())
+        await self._store.add(upload)
+        if parts.count > 1:
+            return BegunUpload(upload, None)
+        return BegunUpload(upload, (await self._part(upload, 1)).put)
 
-    async def complete(self, workspace: WorkspaceName, upload_id: str) -> None:
+    async def urls(self, workspace: WorkspaceName, upload_id: str, numbers: Sequence[int]) -> Sequence[PartUpload]:
+        """Returns where to send parts, in the order of their numbers.
+
+        Raises:
+            UploadNotFound: No such upload was begun within a day.
+            UploadCompleted: There is nothing to send any more.
+            InvalidField: There is no part with a number.
+        """
+        upload = await self.sendable(workspace, upload_id)
+        for place, number in enumerate(numbers):
+            if not 1 <= number <= upload.parts.count:
+                raise InvalidField(f"part_numbers[{place}]", f"expected 1 to {upload.parts.count}; got {number}")
+        found = []
+        for number in numbers:
+            found.append(await self._part(upload, number))
+            await asyncio.sleep(0)  # signing is work without waiting: others go on in between
+        return found
+
+    async def _part(self, upload: Upload, number: int) -> PartUpload:
+        size = upload.parts.part_size(number)
+        put = await self._bucket.presign_part(upload.object, upload.parts_id, number, size, URL_LIFETIME)
+        return PartUpload(number, upload.parts.offset(number), size, put)
+
+    async def sendable(self, workspace: WorkspaceName, upload_id: str) -> Upload:
+        """Returns an upload that takes bytes; raises as `urls` does."""
+        upload = await self._find(workspace.workspace, upload_id)
+        if upload.completed:
+            raise UploadCompleted(upload_id)
+        return upload
+
+    async def state(self, workspace: WorkspaceName, upload_id: str) -> UploadState:
+        """Says which parts have arrived; raises UploadNotFound."""
+        upload = await self._find(workspace.workspace, upload_id)
+        if upload.completed:
+            return UploadState(upload, ())
+        _, missing = await self._arrived(upload)
+        return UploadState(upload, missing)
+
+    async def abort(self, workspace: WorkspaceName, upload_id: str) -> None:
+        """Gives up an upload that is not completed, and removes its parts."""
+        if await self._store.give_up(workspace.workspace, upload_id, self._now()):
+            self._garbage.collect_soon()
+
+    async def complete(self, workspace: WorkspaceName, upload_id: str, digest: str | None) -> None:
         """Verifies what arrived and makes the blob known. Doing so again changes nothing.
 
         The work goes on when the caller goes away: a later call finds it done, however long a large blob takes.
 
         Raises:
             UploadNotFound: No such upload was begun within a day.
-            UploadIncomplete: Nothing arrived.
+            UploadIncomplete: Parts are missing.
             DigestMismatch: Other bytes arrived; they were removed.
+            InvalidField: The digest was told neither before nor now, or another one before.
         """
-        if not (await self._find(workspace.workspace, upload_id)).completed:
-            await asyncio.shield(self._completion(workspace.workspace, upload_id))
+        upload = await self._find(workspace.workspace, upload_id)
+        if (digest or upload.digest) != (upload.digest or digest):
+            raise InvalidField("digest", f"the upload was begun with {upload.digest}")
+        if not (digest or upload.digest):
+            raise InvalidField("digest", "the upload was begun without a digest, so it is needed here")
+        if not upload.completed:
+            await asyncio.shield(self._completion(upload, digest or upload.digest or ""))
 
     async def _find(self, workspace: str, upload_id: str) -> Upload:
-        upload = await self._store.find_upload(workspace, upload_id, self._now() - UPLOAD_LIFETIME)
+        upload = await self._store.find(workspace, upload_id, self._now() - UPLOAD_LIFETIME)
         if upload is None:
             raise UploadNotFound(upload_id)
         return upload
 
-    def _completion(self, workspace: str, upload_id: str) -> "asyncio.Task[None]":
-        """The one task of this process that completes an upload."""
-        if upload_id not in self._completing:
-            task = asyncio.create_task(self._complete(workspace, upload_id), name=f"complete-upload-{upload_id}")
-            task.add_done_callback(partial(self._completed, upload_id))
-            self._completing[upload_id] = task
-        return self._completing[upload_id]
+    def _completion(self, upload: Upload, digest: str) -> "asyncio.Task[None]":
+        """The one task of this process that completes an upload with this digest."""
+        key = f"{upload.upload_id} {digest}"
+        if key not in self._completing:
+            task = asyncio.create_task(self._complete(upload, digest), name=f"complete-upload-{upload.upload_id}")
+            task.add_done_callback(partial(self._completed, key))
+            self._completing[key] = task
+        return self._completing[key]
 
-    def _completed(self, upload_id: str, task: "asyncio.Task[None]") -> None:
-        del self._completing[upload_id]
+    def _completed(self, key: str, task: "asyncio.Task[None]") -> None:
+        del self._completing[key]
         if not task.cancelled():
             task.exception()  # told to the callers, if there still are any
 
-    async def _complete(self, workspace: str, upload_id: str) -> None:
+    async def _complete(self, upload: Upload, digest: str) -> None:
         async with self._verifying:
-            upload = await self._find(workspace, upload_id)
-            if upload.completed:
-                return
-            copy = f"{upload.folder}{uuid.uuid4().hex}"
+            await self._make_whole(upload)
+            async with aclosing(self._ahead.read(upload.object, upload.parts.size_bytes)) as chunks:
+                digested = await digest_stream(chunks)
+            VERIFIED_BYTES.inc(digested.blob.size_bytes)
+            if digested.blob.digest != digest:
+                REFUSED_UPLOADS.inc()
+                await self._refuse(upload)
+                raise DigestMismatch(digest, digested.blob.digest)
+            content = Content(digested.blob, upload.object, 0, digested.checksums)
+            if not await self._store.complete(upload, content, self._now()):
+                raise UploadNotFound(upload.upload_id)
+
+    async def _make_whole(self, upload: Upload) -> None:
+        """Makes an object of the parts, unless it is one already."""
+        arrived, missing = await self._arrived(upload)
+        if missing:
+            raise UploadIncomplete(upload.upload_id, missing[0])
+        if arrived:
+            tags = [arrived[number].tag for number in range(1, upload.parts.count + 1)]
             try:
-                await self._bucket.copy(upload.arrival_key, copy)
+                await self._bucket.complete_parts(upload.object, upload.parts_id, tags)
             except ObjectMissing:
-                if not (await self._find(workspace, upload_id)).completed:
-                    raise UploadIncomplete(upload_id) from None
-                return
-            await self._take_in(upload, copy)
+                if not await self._is_whole(upload):
+                    raise UploadNotFound(upload.upload_id) from None
 
-    async def _take_in(self, upload: Upload, copy: str) -> None:
-        """Makes a copy the blob, if it is what was announced, and removes what is not needed any more."""
-        blob = upload.blob
-        arrived = await self._bucket.digest(copy)
-        if arrived == Digest(blob.size_bytes, blob.digest):
-            if await self._bucket.head(blob.key) is None:
-                await self._bucket.copy(copy, blob.key)
-            await self._store.complete_upload(upload, self._now())
-        await self._bucket.delete(upload.arrival_key)
-        await self._bucket.delete(copy)
-        if arrived != Digest(blob.size_bytes, blob.digest):
-            raise DigestMismatch(_told(Digest(blob.size_bytes, blob.digest)), _told(arrived))
+    async def _arrived(self, upload: Upload) -> tuple[Mapping[int, PartInfo], Sequence[int]]:
+        """Returns the parts that are there and the numbers of those that are not; neither when they are an object.
 
-    async def sweep_forever(self) -> None:
-        """Removes what uploads left behind, a day after they were begun."""
-        while True:
-            try:
-                while await self.sweep():
-                    pass
-            except RunstreamError as error:
-                logger.warning("uploads not swept", extra={"reason": error.reason})
-            except Exception:
-                logger.exception("uploads not swept")
-            await asyncio.sleep(_SWEEP_SECONDS)
+        A store that was killed just after it made the object may still have some of the parts.
+        """
+        try:
+            arrived = await self._bucket.list_parts(upload.object, upload.parts_id)
+            missing = _missing(upload.parts, arrived)
+        except ObjectMissing:
+            if not await self._is_whole(upload):
+                raise UploadNotFound(upload.upload_id) from None
+            return {}, ()
+        return ({}, ()) if missing and await self._is_whole(upload) else (arrived, missing)
 
-    async def sweep(self) -> int:
-        """Forgets old uploads with all their objects; returns how many. Safe from any number of processes at once."""
-        old = await self._store.old_uploads(self._now() - UPLOAD_LIFETIME - URL_LIFETIME, _SWEPT_AT_ONCE)
-        for upload in old:
-            async for each in self._bucket.list(upload.folder):
-                await self._bucket.delete(each.key)
-            await self._store.forget_upload(upload)
-        return len(old)
+    async def _is_whole(self, upload: Upload) -> bool:
+        info = await self._bucket.head(upload.object)
+        return info is not None and info.size_bytes == upload.parts.size_bytes
+
+    async def _refuse(self, upload: Upload) -> None:
+        """Removes an upload whose bytes are others than were announced."""
+        if await self._store.give_up(upload.workspace, upload.upload_id, self._now()):
+            self._garbage.collect_soon()
 
     async def close(self) -> None:
         """Gives up what is being completed; a later call begins again."""
@@ -134,5 +206,10 @@ class Uploads:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _told(content: Digest | None) -> str:
-    return "nothing" if content is None else f"{content.size_bytes} bytes with SHA-256 {content.sha256}"
+def _missing(parts: Parts, arrived: Mapping[int, PartInfo]) -> Sequence[int]:
+    """The numbers of the parts that are not there with the size they should have."""
+    return [
+        number
+        for number in range(1, parts.count + 1)
+        if number not in arrived or arrived[number].size_bytes != parts.part_size(number)
+    ]

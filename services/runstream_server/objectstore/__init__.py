@@ -8,6 +8,17 @@ Invariants:
 
 from runstream_server.objectstore.bucket import Bucket, open_bucket
 from runstream_server.objectstore.errors import ObjectMissing
-from runstream_server.objectstore.objects import Digest, ObjectInfo, PresignedPut
+from runstream_server.objectstore.objects import ObjectInfo, PartInfo, Presigned, Unfinished
+from runstream_server.objectstore.reading import ReadAhead, read_on
 
-__all__ = ["Bucket", "Digest", "ObjectInfo", "ObjectMissing", "PresignedPut", "open_bucket"]
+__all__ = [
+    "Bucket",
+    "ObjectInfo",
+    "ObjectMissing",
+    "PartInfo",
+    "Presigned",
+    "ReadAhead",
+    "Unfinished",
+    "open_bucket",
+    "read_on",
+]

@@ -4,22 +4,22 @@ import asyncio
 import base64
 import hashlib
 import importlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from runstream_server.config import BucketConfig
 from runstream_server.errors import BucketUnavailable, ConfigurationError
 from runstream_server.objectstore.errors import ObjectMissing
-from runstream_server.objectstore.objects import Digest, ObjectInfo, PresignedPut
+from runstream_server.objectstore.objects import ObjectInfo, PartInfo, Presigned, Unfinished
 from runstream_server.objectstore.uploads import Upload
 
 if TYPE_CHECKING:
     from runstream_server.objectstore.client import Clients
 
 _CHUNK_BYTES = 1 << 20
-_HASHED_ON_THE_LOOP_BYTES = 64 << 10
 _CALL_SECONDS = 25.0
 _PUT_SECONDS = 120.0
 _LONGEST_URL_LIFETIME = timedelta(hours=1)
@@ -53,11 +53,12 @@ class Bucket:
     async def put(self, key: str, data: bytes) -> None:
         """Stores an object. Doing so again changes nothing."""
         store = (await self._connected()).store
-        sha256 = hashlib.sha256()
-        await _update(sha256, data)
+        sha256 = await asyncio.to_thread(hashlib.sha256, data)
         with _errors():
             async with asyncio.timeout(_PUT_SECONDS):
-                await store.put_object(Bucket=self._name, Key=key, Body=data, ChecksumSHA256=_base64(sha256.digest()))
+                await store.put_object(
+                    Bucket=self._name, Key=key, Body=BytesIO(data), ChecksumSHA256=_base64(sha256.digest())
+                )
 
     def upload(self, key: str) -> Upload:
         """Stores an object part by part."""
@@ -77,19 +78,49 @@ class Bucket:
         with _errors():
             async with asyncio.timeout(_PUT_SECONDS):
                 answer = await store.upload_part(
-                    Bucket=self._name, Key=key, UploadId=upload, PartNumber=number, Body=data
+                    Bucket=self._name, Key=key, UploadId=upload, PartNumber=number, Body=BytesIO(data)
                 )
         return str(answer["ETag"])
 
+    async def list_parts(self, key: str, upload: str) -> Mapping[int, PartInfo]:
+        """Returns the parts that were stored so far, by number.
+
+        Raises:
+            ObjectMissing: The parts were made an object, or given up.
+        """
+        store = (await self._connected()).store
+        parts: dict[int, PartInfo] = {}
+        position: dict[str, int] = {}
+        while True:
+            with _errors(key):
+                async with asyncio.timeout(_CALL_SECONDS):
+                    page = await store.list_parts(Bucket=self._name, Key=key, UploadId=upload, **position)
+            for each in page.get("Parts", ()):
+                parts[each["PartNumber"]] = PartInfo(each["ETag"], each["Size"])
+            if not page.get("IsTruncated"):
+                return parts
+            position = {"PartNumberMarker": page["NextPartNumberMarker"]}
+
     async def complete_parts(self, key: str, upload: str, tags: Sequence[str]) -> None:
-        """Makes an object of the parts with these tags, in order."""
+        """Makes an object of the parts with these tags, in order.
+
+        Raises:
+            ObjectMissing: The parts were made an object already, or given up.
+        """
         store = (await self._connected()).store
         parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
-        with _errors():
+        with _errors(key):
             async with asyncio.timeout(_PUT_SECONDS):
                 await store.complete_multipart_upload(
                     Bucket=self._name, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
                 )
+
+    async def abort_parts(self, key: str, upload: str) -> None:
+        """Removes parts that were not made an object. Doing so again changes nothing."""
+        store = (await self._connected()).store
+        with suppress(ObjectMissing), _errors(key):
+            async with asyncio.timeout(_CALL_SECONDS):
+                await store.abort_multipart_upload(Bucket=self._name, Key=key, UploadId=upload)
 
     async def discard(self, key: str) -> None:
         """Removes an object and whatever parts of it were stored. Doing so again changes nothing."""
@@ -113,13 +144,9 @@ class Bucket:
             return None
         return ObjectInfo(key, answer["ContentLength"], answer["LastModified"])
 
-    async def get(self, key: str) -> bytes:
-        """Reads the whole of a small object.
-
-        Raises:
-            ObjectMissing: It is not there.
-        """
-        async with self.read(key) as chunks:
+    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """Reads a small object, or a small range of one; see `read`."""
+        async with self.read(key, start=start, end=end) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
     @asynccontextmanager
@@ -128,6 +155,7 @@ class Bucket:
 
         Raises:
             ObjectMissing: It is not there.
+            StoredBytesDamaged: It ends before the range begins. Some stores say so too when it ends before `end`.
         """
         store = (await self._connected()).store
         part = {} if start == 0 and end is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
@@ -136,29 +164,6 @@ class Bucket:
                 answer = await store.get_object(Bucket=self._name, Key=key, **part)
         async with answer["Body"] as body:
             yield _chunks(body)
-
-    async def digest(self, key: str) -> Digest | None:
-        """Reads an object and tells what its bytes are; None if it is not there."""
-        sha256, size_bytes = hashlib.sha256(), 0
-        try:
-            async with self.read(key) as chunks:
-                async for chunk in chunks:
-                    await _update(sha256, chunk)
-                    size_bytes += len(chunk)
-        except ObjectMissing:
-            return None
-        return Digest(size_bytes, sha256.hexdigest())
-
-    async def copy(self, source: str, target: str) -> None:
-        """Copies an object of up to 5 GiB within the store. Doing so again changes nothing.
-
-        Raises:
-            ObjectMissing: There is nothing to copy.
-        """
-        store = (await self._connected()).store
-        with _errors(source):
-            async with asyncio.timeout(_PUT_SECONDS):
-                await store.copy_object(Bucket=self._name, Key=target, CopySource={"Bucket": self._name, "Key": source})
 
     async def delete(self, key: str) -> None:
         """Removes an object. Doing so again changes nothing."""
@@ -181,20 +186,37 @@ class Bucket:
                 return
             position = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def presign_put(self, key: str, content: Digest, lifetime: timedelta) -> PresignedPut:
-        """Lets whoever has the answer put `content` under `key`, for at most an hour.
+    async def list_unfinished(self, prefix: str) -> AsyncIterator[Unfinished]:
+        """Yields what was begun to be stored part by part below `prefix`, and not finished."""
+        store = (await self._connected()).store
+        position: dict[str, str] = {}
+        while True:
+            with _errors():
+                async with asyncio.timeout(_CALL_SECONDS):
+                    page = await store.list_multipart_uploads(Bucket=self._name, Prefix=prefix, **position)
+            for each in page.get("Uploads", ()):
+                if each["Key"].startswith(prefix):
+                    yield Unfinished(each["Key"], each["UploadId"], each["Initiated"])
+            if not page.get("IsTruncated"):
+                return
+            position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-        The store refuses another size. Not every store checks the SHA-256: who relies on it calls `digest` afterwards.
+    async def presign_part(self, key: str, upload: str, number: int, size_bytes: int, lifetime: timedelta) -> Presigned:
+        """Lets whoever has the answer put one part of exactly this size, for at most an hour.
+
+        Nobody can any more once the parts are an object, or given up.
         """
-        sha256 = _base64(bytes.fromhex(content.sha256))
         url = await self._presign(
-            "put_object", lifetime, Key=key, ContentLength=content.size_bytes, ChecksumSHA256=sha256
+            "upload_part", lifetime, Key=key, UploadId=upload, PartNumber=number, ContentLength=size_bytes
         )
-        return PresignedPut(url, {"x-amz-checksum-sha256": sha256})
+        return Presigned(url, {})
 
-    async def presign_get(self, key: str, lifetime: timedelta) -> str:
-        """Returns a URL from which an object, or a range of its bytes, can be read for at most an hour."""
-        return await self._presign("get_object", lifetime, Key=key)
+    async def presign_get(self, key: str, lifetime: timedelta, *, start: int = 0, end: int | None = None) -> Presigned:
+        """Lets whoever has the answer read an object, or nothing but a range of its bytes, for at most an hour."""
+        if end is None:
+            return Presigned(await self._presign("get_object", lifetime, Key=key), {})
+        part = f"bytes={start}-{end - 1}"
+        return Presigned(await self._presign("get_object", lifetime, Key=key, Range=part), {"Range": part})
 
     async def _presign(self, method: str, lifetime: timedelta, **parameters: object) -> str:
         if not timedelta(0) < lifetime <= _LONGEST_URL_LIFETIME:
@@ -244,14 +266,6 @@ async def _chunks(body: Any) -> AsyncIterator[bytes]:
         if not chunk:
             return
         yield chunk
-
-
-async def _update(hasher: "hashlib._Hash", data: bytes) -> None:
-    """Hashes on, large pieces in a thread."""
-    if len(data) <= _HASHED_ON_THE_LOOP_BYTES:
-        hasher.update(data)
-    else:
-        await asyncio.to_thread(hasher.update, data)
 
 
 def _base64(digest: bytes) -> str:

@@ -16,12 +16,15 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runstream_server.config import BucketConfig
+from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import BucketUnavailable
 from runstream_server.objectstore.errors import ObjectMissing
 
 logger = logging.getLogger(__name__)
 
 _NOT_THERE = frozenset({"404", "NotFound", "NoSuchKey", "NoSuchBucket"})
+_NO_OBJECT = frozenset({"404", "NotFound", "NoSuchKey", "NoSuchUpload"})
+_NO_RANGE = frozenset({"416", "InvalidRange", "RequestedRangeNotSatisfiable"})
 
 # Nothing of the environment or of ~/.aws may change what our settings say.
 _SESSION_VARIABLES = {
@@ -112,14 +115,23 @@ async def _make_bucket(client: Any, config: BucketConfig) -> None:
 
 @contextmanager
 def bucket_errors(key: str = "") -> Iterator[None]:
-    """Turns trouble with the store into BucketUnavailable, and that object `key` is not there into ObjectMissing."""
+    """Turns trouble with the store into BucketUnavailable, and what it says about object `key` into our errors."""
     try:
         yield
     except (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        if key and isinstance(error, ClientError) and _code(error) in {"404", "NotFound", "NoSuchKey"}:
-            raise ObjectMissing(key) from error
+        if key and isinstance(error, ClientError):
+            _tell_of_object(key, error)
         logger.warning("object store unavailable", extra={"error": f"{type(error).__name__}: {error}"})
         raise BucketUnavailable from error
+
+
+def _tell_of_object(key: str, error: ClientError) -> None:
+    """Raises what an error says about the object, if it does."""
+    if _code(error) in _NO_OBJECT:
+        raise ObjectMissing(key) from error
+    is_range = _code(error) == "InvalidArgument" and "byte range" in str(error)  # as the embedded server says it
+    if _code(error) in _NO_RANGE or is_range:
+        raise StoredBytesDamaged(f"object {key} is shorter than it was") from error
 
 
 def _code(error: ClientError) -> str:

@@ -15,18 +15,28 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True)
-class Digest:
-    """What the bytes of an object are."""
+class PartInfo:
+    """What the store knows about a part of an object that is not whole yet."""
+
+    tag: str
+    """What the store calls these bytes. No digest."""
 
     size_bytes: int
-    sha256: str
-    """64 lower-case hexadecimal digits."""
 
 
 @dataclass(frozen=True)
-class PresignedPut:
-    """Permission to put one object, of known size and content, by HTTP."""
+class Unfinished:
+    """An object of which there may be parts, but which is not there."""
+
+    key: str
+    parts_id: str
+    begin_time: datetime
+
+
+@dataclass(frozen=True)
+class Presigned:
+    """Permission to make one HTTP request to the store."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str]
-    """To be sent with the request. Its Content-Length is signed as well: the size, exactly."""
+    """To be sent with the request. Where a part is put its Content-Length is signed as well: the size, exactly."""

@@ -1,8 +1,9 @@
 """The bucket against a real S3 server."""
 
-import hashlib
+import asyncio
 import http.client
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -10,15 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from runstream_server.config import BucketConfig
+from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import BucketUnavailable, ConfigurationError
-from runstream_server.objectstore import Bucket, Digest, ObjectMissing, open_bucket
+from runstream_server.objectstore import Bucket, ObjectMissing, ReadAhead, open_bucket, read_on
 
 LIFETIME = timedelta(minutes=5)
 LARGE = bytes(range(256)) * 10_000
-
-
-def digest_of(data: bytes) -> Digest:
-    return Digest(len(data), hashlib.sha256(data).hexdigest())
 
 
 def request(method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
@@ -45,7 +43,6 @@ async def test_what_was_put_is_read(bucket: Bucket, data: bytes) -> None:
     assert await bucket.get("some/key") == data
     assert info is not None
     assert (info.key, info.size_bytes) == ("some/key", len(data))
-    assert await bucket.digest("some/key") == digest_of(data)
 
 
 async def test_a_large_object_is_read_in_bounded_chunks(bucket: Bucket) -> None:
@@ -86,7 +83,6 @@ async def test_an_error_of_the_reader_stays_what_it_is(bucket: Bucket) -> None:
 
 async def test_an_object_that_is_not_there_is_told_apart(bucket: Bucket) -> None:
     assert await bucket.head("none") is None
-    assert await bucket.digest("none") is None
     with pytest.raises(ObjectMissing):
         await bucket.get("none")
 
@@ -108,56 +104,99 @@ async def test_objects_are_listed_by_prefix(bucket: Bucket) -> None:
     assert [each.key async for each in bucket.list()] == ["a/1", "a/2", "b/1"]
 
 
-@pytest.mark.parametrize("data", [b"", LARGE], ids=["empty", "large"])
-async def test_a_presigned_put_takes_the_content(bucket: Bucket, data: bytes) -> None:
-    put = await bucket.presign_put("key", digest_of(data), LIFETIME)
+async def test_presigned_parts_become_an_object(bucket: Bucket) -> None:
+    parts_id = await bucket.begin_parts("key")
+    for number, data in enumerate((LARGE * 3, b"end"), 1):
+        put = await bucket.presign_part("key", parts_id, number, len(data), LIFETIME)
+        request("PUT", put.url, data, put.headers)
+    parts = await bucket.list_parts("key", parts_id)
+    await bucket.complete_parts("key", parts_id, [parts[1].tag, parts[2].tag])
 
-    request("PUT", put.url, data, put.headers)
+    assert {number: part.size_bytes for number, part in parts.items()} == {1: len(LARGE) * 3, 2: 3}
+    assert await bucket.get("key") == LARGE * 3 + b"end"
 
-    assert await bucket.digest("key") == digest_of(data)
 
-
-async def test_a_presigned_put_refuses_another_size(bucket: Bucket) -> None:
-    put = await bucket.presign_put("key", digest_of(b"12345"), LIFETIME)
+async def test_a_presigned_part_refuses_another_size(bucket: Bucket) -> None:
+    parts_id = await bucket.begin_parts("key")
+    put = await bucket.presign_part("key", parts_id, 1, 5, LIFETIME)
 
     with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
         request("PUT", put.url, b"123456", put.headers)
 
-    assert await bucket.head("key") is None
+    assert await bucket.list_parts("key", parts_id) == {}
 
 
-async def test_a_presigned_put_takes_no_other_checksum(bucket: Bucket) -> None:
-    put = await bucket.presign_put("key", digest_of(b"12345"), LIFETIME)
-    other = await bucket.presign_put("key", digest_of(b"54321"), LIFETIME)
+async def test_nobody_can_send_a_part_when_the_object_is_there_or_given_up(bucket: Bucket) -> None:
+    for end in ("complete", "abort"):
+        parts_id = await bucket.begin_parts(end)
+        put = await bucket.presign_part(end, parts_id, 1, 5, LIFETIME)
+        request("PUT", put.url, b"12345", put.headers)
+        if end == "complete":
+            await bucket.complete_parts(end, parts_id, [(await bucket.list_parts(end, parts_id))[1].tag])
+        else:
+            await bucket.abort_parts(end, parts_id)
+            await bucket.abort_parts(end, parts_id)
 
-    with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
-        request("PUT", put.url, b"54321", other.headers)
+        with pytest.raises(PermissionError, match="NoSuchUpload"):
+            request("PUT", put.url, b"54321", put.headers)
+        with pytest.raises(ObjectMissing):
+            await bucket.list_parts(end, parts_id)
+
+    assert await bucket.get("complete") == b"12345"
+    assert await bucket.head("abort") is None
+
+
+async def test_what_was_begun_and_not_finished_is_listed_by_prefix(bucket: Bucket) -> None:
+    for key in ("a/1", "a/2", "b/1"):
+        await bucket.begin_parts(key)
+
+    assert sorted([each.key async for each in bucket.list_unfinished("a/")]) == ["a/1", "a/2"]
+
+
+async def test_an_object_that_is_shorter_than_it_was_is_damaged(bucket: Bucket) -> None:
+    await bucket.put("key", b"12345")
+
+    with pytest.raises(StoredBytesDamaged):
+        _ = [chunk async for chunk in read_on(bucket, "key", 3, 9)]
+    with pytest.raises(StoredBytesDamaged):
+        await bucket.get("key", start=7, end=9)
 
 
 async def test_a_presigned_get_reads_all_or_a_range(bucket: Bucket) -> None:
     await bucket.put("key with spaces/ü", LARGE)
 
-    url = await bucket.presign_get("key with spaces/ü", LIFETIME)
+    get = await bucket.presign_get("key with spaces/ü", LIFETIME)
 
-    assert request("GET", url) == LARGE
-    assert request("GET", url, headers={"Range": "bytes=10-19"}) == LARGE[10:20]
+    assert request("GET", get.url, headers=get.headers) == LARGE
+    assert request("GET", get.url, headers={"Range": "bytes=10-19"}) == LARGE[10:20]
+
+
+async def test_a_presigned_range_gives_no_other_bytes(bucket: Bucket) -> None:
+    await bucket.put("key", LARGE)
+
+    get = await bucket.presign_get("key", LIFETIME, start=10, end=20)
+
+    assert request("GET", get.url, headers=get.headers) == LARGE[10:20]
+    for headers in ({}, {"Range": "bytes=10-20"}):
+        with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
+            request("GET", get.url, headers=headers)
 
 
 async def test_a_presigned_url_is_for_one_object(bucket: Bucket) -> None:
     await bucket.put("mine", b"data")
     await bucket.put("yours", b"data")
 
-    url = await bucket.presign_get("mine", LIFETIME)
+    get = await bucket.presign_get("mine", LIFETIME)
 
     with pytest.raises(PermissionError, match="SignatureDoesNotMatch"):
-        request("GET", url.replace("mine", "yours"))
+        request("GET", get.url.replace("mine", "yours"))
 
 
 async def test_presigned_urls_lead_to_the_public_endpoint(bucket_config: BucketConfig) -> None:
     async with open_bucket(replace(bucket_config, public_endpoint="https://files.example.com")) as bucket:
-        url = await bucket.presign_get("key", LIFETIME)
+        get = await bucket.presign_get("key", LIFETIME)
 
-    assert url.startswith(f"https://files.example.com/{bucket_config.bucket}/key?")
+    assert get.url.startswith(f"https://files.example.com/{bucket_config.bucket}/key?")
 
 
 @pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(hours=1, seconds=1)])
@@ -208,7 +247,7 @@ async def test_an_object_stored_part_by_part_is_seen_when_it_is_finished(bucket:
     assert await bucket.head("key") is None
     await upload.finish()
 
-    assert await bucket.digest("key") == digest_of(b"".join(parts))
+    assert await bucket.get("key") == b"".join(parts)
 
 
 async def test_discarding_removes_an_object_and_parts_of_it_but_no_other(bucket: Bucket) -> None:
@@ -223,3 +262,28 @@ async def test_discarding_removes_an_object_and_parts_of_it_but_no_other(bucket:
     with pytest.raises(BucketUnavailable):
         await upload.finish()
     assert [each.key async for each in bucket.list()] == ["key2"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (12 << 20) + 5])
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_several_requests_at_a_time_read_the_same_bytes(bucket: Bucket, size: int, requests: int) -> None:
+    data = (LARGE * (size // len(LARGE) + 1))[:size]
+    await bucket.put("key", data)
+    ahead = ReadAhead(bucket, requests)
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in ahead.read("key", size)])
+
+    assert await asyncio.gather(*(read() for _ in range(5))) == [data] * 5
+
+
+async def test_who_stops_reading_ahead_leaves_room_for_others(bucket: Bucket) -> None:
+    await bucket.put("key", LARGE * 5)
+    ahead = ReadAhead(bucket, 4)
+    for _ in range(12):
+        async with aclosing(ahead.read("key", len(LARGE) * 5)) as chunks:
+            assert await anext(chunks)
+    with pytest.raises(StoredBytesDamaged):
+        _ = [chunk async for chunk in ahead.read("key", len(LARGE) * 6)]
+
+    assert b"".join([chunk async for chunk in ahead.read("key", len(LARGE) * 5)]) == LARGE * 5

@@ -1,5 +1,6 @@
 """Files travel between this machine and the bucket, whole or not at all."""
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -9,20 +10,26 @@ from pathlib import Path
 import pytest
 
 from runstream._channel import Connection
+from runstream._channel.address import STATE_VARIABLE
 from runstream._channel.connection import close_connections
-from runstream._transfer import download, upload
+from runstream._transfer import download, download_all, upload
+from runstream._transfer.settings import Settings
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts
 from runstream.exceptions import ServiceException, UserErrorException
-from runstream_server.config import Config
 from runstream_server.objectstore import Bucket
-from tests.conftest import Backend, serve
-from tests.make_runs import make_run
+from tests.conftest import Backend
 
-SIZES = (0, 1, 100_000, 3_000_000)
+MEGABYTE = 1 << 20
+SIZES = (0, 1, 100_000, MEGABYTE, MEGABYTE + 1, 3_000_000)
+IMPATIENT = Settings(attempts=2)
+IN_RANGES = Settings(range_bytes=MEGABYTE)
 
 
 @pytest.fixture
-async def connection(backend: Backend) -> AsyncIterator[Connection]:
+async def connection(
+    backend: Backend, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Connection]:
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path_factory.mktemp("state")))
     yield Connection.to(backend.address)
     await close_connections()
 
@@ -32,9 +39,14 @@ async def names(connection: Connection, run: str) -> list[str]:
     return [artifact.path for artifact in response.artifacts]
 
 
-def blob_key(content: bytes) -> str:
+async def blob_keys(bucket: Bucket, content: bytes) -> list[str]:
+    """Where the bucket has a content."""
     digest = hashlib.sha256(content).hexdigest()
-    return f"blobs/sha256/{digest[:2]}/{digest}"
+    return [each.key async for each in bucket.list(f"blobs/sha256/{digest[:2]}/{digest}")]
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -45,7 +57,15 @@ async def test_a_file_comes_back_as_it_was(connection: Connection, run: str, tmp
     target = tmp_path / "new" / "folder" / "model"
     await download(connection, run, "outputs/model", target)
     assert target.read_bytes() == content
-    assert [path.name for path in target.parent.iterdir()] == ["model"]
+    assert listed(target.parent) == ["model"]
+
+
+async def test_a_large_file_travels_in_parts_and_ranges(connection: Connection, run: str, tmp_path: Path) -> None:
+    content = os.urandom(20 * MEGABYTE + 7)
+    await upload(connection, run, [("large", content)])
+    await download(connection, run, "large", tmp_path / "large", IN_RANGES)
+    assert (tmp_path / "large").read_bytes() == content
+    assert listed(tmp_path) == ["large"]
 
 
 async def test_many_files_and_bytes_are_uploaded_at_once(connection: Connection, run: str, tmp_path: Path) -> None:
@@ -58,10 +78,38 @@ async def test_many_files_and_bytes_are_uploaded_at_once(connection: Connection,
     assert (tmp_path / "042").read_bytes() == b"2"
 
 
+async def test_small_files_that_do_not_fit_into_one_message_come_back(
+    connection: Connection, run: str, tmp_path: Path
+) -> None:
+    contents = {f"{number:04}": os.urandom(4_096 if number else MEGABYTE) for number in range(1_200)}
+    await upload(connection, run, list(contents.items()))
+    targets = [(name, tmp_path / name) for name in list(contents)[::60]]
+    await download_all(connection, run, targets, batch=7)
+    assert {name: target.read_bytes() for name, target in targets} == {name: contents[name] for name, _ in targets}
+
+
 async def test_uploading_again_changes_nothing(connection: Connection, run: str) -> None:
     await upload(connection, run, [("a", b"1")])
     await upload(connection, run, [("a", b"1"), ("b", b"1")])
     assert await names(connection, run) == ["a", "b"]
+
+
+async def test_the_same_bytes_may_come_from_many_at_once(connection: Connection, run: str, tmp_path: Path) -> None:
+    content = os.urandom(2 * MEGABYTE)
+    await asyncio.gather(*(upload(connection, run, [(f"copy-{number}", content)]) for number in range(8)))
+    assert await names(connection, run) == [f"copy-{number}" for number in range(8)]
+    await download(connection, run, "copy-5", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
+
+
+async def test_bytes_that_the_workspace_has_are_not_sent_again(
+    connection: Connection, run: str, bucket: Bucket
+) -> None:
+    content = os.urandom(2 * MEGABYTE)
+    await upload(connection, run, [("a", content)])
+    keys = [each.key async for each in bucket.list()]
+    await upload(connection, run, [("b", content)])
+    assert [each.key async for each in bucket.list()] == keys
 
 
 async def test_other_bytes_under_a_name_that_is_taken_are_refused(connection: Connection, run: str) -> None:
@@ -78,7 +126,7 @@ async def test_an_unknown_artifact_is_not_found_and_leaves_no_file(
     with pytest.raises(ServiceException) as caught:
         await download(connection, run, "outputs/unknown", tmp_path / "target")
     assert caught.value.status_code == 404
-    assert os.listdir(tmp_path) == []  # noqa: PTH208
+    assert listed(tmp_path) == []
 
 
 async def test_an_existing_file_is_replaced_only_by_a_whole_one(
@@ -105,26 +153,14 @@ async def test_a_name_that_cannot_be_is_refused(connection: Connection, run: str
         await upload(connection, run, [("../a", b"1")])
 
 
+@pytest.mark.parametrize("settings", [IMPATIENT, replace(IN_RANGES, attempts=2)], ids=["whole", "in ranges"])
 async def test_bytes_that_changed_in_the_bucket_are_not_handed_out(
-    connection: Connection, run: str, tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, run: str, tmp_path: Path, bucket: Bucket, settings: Settings
 ) -> None:
-    monkeypatch.setattr("runstream._transfer.attempts.ATTEMPTS", 2)
-    content = b"0123456789"
+    content = os.urandom(3 * MEGABYTE)
     await upload(connection, run, [("a", content)])
-    await bucket.put(blob_key(content), b"0123456780")
+    for key in await blob_keys(bucket, content):
+        await bucket.put(key, content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ServiceException, match="are not those stored"):
-        await download(connection, run, "a", tmp_path / "a")
-    assert os.listdir(tmp_path) == []  # noqa: PTH208
-
-
-async def test_a_bucket_that_is_away_is_told_without_the_url(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream._transfer.attempts.ATTEMPTS", 1)
-    lost = replace(config.bucket, public_endpoint="http://127.0.0.1:9")
-    async with serve(replace(config, bucket=lost)) as backend:
-        run = await make_run(backend.channel)
-        with pytest.raises(ServiceException) as caught:
-            await upload(Connection.to(backend.address), run, [("a", b"1")])
-        await close_connections()
-    assert caught.value.status_code == 503
-    assert "127.0.0.1:9" in caught.value.message
-    assert "X-Amz" not in str(caught.value)
+        await download(connection, run, "a", tmp_path / "a", settings)
+    assert listed(tmp_path) == []

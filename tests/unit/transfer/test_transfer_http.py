@@ -3,13 +3,16 @@
 import http.server
 import io
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from runstream._transfer.http import HttpClient, TransferFailed
+from runstream._transfer.contents import look_at
+from runstream._transfer.http import HttpClient, TransferFailed, Unreachable
+from runstream.exceptions import UserErrorException
 
 CONTENT = bytes(range(256)) * 4_000
 
@@ -21,9 +24,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     received: ClassVar[list[tuple[str, bytes]]] = []
 
     def do_GET(self) -> None:
-        start = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        start, _, last = (self.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")
         ranged = "Range" in self.headers and "whole" not in self.path
-        content = CONTENT[start:] if ranged else CONTENT
+        content = CONTENT[int(start) : int(last) + 1 if last else None] if ranged else CONTENT
+        if "slow-client" in self.path:
+            self._answer(400, b"<Error><Code>RequestTimeout</Code></Error>")
+            return
         if "refused" in self.path:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
             return
@@ -52,7 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who asked may have left
+            self.wfile.write(body)
 
 
 @contextmanager
@@ -80,9 +87,11 @@ def client() -> Iterator[HttpClient]:
         yield client
 
 
-def read(client: HttpClient, url: str, start: int = 0) -> list[tuple[int, bytes]]:
-    with closing(client.get(url, start)) as blocks:
-        return list(blocks)
+def read(
+    client: HttpClient, url: str, start: int = 0, end: int | None = None, headers: Mapping[str, str] | None = None
+) -> list[tuple[int, bytes]]:
+    with closing(client.get(url, headers or {}, start, end)) as blocks:
+        return [(at, bytes(block)) for at, block in blocks]
 
 
 def test_blocks_come_with_their_places(client: HttpClient, bucket: str) -> None:
@@ -97,14 +106,23 @@ def test_a_range_begins_where_it_is_asked_to(client: HttpClient, bucket: str) ->
     assert b"".join(block for _, block in blocks) == CONTENT[1_000:]
 
 
+def test_a_range_ends_where_it_is_asked_to(client: HttpClient, bucket: str) -> None:
+    assert b"".join(block for _, block in read(client, f"{bucket}/object", 1_000, 900_000)) == CONTENT[1_000:900_000]
+
+
+def test_a_range_of_the_headers_counts_from_its_own_beginning(client: HttpClient, bucket: str) -> None:
+    blocks = read(client, f"{bucket}/object", headers={"Range": "bytes=10-19"})
+    assert blocks == [(0, CONTENT[10:20])]
+
+
 def test_a_bucket_without_ranges_begins_anew(client: HttpClient, bucket: str) -> None:
     assert read(client, f"{bucket}/whole", 1_000)[0][0] == 0
 
 
 def test_a_download_that_breaks_off_says_so_after_what_came(client: HttpClient, bucket: str) -> None:
     came = io.BytesIO()
-    with closing(client.get(f"{bucket}/breaks", 0)) as blocks, pytest.raises(TransferFailed) as caught:
-        came.writelines(block for _, block in blocks)
+    with closing(client.get(f"{bucket}/breaks", {})) as blocks, pytest.raises(TransferFailed) as caught:
+        came.writelines(bytes(block) for _, block in blocks)
     assert caught.value.transient
     assert came.getvalue() == CONTENT[: len(CONTENT) // 2]
 
@@ -114,6 +132,12 @@ def test_a_refusal_has_the_word_of_the_bucket(client: HttpClient, bucket: str) -
         read(client, f"{bucket}/refused")
     assert caught.value.code == "NoSuchKey"
     assert not caught.value.transient
+
+
+def test_a_bucket_that_waited_too_long_is_tried_again(client: HttpClient, bucket: str) -> None:
+    with pytest.raises(TransferFailed, match="RequestTimeout") as caught:
+        read(client, f"{bucket}/slow-client")
+    assert caught.value.transient
 
 
 def test_a_body_is_sent_with_its_headers(client: HttpClient, bucket: str) -> None:
@@ -134,8 +158,8 @@ def test_connections_are_used_again(client: HttpClient, bucket: str) -> None:
     assert [len(idle) for idle in client._idle.values()] == [1]
 
 
-def test_nobody_listening_is_transient(client: HttpClient) -> None:
-    with pytest.raises(TransferFailed, match=r"127\.0\.0\.1:9: ") as caught:
+def test_nobody_listening_is_unreachable(client: HttpClient) -> None:
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9: ") as caught:
         read(client, "http://127.0.0.1:9/object?X-Amz-Signature=secret")
     assert caught.value.transient
     assert "secret" not in str(caught.value)
@@ -162,3 +186,21 @@ def test_a_proxy_is_told_who_asks(client: HttpClient, monkeypatch: pytest.Monkey
         read(client, "http://bucket.invalid/object")
         client.close()
     assert proxied == [("http://bucket.invalid/object", "Basic YWRhOnBAc3M=")]
+
+
+def test_a_file_is_sent_from_its_place_on(client: HttpClient, bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    Handler.received.clear()
+    with look_at(tmp_path / "file").open(1_000, 500_000) as body:
+        client.put(f"{bucket}/object", {"x-test": "part"}, 500_000, body)
+    assert Handler.received == [("part", CONTENT[1_000:501_000])]
+
+
+def test_a_file_that_became_shorter_is_told(client: HttpClient, bucket: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(CONTENT)
+    content = look_at(file)
+    with content.open() as body, file.open("r+b") as opened:
+        opened.truncate(100)
+        with pytest.raises(UserErrorException, match="was changed while it was uploaded"):
+            client.put(f"{bucket}/object", {"x-test": "all"}, len(CONTENT), body)

@@ -5,7 +5,8 @@ import itertools
 import os
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -16,6 +17,7 @@ from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_
 from runstream._channel.forked import RelayChannel, is_forked
 from runstream._channel.options import channel_options
 from runstream._channel.threads import can_start_threads
+from runstream.exceptions import RunEnvironmentException
 
 if TYPE_CHECKING:
     import grpc
@@ -46,6 +48,24 @@ class StreamMethod(Protocol[Request, Response]):
     """A method of a stub: one request, a stream of responses."""
 
     def __call__(self, request: Request, *, timeout: float | None = None) -> "ResponseStream[Response]": ...
+
+
+class ClientStreamMethod(Protocol[Request, Response]):
+    """A method of a stub: a stream of requests, one response."""
+
+    def __call__(self) -> "RequestStream[Request, Response]": ...
+
+
+class RequestStream(Protocol[Request, Response]):
+    """The requests of a call under way; awaiting it gives the response."""
+
+    async def write(self, request: Request, /) -> None: ...
+
+    async def done_writing(self) -> None: ...
+
+    def cancel(self) -> object: ...
+
+    def __await__(self) -> Generator[Any, None, Response]: ...
 
 
 class ResponseStream(Protocol[Response]):
@@ -137,6 +157,33 @@ class Connection:
             try:
                 async for response in call:
                     yield response
+            finally:
+                call.cancel()
+        except CallFailed as error:
+            raise to_exception(error.failure, self.address) from None
+        except _rpc_error() as error:
+            raise to_exception(_failure(error), self.address) from None
+
+    async def send_stream(
+        self, method: ClientStreamMethod[Request, Response], requests: AsyncIterator[Request]
+    ) -> Response:
+        """Calls `method` with a stream of requests and returns its response. Never retried, without a deadline.
+
+        Raises:
+            AzureMLException: As the status of the call says; see `to_exception`.
+            RunEnvironmentException: This process was forked, and cannot send streams.
+        """
+        if isinstance(self._channel, RelayChannel):
+            raise RunEnvironmentException("A forked process cannot send streams to the services; start it by `spawn`.")
+        try:
+            await self._reach()
+            call = method()
+            try:
+                with suppress(asyncio.InvalidStateError):  # the services answered before they had everything
+                    async for request in requests:
+                        await call.write(request)
+                    await call.done_writing()
+                return await call
             finally:
                 call.cancel()
         except CallFailed as error:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,8 +19,13 @@ from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.workspace_pb2 import Workspace
 from runstream.exceptions import RunEnvironmentException, UserErrorException
 
+if TYPE_CHECKING:
+    from runstream._snapshot.take import Survey
+
 UPLOAD: Final = "UploadFiles"
 """The entry of files: JSON [run, [[name in the run, copy], ...]]."""
+SNAPSHOT: Final = "TakeSnapshot"
+"""The entry of a snapshot: JSON [run, [[path, digest, size, is executable, is folder], ...], {digest: copy}]."""
 ENDS: Final = {
     "CompleteRun": run_pb2.RUN_STATUS_COMPLETED,
     "FailRun": run_pb2.RUN_STATUS_FAILED,
@@ -74,6 +79,14 @@ class OfflineConnection:
         copies = self._journal.keep([source for _, source in files])
         names = [[name, str(copy)] for (name, _), copy in zip(files, copies, strict=True)]
         self._journal.add(UPLOAD, json.dumps([run, names]).encode())
+
+    def keep_snapshot(self, run: str, found: "Survey") -> None:
+        """Notes the snapshot of a run as it is now, to be stored later."""
+        digests = list(found.contents)
+        copies = self._journal.keep([found.contents[digest].source for digest in digests])
+        kept = {digest: str(copy) for digest, copy in zip(digests, copies, strict=True)}
+        entries = [[it.path, it.digest, it.size_bytes, it.executable, it.folder] for it in found.entries]
+        self._journal.add(SNAPSHOT, json.dumps([run, entries, kept]).encode())
 
     async def close(self) -> None:
         """Does nothing: a journal stays open as long as its process lives."""

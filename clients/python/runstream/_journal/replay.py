@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from runstream._channel import Connection
 from runstream._channel.errors import HTTP_STATUS
-from runstream._journal.connection import ENDS, UPLOAD
+from runstream._journal.connection import ENDS, SNAPSHOT, UPLOAD
 from runstream._journal.journal import (
     Entry,
     JournalDamaged,
@@ -19,12 +19,15 @@ from runstream._journal.journal import (
     remove_journal,
 )
 from runstream._spool.lock import is_live
+from runstream._transfer.contents import Content
+from runstream.api.artifacts.v1.artifact_service_pb2 import SnapshotEntry
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 FOUNDATIONS: Final = frozenset({"CreateWorkspace", "CreateExperiment", "CreateRun", "BatchCreateRuns"})
 """Entries that everything after them stands on."""
+SNAPSHOT_PROPERTY: Final = "ContentSnapshotId"
 BY_DISPLAY_NAME: Final = "/experiments/@"
 """What an experiment is called offline, before its display name: the name that it has is known to the services only."""
 
@@ -102,8 +105,8 @@ class Replay:
         return True
 
     async def _send(self, entry: Entry, has_writer: bool) -> None:
-        if entry.method == UPLOAD:
-            await self._upload(entry)
+        if entry.method in (UPLOAD, SNAPSHOT):
+            await (self._upload(entry) if entry.method == UPLOAD else self._take_snapshot(entry))
             return
         request = _request(entry)
         await self._resolve(request)
@@ -123,6 +126,21 @@ class Replay:
 
         run, names = json.loads(entry.request)
         await upload(self._connection, run, [(name, self._copy(Path(copy))) for name, copy in names])
+
+    async def _take_snapshot(self, entry: Entry) -> None:
+        from runstream._snapshot.take import Survey, make_snapshot
+
+        run, noted, copies = json.loads(entry.request)
+        entries = [
+            SnapshotEntry(path=path, digest=digest, size_bytes=size, executable=executable, folder=folder)
+            for path, digest, size, executable, folder in noted
+        ]
+        sizes = {each.digest: each.size_bytes for each in entries}
+        contents = {digest: Content(self._copy(Path(copy)), digest, sizes[digest]) for digest, copy in copies.items()}
+        found = Survey(self._group, entries, contents)
+        snapshot = await make_snapshot(self._connection, run.partition("/runs/")[0], found)
+        request = api.AddPropertiesRequest(name=run, properties={SNAPSHOT_PROPERTY: snapshot})
+        await self._connection.call(self._connection.runs.AddProperties, request)
 
     def _copy(self, noted: Path) -> Path:
         """A file that was kept, also where the folder was moved since."""
@@ -182,7 +200,7 @@ def _made(method: str, request: Any) -> Iterable[str]:
 
 
 def _subject(entry: Entry) -> str:
-    if entry.method == UPLOAD:
+    if entry.method in (UPLOAD, SNAPSHOT):
         return str(json.loads(entry.request)[0])
     request = _request(entry)
     return next(iter(_made(entry.method, request)), "") or getattr(request, "name", "")

@@ -1,25 +1,22 @@
 """Tries transfers again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from runstream._channel.backoff import backoff_seconds
-from runstream._transfer.http import TransferFailed
-from runstream.exceptions import ServiceException
+from runstream._transfer.http import TransferFailed, Unreachable
+from runstream._transfer.routes import attempts_left, note_cut_off
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-ATTEMPTS: Final = 5
-AT_ONCE: Final = 4
-"""Files that are read or sent at the same time."""
 
-
-async def persist(attempt: Callable[[], Awaitable[T]]) -> T:
-    """What an attempt returns, the first that succeeds of up to `ATTEMPTS`.
+async def persist(attempt: Callable[[], Awaitable[T]], attempts: int) -> T:
+    """What an attempt returns, the first that succeeds of so many; fewer where nobody has ever answered.
 
     Raises:
+        Unreachable: Nobody answers.
         ServiceException: The bucket failed in the last one too, or refused.
     """
     failures = 0
@@ -27,29 +24,43 @@ async def persist(attempt: Callable[[], Awaitable[T]]) -> T:
         try:
             return await attempt()
         except TransferFailed as failed:
-            if not failed.transient or failures + 1 == ATTEMPTS:
-                raise _unavailable(failed) from None
+            if failures + 1 >= attempts_left(failed, attempts):
+                raise failed.told() from None
         await asyncio.sleep(backoff_seconds(failures))
         failures += 1
 
 
-async def each(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-    """The results of work on each item, in order, `AT_ONCE` of them at a time; the first failure ends all."""
-    room = asyncio.Semaphore(AT_ONCE)
+async def persist_any_way(attempt: Callable[[], Awaitable[T]], attempts: int) -> T:
+    """As `persist`; where a bucket cannot be reached, attempts are made again that know of it.
 
-    async def one(item: T) -> R:
-        async with room:
-            return await work(item)
-
-    tasks = [asyncio.ensure_future(one(item)) for item in items]
+    Raises:
+        ServiceException: As for `persist`.
+    """
     try:
-        return await asyncio.gather(*tasks)
+        return await persist(attempt, attempts)
+    except Unreachable as unreachable:
+        note_cut_off(unreachable.host)
+    return await persist(attempt, attempts)
+
+
+async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T], at_once: int) -> list[R]:
+    """The results of work on each item, in order, so many of them at a time; the first failure ends all."""
+    queue, results = enumerate(items), dict[int, R]()
+
+    async def worker() -> None:
+        for index, item in queue:
+            results[index] = await work(item)
+
+    tasks = [asyncio.ensure_future(worker()) for _ in range(at_once)]
+    try:
+        await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    return [results[index] for index in sorted(results)]
 
 
-def _unavailable(failed: TransferFailed) -> ServiceException:
-    status = 503 if failed.transient else 500
-    return ServiceException(f"The transfer failed: {failed}.", status_code=status, reason="TRANSFER_FAILED")
+def parts(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
+    """The items in pieces of so many."""
+    return (items[start : start + count] for start in range(0, len(items), count))

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,23 +24,24 @@ class Content(NamedTuple):
     """In bytes."""
 
     @contextmanager
-    def open(self) -> Iterator["Exactly"]:
-        """The bytes, as many as there were.
+    def open(self, start: int = 0, size: int | None = None) -> Iterator["Exactly"]:
+        """The bytes, as many as there were, or so many of them from one on.
 
         Raises:
             UserErrorException: It cannot be read any more.
         """
         with _open(self.source) as file:
-            yield Exactly(file, self)
+            file.seek(start)
+            yield Exactly(file, self.size - start if size is None else size, _name(self.source))
 
 
 class Exactly:
     """As many bytes of a file as it had."""
 
-    def __init__(self, file: Readable, content: Content) -> None:
+    def __init__(self, file: Readable, size: int, name: str) -> None:
         self._file = file
-        self._left = content.size
-        self._name = _name(content.source)
+        self._left = size
+        self._name = name
 
     def read(self, count: int, /) -> bytes:
         """Up to that many more bytes.
@@ -55,6 +57,17 @@ class Exactly:
             raise changed(self._name)
         self._left -= len(block)
         return block
+
+    def send_to(self, sock: socket.socket, /) -> None:
+        """Sends all of a file on disk from there to the network; what is in memory stays to be read.
+
+        Raises:
+            UserErrorException: There are fewer now.
+        """
+        if self._left and isinstance(self._file, io.BufferedReader):
+            self._left -= sock.sendfile(self._file, self._file.tell(), self._left)
+            if self._left:
+                raise changed(self._name)
 
 
 def look_at(source: Source) -> Content:

@@ -1,87 +1,164 @@
-"""Downloads a file of a run."""
+"""Downloads files of a run."""
 
-import hashlib
 import os
-import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
-from runstream._transfer.attempts import persist
-from runstream._transfer.http import HttpClient, TransferFailed
-from runstream.api.artifacts.v1.artifact_service_pb2 import ArtifactDownload, GetDownloadUrlsRequest
+from runstream._transfer.attempts import each, parts, persist, persist_any_way
+from runstream._transfer.http import HttpClient, TransferFailed, host_of
+from runstream._transfer.in_ranges import InRanges, Take
+from runstream._transfer.partial import Ranges, Sequential, replacing
+from runstream._transfer.progress import Meter
+from runstream._transfer.routes import is_cut_off, route
+from runstream._transfer.settings import DEFAULT, Settings
+from runstream._transfer.upload import SILENT
+from runstream.api.artifacts.v1.artifact_service_pb2 import (
+    ArtifactDownload,
+    GetDownloadUrlsRequest,
+    ReadArtifactRequest,
+)
+from runstream.exceptions import ServiceException
+
+BATCH = 100
+DAMAGED_ATTEMPTS = 2
+"""How often a large file is downloaded whose bytes turn out to be wrong in the end."""
+
+TRANSIENT = frozenset({429, 503})
 
 
-async def download(connection: Connection, run: str, artifact_path: str, target: str | os.PathLike[str]) -> None:
+async def download(
+    connection: Connection,
+    run: str,
+    artifact_path: str,
+    target: str | os.PathLike[str],
+    settings: Settings = DEFAULT,
+    meter: Meter = SILENT,
+) -> None:
     """Writes an artifact of a run to a local file, which is replaced if it exists; missing folders are made.
 
-    The file appears when all of it is there and its SHA-256 is right, and not before.
+    The file appears when all of it is there and its SHA-256 is right, and not before. Of a large file what has arrived
+    is kept beside it when the download breaks, and the next one goes on from there.
 
     Raises:
         ServiceException: The run has no such artifact (status 404), or the services or the bucket failed.
         OSError: The file cannot be written.
     """
-    path = Path(target)
-    await in_thread(path.parent.mkdir, parents=True, exist_ok=True)
-    with _replacing(path) as file, closing(HttpClient()) as http:
-        partial = _Partial(file)
-
-        async def attempt() -> None:
-            wanted = await _find(connection, run, artifact_path)
-            await in_thread(partial.fetch, http, wanted)
-
-        await persist(attempt)
+    await download_all(connection, run, [(artifact_path, Path(target))], settings, meter)
 
 
-async def _find(connection: Connection, run: str, path: str) -> ArtifactDownload:
-    request = GetDownloadUrlsRequest(run=run, paths=[path])
-    response = await connection.call(connection.artifacts.GetDownloadUrls, request)
-    return response.downloads[0]
+async def download_all(
+    connection: Connection,
+    run: str,
+    files: Sequence[tuple[str, Path]],
+    settings: Settings = DEFAULT,
+    meter: Meter = SILENT,
+    batch: int = BATCH,
+) -> None:
+    """Writes artifacts of a run to local files, several at a time; each as `download` does.
+
+    Raises:
+        ServiceException: As for `download`; files that are complete stay.
+        OSError: As for `download`.
+    """
+    with closing(HttpClient()) as http:
+        for some in parts(files, batch):
+            found = await _find(connection, run, [path for path, _ in some])
+            meter.expect(sum(each.artifact.size_bytes for each in found))
+            works = [
+                _Download(connection, http, run, wanted, target, settings, meter)
+                for wanted, (_, target) in zip(found, some, strict=True)
+            ]
+            await each(_Download.run, works, settings.at_once)
 
 
-class _Partial:
-    """What has arrived so far."""
+async def _find(connection: Connection, run: str, paths: Sequence[str]) -> Sequence[ArtifactDownload]:
+    request = GetDownloadUrlsRequest(run=run, paths=paths)
+    return (await connection.call(connection.artifacts.GetDownloadUrls, request)).downloads
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
 
-    def fetch(self, http: HttpClient, wanted: ArtifactDownload) -> None:
-        """Fetches what is missing.
+class _Download:
+    """One artifact on its way to a file."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        http: HttpClient,
+        run: str,
+        wanted: ArtifactDownload,
+        target: Path,
+        settings: Settings,
+        meter: Meter,
+    ) -> None:
+        self._connection = connection
+        self._http = http
+        self._run = run
+        self._artifact = wanted.artifact
+        self._fresh: ArtifactDownload | None = wanted
+        self._target = target
+        self._settings = settings
+        self._meter = meter
+
+    async def run(self) -> None:
+        """Returns when the file is there."""
+        await in_thread(self._target.parent.mkdir, parents=True, exist_ok=True)
+        if self._artifact.size_bytes <= 2 * self._settings.range_bytes:
+            await self._fetch_whole()
+        else:
+            await persist(self._fetch_in_ranges, min(DAMAGED_ATTEMPTS, self._settings.attempts))
+
+    async def _fetch_whole(self) -> None:
+        with replacing(self._target) as file:
+            sequential = Sequential(file, self._artifact, self._meter)
+            size = self._artifact.size_bytes
+
+            async def attempt() -> None:
+                if not sequential.is_complete:
+                    await self._bring(sequential.size, size, sequential.take)
+                await in_thread(sequential.check)
+
+            await persist_any_way(attempt, self._settings.attempts)
+
+    async def _fetch_in_ranges(self) -> None:
+        ranges = Ranges(self._target, self._artifact, self._settings.range_bytes)
+        with ranges.open():
+            await InRanges(ranges, self._bring, self._settings, self._meter).run()
+
+    async def _bring(self, start: int, end: int, take: Take) -> None:
+        """Hands out bytes from the bucket, or where that cannot be reached from the services.
 
         Raises:
-            TransferFailed: It broke off; or what arrived is not what was stored, then the next attempt begins anew.
+            TransferFailed: They did not all come.
         """
-        if self._file.tell() < wanted.artifact.size_bytes:
-            with closing(http.get(wanted.url, self._file.tell())) as blocks:
-                for start, block in blocks:
-                    self._take(start, block)
-        if self._digest.hexdigest() != wanted.artifact.digest:
-            self._restart()
-            raise TransferFailed(f"the bytes of {wanted.artifact.path!r} are not those stored", transient=True)
+        wanted = await self._wanted()
+        if self._settings.use_bucket and not is_cut_off(host_of(wanted.url)):
+            await in_thread(_get, self._http, wanted, (start, end), take)
+        else:
+            await self._read_through(start, end, take)
 
-    def _take(self, start: int, block: bytes) -> None:
-        if start != self._file.tell():
-            self._restart()
-        self._file.write(block)
-        self._digest.update(block)
+    async def _wanted(self) -> ArtifactDownload:
+        """Where to read; asked anew for each attempt but the first, since URLs expire."""
+        wanted, self._fresh = self._fresh, None
+        return wanted or (await _find(self._connection, self._run, [self._artifact.path]))[0]
 
-    def _restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._digest = hashlib.sha256()
+    async def _read_through(self, start: int, end: int, take: Take) -> None:
+        request = ReadArtifactRequest(
+            run=self._run, path=self._artifact.path, offset_bytes=start, limit_bytes=end - start
+        )
+        try:
+            async for response in self._connection.stream(self._connection.artifacts.ReadArtifact, request):
+                await in_thread(take, start, response.data)
+                start += len(response.data)
+        except ServiceException as error:
+            if error.status_code not in TRANSIENT:
+                raise
+            raise TransferFailed(error.message, transient=True) from error
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which becomes `target` when it is complete and vanishes when it is not."""
-    partial = target.with_name(f".{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("xb") as file:
-            yield file
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+def _get(http: HttpClient, wanted: ArtifactDownload, bounds: tuple[int, int], take: Take) -> None:
+    start, end = bounds
+    with route(wanted.url), closing(http.get(wanted.url, dict(wanted.headers), start, end)) as blocks:
+        for at, block in blocks:
+            take(at, block)

@@ -8,16 +8,20 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from runstream._channel.address import is_loopback
+from runstream.exceptions import ServiceException
 
 TIMEOUT_SECONDS: Final = 60.0
 """How long nothing may move."""
-BLOCK_BYTES: Final = 256 * 1024
+CONNECT_SECONDS: Final = 5.0
+BLOCK_BYTES: Final = 512 * 1024
 TRANSIENT_STATUSES: Final = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """403 is how a bucket says that a URL has expired."""
+TRANSIENT_CODES: Final = frozenset({"RequestTimeout", "IncompleteBody"})
+"""Words that come with status 400."""
 MAX_ANSWER_BYTES: Final = 4_096
 
 
@@ -31,12 +35,37 @@ class TransferFailed(Exception):
         self.code = code
         """The bucket's word for what is wrong; empty: it gave none."""
 
+    def told(self) -> Exception:
+        """What a caller is to see of it in the end."""
+        status = 503 if self.transient else 500
+        return ServiceException(f"The transfer failed: {self}.", status_code=status, reason="TRANSFER_FAILED")
+
+
+class Unreachable(TransferFailed):
+    """Nobody could be connected to."""
+
+    def __init__(self, message: str, host: "Host") -> None:
+        super().__init__(message, transient=True)
+        self.host = host
+
+    def told(self) -> Exception:
+        """Itself: there may be another way."""
+        return self
+
 
 class Body(Protocol):
     """The bytes of a request."""
 
     def read(self, count: int, /) -> bytes:
         """Up to that many more bytes; none: the end."""
+
+
+@runtime_checkable
+class FileBody(Body, Protocol):
+    """The bytes of a request that are in a file."""
+
+    def send_to(self, sock: socket.socket, /) -> None:
+        """Sends all of them from the file to the network, without this process in between."""
 
 
 class Host(NamedTuple):
@@ -73,30 +102,31 @@ class HttpClient:
         """
         with self._request(url) as (connection, target):
             connection.putrequest("PUT", target, skip_accept_encoding=True)
-            for name, value in {**headers, **_proxy_headers(_host(url)), "Content-Length": str(size)}.items():
+            for name, value in {**headers, **_proxy_headers(host_of(url)), "Content-Length": str(size)}.items():
                 connection.putheader(name, value)
             connection.endheaders()
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had everything
-                while block := body.read(BLOCK_BYTES):
-                    connection.send(block)
+                _send(connection, body)
             _check(connection.getresponse(), {200, 201, 204}).read()
 
-    def get(self, url: str, start: int) -> Generator[tuple[int, bytes], None, None]:
-        """Reads from byte `start` on and yields each block with its place, from 0 on where only all can be had.
+    def get(
+        self, url: str, headers: Mapping[str, str], start: int = 0, end: int | None = None
+    ) -> Generator[tuple[int, memoryview], None, None]:
+        """Reads from byte `start` up to but without `end`, and yields each block with its place.
+
+        It is valid until the next one. Where only all bytes can be had, as when the headers ask for a range already,
+        all of them come.
 
         Raises:
             TransferFailed: It broke off, or the bucket refused.
         """
+        wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+        is_part = bool(wanted) and "Range" not in headers
         with self._request(url) as (connection, target):
-            ranged = {"Range": f"bytes={start}-"} if start else {}
-            connection.request("GET", target, headers={**ranged, **_proxy_headers(_host(url))})
+            connection.request("GET", target, headers={**wanted, **headers, **_proxy_headers(host_of(url))})
             response = _check(connection.getresponse(), {200, 206})
-            at = start if response.status == 206 else 0
-            while block := response.read(BLOCK_BYTES):
-                yield at, block
-                at += len(block)
-            if response.length:
-                raise http.client.IncompleteRead(b"", response.length)
+            at = start if is_part and response.status == 206 else 0
+            yield from _blocks(response, at)
 
     def close(self) -> None:
         """Closes all connections; requests under way fail."""
@@ -111,10 +141,12 @@ class HttpClient:
 
     @contextmanager
     def _request(self, url: str) -> Iterator[tuple[http.client.HTTPConnection, str]]:
-        parts = urlsplit(url)
-        host = _host(url)
+        parts, host = urlsplit(url), host_of(url)
         connection, target = self._take(host), _target(parts)
         try:
+            if connection.sock is None:
+                _reach(connection, host)
+                self._check_open()
             yield connection, target
         except (OSError, http.client.HTTPException) as error:
             raise TransferFailed(f"{host.netloc}: {error or type(error).__name__}", transient=True) from None
@@ -125,12 +157,15 @@ class HttpClient:
 
     def _take(self, host: Host) -> http.client.HTTPConnection:
         with self._lock:
-            if self._closed:
-                raise TransferFailed("the transfer was given up", transient=False)
+            self._check_open()
             idle = self._idle.get(host)
             connection = idle.pop() if idle else _connect(host)
             self._busy.add(connection)
             return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TransferFailed("the transfer was given up", transient=False)
 
     def _keep(self, host: Host, connection: http.client.HTTPConnection) -> None:
         with self._lock:
@@ -157,6 +192,36 @@ def _connect(host: Host) -> http.client.HTTPConnection:
     return connection
 
 
+def _reach(connection: http.client.HTTPConnection, host: Host) -> None:
+    """Connects.
+
+    Raises:
+        Unreachable: Nobody answers.
+    """
+    connection.timeout = CONNECT_SECONDS
+    try:
+        connection.connect()
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"{host.netloc}: {error or type(error).__name__}", host) from None
+    connection.sock.settimeout(TIMEOUT_SECONDS)
+
+
+def _send(connection: http.client.HTTPConnection, body: Body) -> None:
+    if isinstance(body, FileBody) and not isinstance(connection.sock, ssl.SSLSocket):
+        body.send_to(connection.sock)
+    while block := body.read(BLOCK_BYTES):
+        connection.send(block)
+
+
+def _blocks(response: http.client.HTTPResponse, at: int) -> Generator[tuple[int, memoryview], None, None]:
+    buffer = memoryview(bytearray(BLOCK_BYTES))
+    while count := response.readinto(buffer):
+        yield at, buffer[:count]
+        at += count
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+
+
 def _proxy(host: Host) -> Proxy:
     if is_loopback(host.netloc) or urllib.request.proxy_bypass(host.netloc):
         return Proxy("", {})
@@ -167,7 +232,8 @@ def _proxy(host: Host) -> Proxy:
     return Proxy(address, {"Proxy-Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"})
 
 
-def _host(url: str) -> Host:
+def host_of(url: str) -> Host:
+    """Whom a URL is of."""
     parts = urlsplit(url)
     return Host(parts.scheme, parts.netloc)
 
@@ -189,7 +255,8 @@ def _check(response: http.client.HTTPResponse, wanted: set[int]) -> http.client.
         return response
     code = _code(response.read(MAX_ANSWER_BYTES).decode(errors="replace"))
     answer = f"{response.status} {code or response.reason}"
-    raise TransferFailed(f"the bucket answers {answer}", transient=response.status in TRANSIENT_STATUSES, code=code)
+    is_transient = response.status in TRANSIENT_STATUSES or code in TRANSIENT_CODES
+    raise TransferFailed(f"the bucket answers {answer}", transient=is_transient, code=code)
 
 
 def _code(answer: str) -> str:

@@ -1,36 +1,42 @@
 """Uploads files into a run."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Sequence
 from contextlib import closing
-from typing import Final, TypeVar
+from pathlib import Path
+from typing import Final
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
-from runstream._transfer.attempts import each, persist
-from runstream._transfer.contents import Content, Source, changed, look_at, name_of
-from runstream._transfer.http import HttpClient, TransferFailed
+from runstream._transfer.attempts import each, parts
+from runstream._transfer.contents import Content, Source, look_at
+from runstream._transfer.eager import is_huge, send_eagerly
+from runstream._transfer.http import HttpClient
+from runstream._transfer.known import missing_of
+from runstream._transfer.large import LargeUpload
+from runstream._transfer.progress import Meter, Silent
+from runstream._transfer.settings import DEFAULT, Settings
+from runstream._transfer.small import MAX_BYTES, send_small
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
     ArtifactBinding,
-    BeginUploadRequest,
     BindArtifactsRequest,
-    CompleteUploadRequest,
-    FindMissingBlobsRequest,
 )
-from runstream.exceptions import ServiceException, UserErrorException
 
-T = TypeVar("T")
-
-MAX_DIGESTS: Final = 10_000
 MAX_BINDINGS: Final = 1_000
 """As the contract says."""
-VERIFY_SECONDS: Final = 60.0
-MAX_VERIFY_CALLS: Final = 20
-"""A large file is verified for longer than one call takes; another call waits on."""
-OTHER_BYTES_CODES: Final = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"})
-"""How buckets say that other bytes came than were announced."""
+LOOKED_AT_ONCE: Final = 4
+SOME: Final = 64
+"""Files that a thread looks at."""
+SILENT: Final = Silent()
 
 
-async def upload(connection: Connection, run: str, files: Sequence[tuple[str, Source]]) -> None:
+async def upload(
+    connection: Connection,
+    run: str,
+    files: Sequence[tuple[str, Source]],
+    settings: Settings = DEFAULT,
+    meter: Meter = SILENT,
+) -> None:
     """Makes local files or bytes artifacts of a run, each under its path.
 
     Bytes that the workspace has already are not sent. Up to 1,000 files become visible all at once or not at all.
@@ -41,21 +47,56 @@ async def upload(connection: Connection, run: str, files: Sequence[tuple[str, So
             another artifact of this name: reason `ARTIFACT_EXISTS`.
         ServiceException: The services or the bucket failed; no such run.
     """
-    digests = await store(connection, run, [source for _, source in files])
+    digests = await store(connection, run, [source for _, source in files], settings, meter)
     await bind(connection, run, [(path, digest) for (path, _), digest in zip(files, digests, strict=True)])
 
 
-async def store(connection: Connection, run: str, sources: Sequence[Source]) -> list[str]:
+async def store(
+    connection: Connection, run: str, sources: Sequence[Source], settings: Settings = DEFAULT, meter: Meter = SILENT
+) -> list[str]:
     """Brings files or bytes into the workspace of a run, where it does not have them; the digest of each.
 
     Raises:
         UserErrorException: A file cannot be read, or changed meanwhile.
         ServiceException: The services or the bucket failed; no such workspace.
     """
+    workspace = run.partition("/runs/")[0]
+    huge = dict.fromkeys(source for source in sources if isinstance(source, Path) and is_huge(source, settings))
+    contents = await _look_at([source for source in sources if isinstance(source, bytes) or source not in huge])
+    distinct = {content.digest: content for content in contents}
+    missing = await missing_of(connection, workspace, list(distinct))
+    await send(connection, workspace, [distinct[digest] for digest in missing], settings, meter)
+    eager = {file: await send_eagerly(connection, workspace, file, settings, meter) for file in huge}
+    others = iter(contents)
+    return [
+        eager[source] if isinstance(source, Path) and source in eager else next(others).digest for source in sources
+    ]
+
+
+async def send(
+    connection: Connection,
+    workspace: str,
+    contents: Sequence[Content],
+    settings: Settings = DEFAULT,
+    meter: Meter = SILENT,
+) -> None:
+    """Brings distinct contents into a workspace.
+
+    Raises:
+        UserErrorException: A file was changed since it was looked at, or cannot be read any more.
+        ServiceException: The services or the bucket failed; no such workspace.
+    """
+    meter.expect(sum(content.size for content in contents))
+    small = [content for content in contents if content.size <= MAX_BYTES]
+    large = [content for content in contents if content.size > MAX_BYTES]
+    room = asyncio.Semaphore(settings.at_once)
     with closing(HttpClient()) as http:
-        contents = await each(lambda source: in_thread(look_at, source), sources)
-        await _Uploader(connection, run.partition("/runs/")[0], http).store(contents)
-    return [content.digest for content in contents]
+
+        async def send_large(content: Content) -> None:
+            await LargeUpload(connection, workspace, content, http, room).run(settings, meter)
+
+        await send_small(connection, workspace, small, meter)
+        await each(send_large, large, settings.at_once)
 
 
 async def bind(connection: Connection, run: str, files: Sequence[tuple[str, str]]) -> None:
@@ -66,68 +107,13 @@ async def bind(connection: Connection, run: str, files: Sequence[tuple[str, str]
         ServiceException: The services failed; no such run.
     """
     bindings = [ArtifactBinding(path=path, digest=digest) for path, digest in files]
-    for some in _parts(bindings, MAX_BINDINGS):
+    for some in parts(bindings, MAX_BINDINGS):
         await connection.call(connection.artifacts.BindArtifacts, BindArtifactsRequest(run=run, bindings=some))
 
 
-class _Uploader:
-    """Brings contents into a workspace."""
+async def _look_at(sources: Sequence[Source]) -> list[Content]:
+    async def look(some: Sequence[Source]) -> list[Content]:
+        return await in_thread(lambda: [look_at(source) for source in some])
 
-    def __init__(self, connection: Connection, workspace: str, http: HttpClient) -> None:
-        self._connection = connection
-        self._artifacts = connection.artifacts
-        self._workspace = workspace
-        self._http = http
-
-    async def store(self, contents: Iterable[Content]) -> None:
-        """Sends those that the workspace does not have."""
-        distinct = {content.digest: content for content in contents}
-        missing = [digest for some in _parts(list(distinct), MAX_DIGESTS) for digest in await self._missing(some)]
-        await each(self._send, [distinct[digest] for digest in missing])
-
-    async def _missing(self, digests: Sequence[str]) -> list[str]:
-        request = FindMissingBlobsRequest(parent=self._workspace, digests=digests)
-        response = await self._connection.call(self._artifacts.FindMissingBlobs, request)
-        return list(response.missing_digests)
-
-    async def _send(self, content: Content) -> None:
-        upload_id = await persist(lambda: self._put(content))
-        if upload_id:
-            await self._complete(content, upload_id)
-
-    async def _put(self, content: Content) -> str:
-        """Sends the bytes; empty: it turned out that they are there already."""
-        request = BeginUploadRequest(parent=self._workspace, digest=content.digest, size_bytes=content.size)
-        begun = await self._connection.call(self._artifacts.BeginUpload, request)
-        if not begun.exists:
-            await in_thread(_put, self._http, begun.url, dict(begun.headers), content)
-        return begun.upload_id
-
-    async def _complete(self, content: Content, upload_id: str) -> None:
-        request = CompleteUploadRequest(parent=self._workspace, upload_id=upload_id)
-        for left in reversed(range(MAX_VERIFY_CALLS)):
-            try:
-                await self._connection.call(self._artifacts.CompleteUpload, request, timeout=VERIFY_SECONDS)
-            except ServiceException as error:
-                if error.status_code != 503 or not left:
-                    raise
-            except UserErrorException as error:
-                if error.reason == "DIGEST_MISMATCH":
-                    raise changed(name_of(content)) from error
-                raise
-            else:
-                return
-
-
-def _put(http: HttpClient, url: str, headers: dict[str, str], content: Content) -> None:
-    try:
-        with content.open() as body:
-            http.put(url, headers, content.size, body)
-    except TransferFailed as failed:
-        if failed.code in OTHER_BYTES_CODES:
-            raise changed(name_of(content)) from failed
-        raise
-
-
-def _parts(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + count] for start in range(0, len(items), count))
+    count = min(SOME, -(-len(sources) // LOOKED_AT_ONCE)) or 1
+    return [content for some in await each(look, parts(sources, count), LOOKED_AT_ONCE) for content in some]

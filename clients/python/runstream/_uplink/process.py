@@ -30,6 +30,7 @@ from runstream._spool.reader import read_header
 from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
+from runstream._uplink.outputs import remove_orphaned_outputs
 from runstream._uplink.turns import REST_SECONDS, Turns, has_more
 
 LINGER_SECONDS: Final = 2.0
@@ -51,6 +52,7 @@ async def carry_group(group: Path, lock: int) -> None:
     """Carries the spools of a group as long as there are any to carry; gives the lock back."""
     uplink = Uplink(group)
     remove_orphans(group)
+    remove_orphaned_outputs(group)
     held: int | None = lock
     while held is not None:
         sign(held)

@@ -21,6 +21,7 @@ from runstream.core._labels import from_tags, to_keys, to_tags
 from runstream.core._listing import Listing
 from runstream.core._outputs import track_outputs
 from runstream.core._run.creation import NewRun, create_run
+from runstream.core._source import keep_snapshot, store_snapshot, survey_folder
 from runstream.core._surface import Blocking, dual, dual_class
 from runstream.exceptions import UserErrorException
 
@@ -105,6 +106,7 @@ class ExperimentCalls(Generic[W, E, R]):
         outputs: str | os.PathLike[str] | bool | None = None,
         snapshot_directory: str | os.PathLike[str] | None = ".",
         display_name: str | None = None,
+        capture_output: bool = False,
         **kwargs: object,
     ) -> R:
         """Starts an interactive run, which is `Running` until `complete()` or `fail()` is called on it.
@@ -118,12 +120,19 @@ class ExperimentCalls(Generic[W, E, R]):
 
         Files in `./outputs`, or in the folder that `outputs` names, are uploaded when the run ends; `outputs=False`
         tracks no folder. The git repository, branch and commit of `snapshot_directory` are recorded as properties of
-        the run. A snapshot of that folder is not taken yet, whatever is given. Other positional arguments are ignored.
+        the run, and a snapshot of that folder is stored: what is not known already of its files, but for those that its
+        `.amlignore` lists, or its `.gitignore` where there is none. `snapshot_directory=None` takes no snapshot. With
+        `capture_output` everything that is printed is recorded, see `Run.capture_output`. Other positional arguments
+        are ignored.
 
         Raises:
             UserErrorException: `run_id` is taken or not allowed.
+            SnapshotException: The folder is too large, or has something that cannot be stored. There is no run then.
         """
+        tracked = track_outputs(outputs, default=True)
         properties = await in_thread(git_properties, snapshot_directory or ".")
+        snapshot = await survey_folder(self._workspace, snapshot_directory)
+        properties.update(await store_snapshot(self._workspace, snapshot))
         new = NewRun(
             run_id=run_id,
             label=name or "",
@@ -131,11 +140,13 @@ class ExperimentCalls(Generic[W, E, R]):
             experiment=self._record.name,
             properties=properties,
         )
-        tracked = track_outputs(outputs, default=True)
         record = await create_run(self._workspace, new)
+        keep_snapshot(self._workspace, record.name, snapshot)
         run = form_of(type(self)).run._of(self._workspace, record, self)
         run._outputs = tracked
         run._take_started(record)
+        if capture_output:
+            await in_thread(run.capture_output)
         return cast(R, run)
 
     def get_runs(

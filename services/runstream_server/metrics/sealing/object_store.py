@@ -257,7 +257,7 @@ class SealedObjectStore:
         async with self._postgres.transaction() as connection:
             for table in ("sealed_chunk", "sealed_object"):
                 await connection.execute(
-                    f"DELETE FROM metrics.{table} WHERE workspace = $1 AND run = $2 AND generation = $3",  # noqa: S608
+                    f"DELETE FROM metrics.{table} WHERE workspace = $1 AND run = $2 AND generation = $3",
                     run.workspace,
                     run.run,
                     generation,

@@ -8,6 +8,7 @@ from runstream._cli.run.listing import list_runs
 from runstream._cli.run.logs import download_logs, monitor_logs
 from runstream._cli.run.metrics import metrics
 from runstream._cli.run.show import show
+from runstream._cli.run.snapshot import download_snapshot
 from runstream._cli.run.watch import watch
 
 
@@ -16,5 +17,5 @@ def run() -> None:
     """List, show, change and follow runs."""
 
 
-for command in (list_runs, show, cancel, update, metrics, monitor_logs, download_logs, watch):
+for command in (list_runs, show, cancel, update, metrics, monitor_logs, download_logs, download_snapshot, watch):
     run.add_command(command)

@@ -1,26 +1,28 @@
 """The files of a run."""
 
 import os
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Generic
+from typing import Any, Generic
 
 from runstream._channel.address import OFFLINE
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts_api
 from runstream.core._forms import E, R, W
-from runstream.core._run.logs import LogCalls, stored_log
+from runstream.core._run.logs import stored_log
+from runstream.core._run.snapshots import SnapshotCalls
+from runstream.core._run.sources import Source, files_below, local, local_file, local_folder, within
 from runstream.core._surface import dual
-from runstream.exceptions import ServiceException, UserErrorException
+from runstream.exceptions import AzureMLException, ServiceException, UserErrorException
 
 PAGE_SIZE = 10_000
 SHOWN_NAMES = 20
+MAX_BATCH = 1_000
+NOT_FOUND = frozenset({"ARTIFACT_NOT_FOUND", "LOG_NOT_FOUND", "INVALID_FIELD"})
 
-Source = str | os.PathLike[str] | IO[bytes]
+Files = Sequence[tuple[str, Path | bytes]]
 
 
-class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
+class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
     """Uploads and downloads files. A file is known by its path in the run, with forward slashes: `outputs/a.pkl`."""
 
     @dual
@@ -29,12 +31,16 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
 
             run.upload_file("outputs/model.pkl", "model.pkl")
 
-        Storing the same bytes under the same name again is accepted.
+        Storing the same bytes under the same name again is accepted. A large file travels in parts; when the upload
+        breaks, the next one of the same bytes goes on where it stopped, also in another process.
 
         Raises:
             UserErrorException: There is no such local file, or the run has another file of this name.
+            AzureMLException: It took longer than `AZUREML_ARTIFACTS_DEFAULT_TIMEOUT` says.
         """
-        await self._upload([(name, _local(path_or_stream))])
+        with local(path_or_stream) as source:
+            async with within(None):
+                await self._upload([(name, source)])
 
     @dual
     async def upload_files(
@@ -49,19 +55,21 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
 
             run.upload_files(["a.txt", "b.txt"], ["/tmp/a.txt", "/tmp/b.txt"])
 
-        With `return_artifacts` it returns what was stored, by name.
+        With `return_artifacts` it returns what was stored, by name. More than 1,000 files are stored 1,000 at a time.
 
         Raises:
             TypeError: `names` and `paths` differ in length.
             UserErrorException: As for `upload_file`.
+            AzureMLException: It took longer than `timeout_seconds`.
         """
         if len(names) != len(paths):
             raise TypeError(f"names and paths differ in length: {len(names)} and {len(paths)}")
-        await self._upload([(name, _local(path)) for name, path in zip(names, paths, strict=True)])
-        if not return_artifacts:
-            return None
-        wanted = set(names)
-        return {file.path: _describe(file) for file in await self._list_artifacts() if file.path in wanted}
+        async with within(timeout_seconds):
+            await self._upload([(name, local_file(path)) for name, path in zip(names, paths, strict=True)])
+            if not return_artifacts:
+                return None
+            wanted = set(names)
+            return {file.path: _describe(file) for file in await self._list_artifacts() if file.path in wanted}
 
     @dual
     async def upload_folder(self, name: str, path: str | os.PathLike[str], datastore_name: str | None = None) -> None:
@@ -72,7 +80,8 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
         Raises:
             UserErrorException: There is no such folder; else as for `upload_file`.
         """
-        await self._upload(files_below(name, _local_folder(path)))
+        async with within(None):
+            await self._upload(files_below(name, local_folder(path)))
 
     @dual
     async def download_file(
@@ -83,16 +92,22 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
             run.download_file("outputs/model.pkl")                 # ./model.pkl
             run.download_file("outputs/model.pkl", "models/")      # models/model.pkl, if models is a folder
 
-        Missing folders are made.
+        Missing folders are made. The file appears when all of it is there. Of a large one what has arrived is kept
+        beside it when the download breaks, and the next one goes on from there.
 
         Raises:
             UserErrorException: The run has no file of this name; the message lists those it has.
+            AzureMLException: It took longer than `AZUREML_ARTIFACTS_DEFAULT_TIMEOUT` says.
         """
-        names = await self._file_names()
-        found = stored_log(name) if stored_log(name) in names else name
-        if found not in names:
-            raise UserErrorException(_unknown(name, names))
-        await self._download(found, _target(name, output_file_path))
+        target = _target(name, output_file_path)
+        async with within(None):
+            if await self._find(name, target):
+                return
+            names = await self._file_names()
+            found = stored_log(name, names)
+            if found != name and await self._find(found, target):
+                return
+        raise UserErrorException(_unknown(name, names))
 
     @dual
     async def download_files(
@@ -109,17 +124,28 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
             run.download_files(prefix="outputs", output_directory="results")     # results/outputs/...
 
         With `append_prefix=False` the prefix is left out of the local paths. `output_paths` gives the local path of
-        each file instead, in the order of `get_file_names()`. Nothing below the prefix is no error.
+        each file instead, in the order of `get_file_names()`. Nothing below the prefix is no error. URLs are asked for
+        `batch_size` at a time, up to 1,000. Nothing is written outside of `output_directory`.
+
+        Raises:
+            UserErrorException: There are more or fewer `output_paths` than files; a name leads out of the folder, also
+                by a link in it; or two files have the same place there.
+            AzureMLException: It took longer than `timeout_seconds`.
         """
         folder = f"{prefix.rstrip('/')}/" if prefix else ""
-        names = [name for name in await self._file_names() if name.startswith(folder)]
-        shown = names if append_prefix else [name.removeprefix(folder) for name in names]
-        base = Path(output_directory or ".")
-        targets = [Path(path) for path in output_paths] if output_paths else [base / inside(path) for path in shown]
-        if len(targets) != len(names):
-            raise UserErrorException(f"There are {len(names)} files and {len(targets)} output_paths.")
-        for name, target in zip(names, targets, strict=True):
-            await self._download(name, target)
+        async with within(timeout_seconds):
+            artifacts = {artifact.path for artifact in await self._list_artifacts(folder)}
+            logs = {log.path for log in await self._list_logs() if log.path.startswith(folder)} - artifacts
+            names = sorted(artifacts | logs)
+            shown = names if append_prefix else [name.removeprefix(folder) for name in names]
+            targets = _targets(shown, Path(output_directory or "."), output_paths)
+            pairs = list(zip(names, targets, strict=True))
+            await self._download_all(
+                [pair for pair in pairs if pair[0] in artifacts], max(1, min(batch_size, MAX_BATCH))
+            )
+            for name, target in pairs:
+                if name in logs:
+                    await self._download_log(name, target)
 
     @dual
     async def get_file_names(self) -> list[str]:
@@ -130,9 +156,9 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
         stored = {artifact.path for artifact in await self._list_artifacts()}
         return sorted(stored | {log.path for log in await self._list_logs()})
 
-    async def _list_artifacts(self) -> list[artifacts_api.Artifact]:
+    async def _list_artifacts(self, prefix: str = "") -> list[artifacts_api.Artifact]:
         connection = self._connection()
-        request = artifacts_api.ListArtifactsRequest(parent=self._record.name, page_size=PAGE_SIZE)
+        request = artifacts_api.ListArtifactsRequest(parent=self._record.name, prefix=prefix, page_size=PAGE_SIZE)
         found: list[artifacts_api.Artifact] = []
         while True:
             response = await connection.call(connection.artifacts.ListArtifacts, request)
@@ -141,7 +167,7 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
             if not request.page_token:
                 return found
 
-    async def _upload(self, files: Sequence[tuple[str, Path | bytes]]) -> None:
+    async def _upload(self, files: Files) -> None:
         from runstream._journal.connection import OfflineConnection
         from runstream._transfer import upload
 
@@ -155,25 +181,35 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
         except UserErrorException as error:
             if error.reason != "ARTIFACT_EXISTS":
                 raise
-            raise UserErrorException(
-                f"Resource Conflict: the artifact already exists with other content. {error.message}",
-                error,
-                reason=error.reason,
-                metadata=error.metadata,
-            ) from None
+            raise _conflict(error, files) from None
+
+    async def _find(self, name: str, target: Path) -> bool:
+        """Downloads a file; false: the run has none of this name."""
+        try:
+            await self._download(name, target)
+        except (ServiceException, UserErrorException) as error:
+            if error.reason not in NOT_FOUND:
+                raise
+            return False
+        return True
 
     async def _download(self, name: str, target: Path) -> None:
-        from runstream._transfer import download
-
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            await download(self._connection(), self._record.name, name, target)
+            await self._download_all([(name, target)], 1)
         except ServiceException as error:
             if error.status_code != 404:
                 raise
             await self._download_log(name, target)
 
+    async def _download_all(self, files: Sequence[tuple[str, Path]], batch: int) -> None:
+        from runstream._transfer import download_all
+
+        await download_all(self._connection(), self._record.name, files, batch=batch)
+
     async def _download_log(self, path: str, target: Path) -> None:
+        from runstream._transfer.partial import replacing
+
+        target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:
             async for response in self._read_log(path):
                 file.write(response.data)
@@ -183,43 +219,26 @@ class FileCalls(LogCalls[W, E, R], Generic[W, E, R]):
             await self._upload(files_below(self._outputs.prefix, self._outputs.folder))
 
 
-def _local(source: object) -> Path | bytes:
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        if not path.is_file():
-            raise UserErrorException(f"There is no file {path}.")
-        return path
-    read = getattr(source, "read", None)
-    content = read() if callable(read) else None
-    if not isinstance(content, bytes):
-        raise UserErrorException(f"A path or a binary stream can be uploaded, not {type(source).__name__}.")
-    return content
+def inside(path: str) -> str:
+    """A file name as a local path, which cannot lead out of the folder it is appended to.
+
+    Raises:
+        UserErrorException: It could.
+    """
+    from runstream._transfer.places import problem_of
+
+    if problem := problem_of(path):
+        raise UserErrorException(f"The file name {path!r} cannot be written below a folder: {problem}.")
+    return path
 
 
-def _local_folder(path: str | os.PathLike[str]) -> Path:
-    folder = Path(path)
-    if not folder.is_dir():
-        raise UserErrorException(f"There is no folder {folder}.")
-    return folder
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which becomes `target` when it is complete and vanishes when it is not."""
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def files_below(prefix: str, folder: Path) -> list[tuple[str, Path | bytes]]:
-    """The files of a folder, each with its name in the run; `prefix` is the name of the folder there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    start = f"{prefix.rstrip('/')}/" if prefix else ""
-    return [(start + path.relative_to(folder).as_posix(), path) for path in files]
+def _conflict(error: UserErrorException, files: Files) -> AzureMLException:
+    """Says which local file cannot become which file of the run."""
+    path = error.metadata.get("path", "")
+    source = dict(files).get(path)
+    given = f"the local file {source}" if isinstance(source, Path) else "what was given"
+    message = f"Resource Conflict: the artifact already exists. {path} of the run has other content than {given}."
+    return UserErrorException(message, error, reason=error.reason, metadata=error.metadata)
 
 
 def _describe(file: artifacts_api.Artifact) -> dict[str, Any]:
@@ -234,11 +253,17 @@ def _target(name: str, output: str | os.PathLike[str] | None) -> Path:
     return asked / base_name if asked.is_dir() or str(output).endswith(("/", os.sep)) else asked
 
 
-def inside(path: str) -> str:
-    """A file name as a local path, which cannot lead out of the folder it is appended to."""
-    if path.startswith("/") or ".." in path.split("/"):
-        raise UserErrorException(f"The file name {path!r} cannot be written below a folder.")
-    return path
+def _targets(
+    names: Sequence[str], folder: Path, output_paths: Sequence[str | os.PathLike[str]] | None
+) -> Sequence[Path]:
+    from runstream._transfer.places import Below, check_distinct
+
+    if output_paths and len(output_paths) != len(names):
+        raise UserErrorException(f"There are {len(names)} files and {len(output_paths)} output_paths.")
+    below = Below(folder)
+    targets = [Path(path) for path in output_paths] if output_paths else [below.place(name) for name in names]
+    check_distinct(folder, targets)
+    return targets
 
 
 def _unknown(name: str, names: Sequence[str]) -> str:

@@ -59,6 +59,72 @@ class FindMissingBlobsResponse(google.protobuf.message.Message):
 global___FindMissingBlobsResponse = FindMissingBlobsResponse
 
 @typing.final
+class BatchUploadBlobsRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.BatchUploadBlobs`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    BLOBS_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    @property
+    def blobs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SmallBlob]:
+        """Required. 1 to 1,000 blobs; the whole message has up to 4 MiB."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        blobs: collections.abc.Iterable[global___SmallBlob] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blobs", b"blobs", "parent", b"parent"]) -> None: ...
+
+global___BatchUploadBlobsRequest = BatchUploadBlobsRequest
+
+@typing.final
+class SmallBlob(google.protobuf.message.Message):
+    """A blob that travels within a message."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    """SHA-256 of the bytes, as 64 lower-case hexadecimal digits. Default: empty, the service says what it is."""
+    data: builtins.bytes
+    """The bytes: 0 to 1 MiB."""
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "digest", b"digest"]) -> None: ...
+
+global___SmallBlob = SmallBlob
+
+@typing.final
+class BatchUploadBlobsResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.BatchUploadBlobs`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: builtins.int
+    @property
+    def digests(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """SHA-256 of each blob, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        digests: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digests", b"digests"]) -> None: ...
+
+global___BatchUploadBlobsResponse = BatchUploadBlobsResponse
+
+@typing.final
 class BeginUploadRequest(google.protobuf.message.Message):
     """Request message for `ArtifactService.BeginUpload`."""
 
@@ -67,20 +133,26 @@ class BeginUploadRequest(google.protobuf.message.Message):
     PARENT_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     SIZE_BYTES_FIELD_NUMBER: builtins.int
+    MULTIPART_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """Required. The workspace. Format: `workspaces/{workspace}`."""
     digest: builtins.str
-    """Required. SHA-256 of the bytes, as 64 lower-case hexadecimal digits."""
+    """SHA-256 of the bytes, as 64 lower-case hexadecimal digits. May be empty when `multipart` is set, so that sending
+    can begin before the file is hashed; CompleteUpload then needs it.
+    """
     size_bytes: builtins.int
-    """Required. How many bytes there are: 0 to 5 GiB."""
+    """Required. How many bytes there are: 0 to 1 TiB, without `multipart` up to 5 GiB."""
+    multipart: builtins.bool
+    """Whether the client sends parts. Default: false, `url` takes all bytes in one PUT."""
     def __init__(
         self,
         *,
         parent: builtins.str = ...,
         digest: builtins.str = ...,
         size_bytes: builtins.int = ...,
+        multipart: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "parent", b"parent", "size_bytes", b"size_bytes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "multipart", b"multipart", "parent", b"parent", "size_bytes", b"size_bytes"]) -> None: ...
 
 global___BeginUploadRequest = BeginUploadRequest
 
@@ -111,12 +183,18 @@ class BeginUploadResponse(google.protobuf.message.Message):
     URL_FIELD_NUMBER: builtins.int
     HEADERS_FIELD_NUMBER: builtins.int
     URL_LIFETIME_FIELD_NUMBER: builtins.int
+    PART_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    PART_COUNT_FIELD_NUMBER: builtins.int
     exists: builtins.bool
     """Whether the workspace has the blob already; then nothing else is set and nothing is to be sent."""
     upload_id: builtins.str
-    """Names the upload for CompleteUpload."""
+    """Names the upload for the calls that follow."""
     url: builtins.str
-    """Where to send the bytes with the HTTP method PUT."""
+    """Where to send the bytes with the HTTP method PUT when there is one part; else empty, ask GetUploadUrls."""
+    part_size_bytes: builtins.int
+    """How many bytes each part has; only the last one has fewer. 8 MiB or more when there are several parts."""
+    part_count: builtins.int
+    """How many parts there are: 1 to 10,000."""
     @property
     def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Headers that must go with the PUT, by name."""
@@ -133,15 +211,124 @@ class BeginUploadResponse(google.protobuf.message.Message):
         url: builtins.str = ...,
         headers: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         url_lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+        part_size_bytes: builtins.int = ...,
+        part_count: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["url_lifetime", b"url_lifetime"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["exists", b"exists", "headers", b"headers", "upload_id", b"upload_id", "url", b"url", "url_lifetime", b"url_lifetime"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["exists", b"exists", "headers", b"headers", "part_count", b"part_count", "part_size_bytes", b"part_size_bytes", "upload_id", b"upload_id", "url", b"url", "url_lifetime", b"url_lifetime"]) -> None: ...
 
 global___BeginUploadResponse = BeginUploadResponse
 
 @typing.final
-class CompleteUploadRequest(google.protobuf.message.Message):
-    """Request message for `ArtifactService.CompleteUpload`."""
+class GetUploadUrlsRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.GetUploadUrls`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    UPLOAD_ID_FIELD_NUMBER: builtins.int
+    PART_NUMBERS_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    upload_id: builtins.str
+    """Required. As returned by BeginUpload."""
+    @property
+    def part_numbers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Required. 1 to 1,000 numbers of parts; they count from 1."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        upload_id: builtins.str = ...,
+        part_numbers: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "part_numbers", b"part_numbers", "upload_id", b"upload_id"]) -> None: ...
+
+global___GetUploadUrlsRequest = GetUploadUrlsRequest
+
+@typing.final
+class GetUploadUrlsResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.GetUploadUrls`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: builtins.int
+    URL_LIFETIME_FIELD_NUMBER: builtins.int
+    @property
+    def parts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PartUpload]:
+        """Where to send the parts, in the order of `part_numbers`."""
+
+    @property
+    def url_lifetime(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the URLs can be used."""
+
+    def __init__(
+        self,
+        *,
+        parts: collections.abc.Iterable[global___PartUpload] | None = ...,
+        url_lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["url_lifetime", b"url_lifetime"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["parts", b"parts", "url_lifetime", b"url_lifetime"]) -> None: ...
+
+global___GetUploadUrlsResponse = GetUploadUrlsResponse
+
+@typing.final
+class PartUpload(google.protobuf.message.Message):
+    """Where to send a part."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class HeadersEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    PART_NUMBER_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    HEADERS_FIELD_NUMBER: builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    part_number: builtins.int
+    """The number of the part, from 1."""
+    url: builtins.str
+    """Where to send its bytes with the HTTP method PUT."""
+    offset_bytes: builtins.int
+    """The place of its first byte in the blob."""
+    size_bytes: builtins.int
+    """How many bytes it has; a PUT with another Content-Length is refused."""
+    @property
+    def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Headers that must go with the PUT, by name."""
+
+    def __init__(
+        self,
+        *,
+        part_number: builtins.int = ...,
+        url: builtins.str = ...,
+        headers: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        offset_bytes: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["headers", b"headers", "offset_bytes", b"offset_bytes", "part_number", b"part_number", "size_bytes", b"size_bytes", "url", b"url"]) -> None: ...
+
+global___PartUpload = PartUpload
+
+@typing.final
+class QueryUploadRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.QueryUpload`."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -159,6 +346,151 @@ class CompleteUploadRequest(google.protobuf.message.Message):
     ) -> None: ...
     def ClearField(self, field_name: typing.Literal["parent", b"parent", "upload_id", b"upload_id"]) -> None: ...
 
+global___QueryUploadRequest = QueryUploadRequest
+
+@typing.final
+class QueryUploadResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.QueryUpload`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMPLETED_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    PART_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    PART_COUNT_FIELD_NUMBER: builtins.int
+    MISSING_PART_NUMBERS_FIELD_NUMBER: builtins.int
+    COMMITTED_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    completed: builtins.bool
+    """Whether the blob is known to the workspace; then `missing_part_numbers` is empty."""
+    size_bytes: builtins.int
+    """How many bytes the blob has."""
+    part_size_bytes: builtins.int
+    """How many bytes each part has; only the last one has fewer."""
+    part_count: builtins.int
+    """How many parts there are."""
+    committed_size_bytes: builtins.int
+    """Up to where all parts have arrived: from there on UploadBlob takes bytes."""
+    @property
+    def missing_part_numbers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The parts that have not arrived, or with another size than they should, in ascending order."""
+
+    @property
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the upload is removed, unless it is completed before."""
+
+    def __init__(
+        self,
+        *,
+        completed: builtins.bool = ...,
+        size_bytes: builtins.int = ...,
+        part_size_bytes: builtins.int = ...,
+        part_count: builtins.int = ...,
+        missing_part_numbers: collections.abc.Iterable[builtins.int] | None = ...,
+        committed_size_bytes: builtins.int = ...,
+        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["committed_size_bytes", b"committed_size_bytes", "completed", b"completed", "expire_time", b"expire_time", "missing_part_numbers", b"missing_part_numbers", "part_count", b"part_count", "part_size_bytes", b"part_size_bytes", "size_bytes", b"size_bytes"]) -> None: ...
+
+global___QueryUploadResponse = QueryUploadResponse
+
+@typing.final
+class UploadBlobRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.UploadBlob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The next bytes, up to 1 MiB; 256 KiB travel well."""
+    @property
+    def start(self) -> global___UploadBlobStart:
+        """The first message: which upload, and from where on."""
+
+    def __init__(
+        self,
+        *,
+        start: global___UploadBlobStart | None = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["data", b"data", "message", b"message", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "message", b"message", "start", b"start"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["start", "data"] | None: ...
+
+global___UploadBlobRequest = UploadBlobRequest
+
+@typing.final
+class UploadBlobStart(google.protobuf.message.Message):
+    """Begins a stream of UploadBlob."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    UPLOAD_ID_FIELD_NUMBER: builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    upload_id: builtins.str
+    """Required. As returned by BeginUpload."""
+    offset_bytes: builtins.int
+    """The place of the first byte that is sent: `committed_size_bytes` of QueryUpload. Default: 0, the beginning."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        upload_id: builtins.str = ...,
+        offset_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["offset_bytes", b"offset_bytes", "parent", b"parent", "upload_id", b"upload_id"]) -> None: ...
+
+global___UploadBlobStart = UploadBlobStart
+
+@typing.final
+class UploadBlobResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.UploadBlob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMMITTED_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    committed_size_bytes: builtins.int
+    """How many bytes are stored, from the beginning of the blob. CompleteUpload is next when it is all of them."""
+    def __init__(
+        self,
+        *,
+        committed_size_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["committed_size_bytes", b"committed_size_bytes"]) -> None: ...
+
+global___UploadBlobResponse = UploadBlobResponse
+
+@typing.final
+class CompleteUploadRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.CompleteUpload`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    UPLOAD_ID_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    upload_id: builtins.str
+    """Required. As returned by BeginUpload."""
+    digest: builtins.str
+    """SHA-256 of the bytes, as 64 lower-case hexadecimal digits. Required if BeginUpload was not told, and otherwise, if
+    set, the same.
+    """
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        upload_id: builtins.str = ...,
+        digest: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "parent", b"parent", "upload_id", b"upload_id"]) -> None: ...
+
 global___CompleteUploadRequest = CompleteUploadRequest
 
 @typing.final
@@ -172,6 +504,40 @@ class CompleteUploadResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 global___CompleteUploadResponse = CompleteUploadResponse
+
+@typing.final
+class AbortUploadRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.AbortUpload`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    UPLOAD_ID_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    upload_id: builtins.str
+    """Required. As returned by BeginUpload."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        upload_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "upload_id", b"upload_id"]) -> None: ...
+
+global___AbortUploadRequest = AbortUploadRequest
+
+@typing.final
+class AbortUploadResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.AbortUpload`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___AbortUploadResponse = AbortUploadResponse
 
 @typing.final
 class BindArtifactsRequest(google.protobuf.message.Message):
@@ -206,8 +572,9 @@ class ArtifactBinding(google.protobuf.message.Message):
     PATH_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     path: builtins.str
-    """Required. The path of the file, `outputs/model.joblib` for example: 1 to 1,024 bytes, `/` between its parts, none of
-    which is empty, `.` or `..`; no control characters. Stored as given.
+    """Required. The path of the file, `outputs/model.joblib` for example: 1 to 1,024 bytes in Unicode form NFC, `/`
+    between its parts, none of which is empty, `.` or `..`; no backslashes, no control characters, and no letter with a
+    colon first, as in `C:`. Stored as given. Paths that differ only by case are different paths.
     """
     digest: builtins.str
     """Required. SHA-256 of the bytes, as 64 lower-case hexadecimal digits."""
@@ -284,6 +651,7 @@ class ListArtifactsRequest(google.protobuf.message.Message):
     PREFIX_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    DELIMITER_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
     prefix: builtins.str
@@ -294,6 +662,10 @@ class ListArtifactsRequest(google.protobuf.message.Message):
     """The `next_page_token` of the page before; all other fields but `page_size` must be as they were. Default: empty,
     the first page.
     """
+    delimiter: builtins.str
+    """`/` lists folders: of all paths that go on with a `/` after `prefix`, only what is up to it and including it is
+    returned, in `folders`. Default: empty, all artifacts are listed. Anything else is an `INVALID_ARGUMENT`.
+    """
     def __init__(
         self,
         *,
@@ -301,8 +673,9 @@ class ListArtifactsRequest(google.protobuf.message.Message):
         prefix: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        delimiter: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "prefix", b"prefix"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["delimiter", b"delimiter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "prefix", b"prefix"]) -> None: ...
 
 global___ListArtifactsRequest = ListArtifactsRequest
 
@@ -314,19 +687,25 @@ class ListArtifactsResponse(google.protobuf.message.Message):
 
     ARTIFACTS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    FOLDERS_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Gets the next page. Empty: this is the last one."""
     @property
     def artifacts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Artifact]:
         """The artifacts of this page."""
 
+    @property
+    def folders(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The folders of this page, `outputs/` for example, in ascending order. They count for `page_size`."""
+
     def __init__(
         self,
         *,
         artifacts: collections.abc.Iterable[global___Artifact] | None = ...,
         next_page_token: builtins.str = ...,
+        folders: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "next_page_token", b"next_page_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "folders", b"folders", "next_page_token", b"next_page_token"]) -> None: ...
 
 global___ListArtifactsResponse = ListArtifactsResponse
 
@@ -387,21 +766,393 @@ class ArtifactDownload(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class HeadersEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     ARTIFACT_FIELD_NUMBER: builtins.int
     URL_FIELD_NUMBER: builtins.int
+    HEADERS_FIELD_NUMBER: builtins.int
     url: builtins.str
-    """Where to get the bytes with the HTTP method GET; byte ranges are served."""
+    """Where to get the bytes with the HTTP method GET; byte ranges are served unless `headers` has a `Range`."""
     @property
     def artifact(self) -> global___Artifact:
         """The artifact. A reader must check the digest of what it gets."""
+
+    @property
+    def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Headers that must go with the GET, by name. A small blob shares an object with others: then this has its `Range`,
+        and the URL gives nothing but it.
+        """
 
     def __init__(
         self,
         *,
         artifact: global___Artifact | None = ...,
         url: builtins.str = ...,
+        headers: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["artifact", b"artifact"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["artifact", b"artifact", "url", b"url"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifact", b"artifact", "headers", b"headers", "url", b"url"]) -> None: ...
 
 global___ArtifactDownload = ArtifactDownload
+
+@typing.final
+class ReadArtifactRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.ReadArtifact`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: builtins.int
+    LIMIT_BYTES_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    path: builtins.str
+    """Required. The path of the artifact."""
+    offset_bytes: builtins.int
+    """The first byte to return: 0 up to the size of the artifact; behind it is an `INVALID_ARGUMENT`."""
+    limit_bytes: builtins.int
+    """How many bytes to return; fewer come at the end of the artifact. Default, when 0: all up to the end."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        path: builtins.str = ...,
+        offset_bytes: builtins.int = ...,
+        limit_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["limit_bytes", b"limit_bytes", "offset_bytes", b"offset_bytes", "path", b"path", "run", b"run"]) -> None: ...
+
+global___ReadArtifactRequest = ReadArtifactRequest
+
+@typing.final
+class ReadArtifactResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.ReadArtifact`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The next bytes, up to 256 KiB."""
+    @property
+    def artifact(self) -> global___Artifact:
+        """What is read; in the first message, which comes even when there are no bytes."""
+
+    def __init__(
+        self,
+        *,
+        artifact: global___Artifact | None = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["artifact", b"artifact"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["artifact", b"artifact", "data", b"data"]) -> None: ...
+
+global___ReadArtifactResponse = ReadArtifactResponse
+
+@typing.final
+class DeleteArtifactsRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.DeleteArtifacts`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    PATHS_FIELD_NUMBER: builtins.int
+    PREFIX_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    prefix: builtins.str
+    """Deletes all artifacts whose paths start with this text. `outputs/` deletes a folder."""
+    @property
+    def paths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Up to 1,000 paths. Either these or `prefix` is required."""
+
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        paths: collections.abc.Iterable[builtins.str] | None = ...,
+        prefix: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["paths", b"paths", "prefix", b"prefix", "run", b"run"]) -> None: ...
+
+global___DeleteArtifactsRequest = DeleteArtifactsRequest
+
+@typing.final
+class DeleteArtifactsResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.DeleteArtifacts`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DELETED_COUNT_FIELD_NUMBER: builtins.int
+    deleted_count: builtins.int
+    """How many artifacts were deleted."""
+    def __init__(
+        self,
+        *,
+        deleted_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["deleted_count", b"deleted_count"]) -> None: ...
+
+global___DeleteArtifactsResponse = DeleteArtifactsResponse
+
+@typing.final
+class Snapshot(google.protobuf.message.Message):
+    """A source folder as it was: immutable, and named by what is in it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FILE_COUNT_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name. Format: `workspaces/{workspace}/snapshots/{snapshot}`, where `{snapshot}` is the SHA-256 of the manifest,
+    as 64 lower-case hexadecimal digits.
+    """
+    file_count: builtins.int
+    """How many files there are."""
+    size_bytes: builtins.int
+    """How many bytes they have together."""
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was first made."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        file_count: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "file_count", b"file_count", "name", b"name", "size_bytes", b"size_bytes"]) -> None: ...
+
+global___Snapshot = Snapshot
+
+@typing.final
+class SnapshotEntry(google.protobuf.message.Message):
+    """A file or an empty folder of a snapshot. A symbolic link is stored as the file it leads to."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    EXECUTABLE_FIELD_NUMBER: builtins.int
+    FOLDER_FIELD_NUMBER: builtins.int
+    path: builtins.str
+    """Required. The path below the source folder, by the rules of `ArtifactBinding.path`."""
+    digest: builtins.str
+    """SHA-256 of the bytes, as 64 lower-case hexadecimal digits. Empty for a folder."""
+    size_bytes: builtins.int
+    """How many bytes the file has; the size of the blob. 0 for a folder."""
+    executable: builtins.bool
+    """Whether the file can be executed."""
+    folder: builtins.bool
+    """Whether this is a folder. Only empty folders need an entry."""
+    def __init__(
+        self,
+        *,
+        path: builtins.str = ...,
+        digest: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        executable: builtins.bool = ...,
+        folder: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "executable", b"executable", "folder", b"folder", "path", b"path", "size_bytes", b"size_bytes"]) -> None: ...
+
+global___SnapshotEntry = SnapshotEntry
+
+@typing.final
+class CreateSnapshotRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.CreateSnapshot`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    ENTRIES_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SnapshotEntry]:
+        """Up to 20,000 entries with distinct paths, in any order; the whole message has up to 4 MiB. No path may be below
+        that of a file. None: the snapshot of an empty folder.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        entries: collections.abc.Iterable[global___SnapshotEntry] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "parent", b"parent"]) -> None: ...
+
+global___CreateSnapshotRequest = CreateSnapshotRequest
+
+@typing.final
+class CreateSnapshotResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.CreateSnapshot`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SNAPSHOT_FIELD_NUMBER: builtins.int
+    MISSING_DIGESTS_FIELD_NUMBER: builtins.int
+    @property
+    def snapshot(self) -> global___Snapshot:
+        """The snapshot; not set when blobs are missing."""
+
+    @property
+    def missing_digests(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The digests that the workspace does not have, each once, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: global___Snapshot | None = ...,
+        missing_digests: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["snapshot", b"snapshot"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["missing_digests", b"missing_digests", "snapshot", b"snapshot"]) -> None: ...
+
+global___CreateSnapshotResponse = CreateSnapshotResponse
+
+@typing.final
+class GetSnapshotRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.GetSnapshot`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The snapshot. Format: `workspaces/{workspace}/snapshots/{snapshot}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___GetSnapshotRequest = GetSnapshotRequest
+
+@typing.final
+class GetSnapshotResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.GetSnapshot`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SNAPSHOT_FIELD_NUMBER: builtins.int
+    @property
+    def snapshot(self) -> global___Snapshot:
+        """The snapshot."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: global___Snapshot | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["snapshot", b"snapshot"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["snapshot", b"snapshot"]) -> None: ...
+
+global___GetSnapshotResponse = GetSnapshotResponse
+
+@typing.final
+class ListSnapshotEntriesRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.ListSnapshotEntries`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The snapshot. Format: `workspaces/{workspace}/snapshots/{snapshot}`."""
+    page_size: builtins.int
+    """How many to return at most: 1 to 10,000. Default, when 0: 1,000. Larger values are an `INVALID_ARGUMENT`."""
+    page_token: builtins.str
+    """The `next_page_token` of the page before; `parent` must be as it was. Default: empty, the first page."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+
+global___ListSnapshotEntriesRequest = ListSnapshotEntriesRequest
+
+@typing.final
+class ListSnapshotEntriesResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.ListSnapshotEntries`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Gets the next page. Empty: this is the last one."""
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SnapshotEntry]:
+        """The entries of this page."""
+
+    def __init__(
+        self,
+        *,
+        entries: collections.abc.Iterable[global___SnapshotEntry] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListSnapshotEntriesResponse = ListSnapshotEntriesResponse
+
+@typing.final
+class ReadSnapshotRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.ReadSnapshot`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The snapshot. Format: `workspaces/{workspace}/snapshots/{snapshot}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___ReadSnapshotRequest = ReadSnapshotRequest
+
+@typing.final
+class ReadSnapshotResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.ReadSnapshot`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The next bytes of the archive, up to 256 KiB."""
+    def __init__(
+        self,
+        *,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data"]) -> None: ...
+
+global___ReadSnapshotResponse = ReadSnapshotResponse

@@ -6,15 +6,28 @@ from runstream.api.artifacts.v1 import artifact_service_pb2 as runstream_dot_api
 
 
 class ArtifactServiceStub(object):
-    """Keeps the files of runs. Bytes are kept once per content as blobs, named by their SHA-256, in the bucket; a run binds
-    paths to blobs. Bytes travel between the client and the bucket by presigned URL.
+    """Keeps the files of runs, and snapshots of source folders. Bytes are kept once per content as blobs, named by their
+    SHA-256, in the bucket; a run binds paths to blobs, a snapshot is a manifest of them. A blob that the workspace has
+    is never sent again: ask FindMissingBlobs first.
+
+    How bytes get in:
+    * many small blobs (up to 1 MiB each) in one message: BatchUploadBlobs;
+    * large ones to the bucket: BeginUpload, PUT each part to its URL (GetUploadUrls), CompleteUpload. Parts may be sent
+    in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
+    * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
+
+    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
-    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 24 streams that read
+    bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
@@ -31,15 +44,40 @@ class ArtifactServiceStub(object):
                 request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.FindMissingBlobsRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.FindMissingBlobsResponse.FromString,
                 )
+        self.BatchUploadBlobs = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/BatchUploadBlobs',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchUploadBlobsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchUploadBlobsResponse.FromString,
+                )
         self.BeginUpload = channel.unary_unary(
                 '/runstream.api.artifacts.v1.ArtifactService/BeginUpload',
                 request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BeginUploadRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BeginUploadResponse.FromString,
                 )
+        self.GetUploadUrls = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/GetUploadUrls',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetUploadUrlsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetUploadUrlsResponse.FromString,
+                )
+        self.QueryUpload = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/QueryUpload',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.QueryUploadRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.QueryUploadResponse.FromString,
+                )
+        self.UploadBlob = channel.stream_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/UploadBlob',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.UploadBlobRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.UploadBlobResponse.FromString,
+                )
         self.CompleteUpload = channel.unary_unary(
                 '/runstream.api.artifacts.v1.ArtifactService/CompleteUpload',
                 request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CompleteUploadRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CompleteUploadResponse.FromString,
+                )
+        self.AbortUpload = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/AbortUpload',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.AbortUploadRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.AbortUploadResponse.FromString,
                 )
         self.BindArtifacts = channel.unary_unary(
                 '/runstream.api.artifacts.v1.ArtifactService/BindArtifacts',
@@ -56,25 +94,80 @@ class ArtifactServiceStub(object):
                 request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetDownloadUrlsRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetDownloadUrlsResponse.FromString,
                 )
+        self.ReadArtifact = channel.unary_stream(
+                '/runstream.api.artifacts.v1.ArtifactService/ReadArtifact',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.FromString,
+                )
+        self.DeleteArtifacts = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/DeleteArtifacts',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsResponse.FromString,
+                )
+        self.CreateSnapshot = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/CreateSnapshot',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CreateSnapshotRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CreateSnapshotResponse.FromString,
+                )
+        self.GetSnapshot = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/GetSnapshot',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetSnapshotRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetSnapshotResponse.FromString,
+                )
+        self.ListSnapshotEntries = channel.unary_unary(
+                '/runstream.api.artifacts.v1.ArtifactService/ListSnapshotEntries',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ListSnapshotEntriesRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ListSnapshotEntriesResponse.FromString,
+                )
+        self.ReadSnapshot = channel.unary_stream(
+                '/runstream.api.artifacts.v1.ArtifactService/ReadSnapshot',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadSnapshotRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadSnapshotResponse.FromString,
+                )
 
 
 class ArtifactServiceServicer(object):
-    """Keeps the files of runs. Bytes are kept once per content as blobs, named by their SHA-256, in the bucket; a run binds
-    paths to blobs. Bytes travel between the client and the bucket by presigned URL.
+    """Keeps the files of runs, and snapshots of source folders. Bytes are kept once per content as blobs, named by their
+    SHA-256, in the bucket; a run binds paths to blobs, a snapshot is a manifest of them. A blob that the workspace has
+    is never sent again: ask FindMissingBlobs first.
+
+    How bytes get in:
+    * many small blobs (up to 1 MiB each) in one message: BatchUploadBlobs;
+    * large ones to the bucket: BeginUpload, PUT each part to its URL (GetUploadUrls), CompleteUpload. Parts may be sent
+    in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
+    * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
+
+    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
-    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 24 streams that read
+    bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
     def FindMissingBlobs(self, request, context):
-        """Says which of up to 10,000 blobs the workspace does not have yet. A blob that it has need not be sent again.
+        """Says which of up to 10,000 blobs the workspace does not have yet. A blob that it has need not be sent again, and is
+        kept for at least the time of grace from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUploadBlobs(self, request, context):
+        """Stores up to 1,000 small blobs, all of them or none; 4 MiB in one message. Doing so again changes nothing.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `INVALID_ARGUMENT` / `DIGEST_MISMATCH`: a blob has another SHA-256 than its `digest`; nothing was stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,10 +176,52 @@ class ArtifactServiceServicer(object):
     def BeginUpload(self, request, context):
         """Begins the upload of a blob and returns where to send its bytes.
 
-        Idempotent: beginning the upload of a blob that the workspace has returns `exists`.
+        Beginning the upload of a blob that the workspace has returns `exists`. Otherwise each call begins an upload of its
+        own; one that is not completed within a day is removed with its parts.
 
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `INVALID_ARGUMENT` / `DIGEST_MISMATCH`: no bytes were announced, whose SHA-256 is another one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUploadUrls(self, request, context):
+        """Returns URLs to send parts of an upload to; again and again, since URLs expire and parts may be sent again.
+
+        Errors:
+        * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
+        * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueryUpload(self, request, context):
+        """Says how far an upload is, and which of its parts have arrived: those need not be sent again after a crash.
+
+        Errors:
+        * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadBlob(self, request_iterator, context):
+        """Takes the bytes of an upload through the service, for clients that cannot reach the bucket. CompleteUpload follows.
+
+        The first message is `start`, all others are `data`. Bytes are stored part by part. When the stream breaks,
+        QueryUpload says from where on to send again: bytes of a part that was not full yet are lost. The server reads no
+        faster than the bucket takes it.
+
+        Errors:
+        * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
+        * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
+        * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
+        * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: `start` is not first, comes twice, or there is more `data` than announced.
+        * `INVALID_ARGUMENT` / `INVALID_FIELD`: parts have more than 8 MiB, as of an upload that was begun without `multipart`
+        and of a blob of more than 78 GiB, which must go to the bucket.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,12 +230,23 @@ class ArtifactServiceServicer(object):
     def CompleteUpload(self, request, context):
         """Ends an upload: checks size and SHA-256 of what arrived in the bucket and makes the blob known to the workspace.
 
+        Checking takes about a second per GiB. The check goes on when the call ends before it does: a client whose deadline
+        passes calls again and waits on.
+
         Idempotent: completing an upload again changes nothing.
 
         Errors:
-        * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, or it is older than a day.
-        * `FAILED_PRECONDITION` / `UPLOAD_INCOMPLETE`: nothing arrived in the bucket.
-        * `INVALID_ARGUMENT` / `DIGEST_MISMATCH`: what arrived has another size or SHA-256; it was removed.
+        * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
+        * `FAILED_PRECONDITION` / `UPLOAD_INCOMPLETE`: parts are missing or have another size than they should; the error
+        carries the number of the first one as `part`. Send them, and complete again.
+        * `INVALID_ARGUMENT` / `DIGEST_MISMATCH`: what arrived has another SHA-256; it was removed, and the upload is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortUpload(self, request, context):
+        """Gives an upload up and removes its parts. Aborting an upload that is completed, or not known, changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,14 +260,16 @@ class ArtifactServiceServicer(object):
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
         * `FAILED_PRECONDITION` / `BLOB_MISSING`: the workspace does not have a blob; the message names it.
-        * `ALREADY_EXISTS` / `ARTIFACT_EXISTS`: a path is bound to another blob; the message names it.
+        * `ALREADY_EXISTS` / `ARTIFACT_EXISTS`: a path is bound to another blob; the error carries `path`, the `digest` it
+        is bound to and the `refused` one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListArtifacts(self, request, context):
-        """Lists the artifacts of a run, in ascending order of path by code point.
+        """Lists the artifacts of a run, in ascending order of path by code point; with a delimiter, those of a folder and the
+        folders in it. A page takes the same time in a run of a hundred thousand artifacts as in a small one.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -140,6 +288,80 @@ class ArtifactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadArtifact(self, request, context):
+        """Streams the bytes of an artifact, or a range of them, through the service. Bytes are checked before they are sent.
+        To resume, ask for the bytes from where the stream broke.
+
+        Errors:
+        * `NOT_FOUND` / `ARTIFACT_NOT_FOUND`: the run has no such artifact.
+        * `DATA_LOSS` / `DATA_LOSS`: what is stored is not what was sent; nothing of the damaged bytes is returned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteArtifacts(self, request, context):
+        """Unbinds paths of a run. The bytes go when nothing refers to them any more; other bytes may be bound to the paths.
+
+        Idempotent: a path that is not bound is passed over.
+
+        Errors:
+        * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSnapshot(self, request, context):
+        """Makes a snapshot of a source folder, or says which of its blobs the workspace does not have.
+
+        To be called before anything is sent: it checks the limits. When blobs are missing nothing is made; send them and
+        call again. The same entries give the same snapshot, whoever sends them and in whatever order.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `FAILED_PRECONDITION` / `SNAPSHOT_TOO_LARGE`: the missing files are more, or larger together, than this server
+        takes (2,000 files, 300 MiB, unless set otherwise). The error carries `files`, `max_files`, `size_bytes`,
+        `max_size_bytes` and in `largest` the five largest missing files.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSnapshot(self, request, context):
+        """Returns a snapshot without its entries.
+
+        Errors:
+        * `NOT_FOUND` / `SNAPSHOT_NOT_FOUND`: no snapshot has this name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSnapshotEntries(self, request, context):
+        """Lists the entries of a snapshot, in ascending order of path by code point.
+
+        Errors:
+        * `NOT_FOUND` / `SNAPSHOT_NOT_FOUND`: no snapshot has this name.
+        * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadSnapshot(self, request, context):
+        """Streams a snapshot as a zip archive: entries in order of path, folders too, with the permissions 755 and 644 and
+        the time 1980-01-01. The same snapshot gives the same bytes from the same version of the server. A stream that
+        broke is to be asked for anew.
+
+        Errors:
+        * `NOT_FOUND` / `SNAPSHOT_NOT_FOUND`: no snapshot has this name.
+        * `DATA_LOSS` / `DATA_LOSS`: what is stored is not what was sent; the archive ends before the damaged bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,15 +370,40 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.FindMissingBlobsRequest.FromString,
                     response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.FindMissingBlobsResponse.SerializeToString,
             ),
+            'BatchUploadBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUploadBlobs,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchUploadBlobsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchUploadBlobsResponse.SerializeToString,
+            ),
             'BeginUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.BeginUpload,
                     request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BeginUploadRequest.FromString,
                     response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BeginUploadResponse.SerializeToString,
             ),
+            'GetUploadUrls': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUploadUrls,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetUploadUrlsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetUploadUrlsResponse.SerializeToString,
+            ),
+            'QueryUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryUpload,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.QueryUploadRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.QueryUploadResponse.SerializeToString,
+            ),
+            'UploadBlob': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadBlob,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.UploadBlobRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.UploadBlobResponse.SerializeToString,
+            ),
             'CompleteUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteUpload,
                     request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CompleteUploadRequest.FromString,
                     response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CompleteUploadResponse.SerializeToString,
+            ),
+            'AbortUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortUpload,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.AbortUploadRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.AbortUploadResponse.SerializeToString,
             ),
             'BindArtifacts': grpc.unary_unary_rpc_method_handler(
                     servicer.BindArtifacts,
@@ -173,6 +420,36 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetDownloadUrlsRequest.FromString,
                     response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetDownloadUrlsResponse.SerializeToString,
             ),
+            'ReadArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadArtifact,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.SerializeToString,
+            ),
+            'DeleteArtifacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteArtifacts,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsResponse.SerializeToString,
+            ),
+            'CreateSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSnapshot,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CreateSnapshotRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CreateSnapshotResponse.SerializeToString,
+            ),
+            'GetSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSnapshot,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetSnapshotRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetSnapshotResponse.SerializeToString,
+            ),
+            'ListSnapshotEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSnapshotEntries,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ListSnapshotEntriesRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ListSnapshotEntriesResponse.SerializeToString,
+            ),
+            'ReadSnapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadSnapshot,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadSnapshotRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadSnapshotResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'runstream.api.artifacts.v1.ArtifactService', rpc_method_handlers)
@@ -181,15 +458,28 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ArtifactService(object):
-    """Keeps the files of runs. Bytes are kept once per content as blobs, named by their SHA-256, in the bucket; a run binds
-    paths to blobs. Bytes travel between the client and the bucket by presigned URL.
+    """Keeps the files of runs, and snapshots of source folders. Bytes are kept once per content as blobs, named by their
+    SHA-256, in the bucket; a run binds paths to blobs, a snapshot is a manifest of them. A blob that the workspace has
+    is never sent again: ask FindMissingBlobs first.
+
+    How bytes get in:
+    * many small blobs (up to 1 MiB each) in one message: BatchUploadBlobs;
+    * large ones to the bucket: BeginUpload, PUT each part to its URL (GetUploadUrls), CompleteUpload. Parts may be sent
+    in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
+    * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
+
+    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
-    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
+    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 24 streams that read
+    bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
@@ -213,6 +503,23 @@ class ArtifactService(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
+    def BatchUploadBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/BatchUploadBlobs',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchUploadBlobsRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchUploadBlobsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
     def BeginUpload(request,
             target,
             options=(),
@@ -230,6 +537,57 @@ class ArtifactService(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
+    def GetUploadUrls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/GetUploadUrls',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetUploadUrlsRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetUploadUrlsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def QueryUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/QueryUpload',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.QueryUploadRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.QueryUploadResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def UploadBlob(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(request_iterator, target, '/runstream.api.artifacts.v1.ArtifactService/UploadBlob',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.UploadBlobRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.UploadBlobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
     def CompleteUpload(request,
             target,
             options=(),
@@ -243,6 +601,23 @@ class ArtifactService(object):
         return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/CompleteUpload',
             runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CompleteUploadRequest.SerializeToString,
             runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CompleteUploadResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def AbortUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/AbortUpload',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.AbortUploadRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.AbortUploadResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -294,5 +669,107 @@ class ArtifactService(object):
         return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/GetDownloadUrls',
             runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetDownloadUrlsRequest.SerializeToString,
             runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetDownloadUrlsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReadArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/runstream.api.artifacts.v1.ArtifactService/ReadArtifact',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DeleteArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/DeleteArtifacts',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CreateSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/CreateSnapshot',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CreateSnapshotRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.CreateSnapshotResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/GetSnapshot',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetSnapshotRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.GetSnapshotResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListSnapshotEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.artifacts.v1.ArtifactService/ListSnapshotEntries',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ListSnapshotEntriesRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ListSnapshotEntriesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReadSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/runstream.api.artifacts.v1.ArtifactService/ReadSnapshot',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadSnapshotRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadSnapshotResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

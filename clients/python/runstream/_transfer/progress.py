@@ -1,0 +1,23 @@
+"""Who wants to know how far a transfer is."""
+
+from typing import Protocol
+
+
+class Meter(Protocol):
+    """Told of bytes; from any thread."""
+
+    def expect(self, size: int) -> None:
+        """So many more bytes are to be moved."""
+
+    def advance(self, size: int) -> None:
+        """So many of them are where they should be; fewer than none: so many were lost and are to be moved again."""
+
+
+class Silent:
+    """A meter that nobody looks at."""
+
+    def expect(self, size: int) -> None:
+        """Does nothing."""
+
+    def advance(self, size: int) -> None:
+        """Does nothing."""
