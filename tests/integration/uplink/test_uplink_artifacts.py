@@ -103,6 +103,7 @@ async def test_numbers_do_not_wait_for_a_bucket_that_is_away(config: Config, spo
         spool.log("loss", 1.0)
         with pytest.raises(AzureMLException, match="could not be flushed"):
             await asyncio.to_thread(spool.flush, 3.0)
+        await _logged(backend, run, 1)
         assert await values(backend.channel, run, "loss") == [1.0]
         port = int(backend.address.rpartition(":")[2])
     async with serve(replace(config, server=replace(config.server, port=port))) as backend:
