@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
+from urllib.parse import urlsplit
 
 from runstream_server.errors import ConfigurationError
 
@@ -46,6 +47,12 @@ class BucketConfig:
 
     check_at_start: bool = True
     """Whether the object store must answer before the process serves. `runstream up` knows that its own one does."""
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the object store is on this machine, so that several requests at once gain nothing."""
+        host = urlsplit(self.endpoint).hostname or ""
+        return host == "localhost" or _is_loopback(host)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,9 @@ import unicodedata
 from runstream_server.errors import InvalidField
 
 _MAX_BYTES = 1_024
-_DRIVE = re.compile(r"[A-Za-z]:(/|$)")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
+_NO_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 def check_path(path: str, field: str) -> str:
@@ -42,8 +44,8 @@ def _problem_elsewhere(path: str) -> str | None:
 def _problem(path: str) -> str | None:
     if not 1 <= len(path.encode()) <= _MAX_BYTES:
         return f"a path has 1 to {_MAX_BYTES} bytes"
-    if any(part in ("", ".", "..") for part in path.split("/")):
+    if _NO_PART.search(path):
         return "a path has / between its parts, none of which is empty, `.` or `..`"
-    if any(unicodedata.category(character) == "Cc" for character in path):
+    if _CONTROL.search(path):
         return "a path has no control characters"
     return None

@@ -16,18 +16,27 @@ from tests.chaos.scale import SCALE
 from tests.chaos.writers import write
 from tests.make_runs import make_run
 
-WRITERS = 8 * SCALE.factor
 STRIDE = 12
 POINTS = 100
+LARGE_STRIDE = 20
+LARGE_POINTS = 8_000
 
 
 @pytest.mark.parametrize("seed", SCALE.seeds)
 async def test_acknowledged_batches_are_stored_once_whatever_is_killed(site: Site, tmp_path: Path, seed: int) -> None:
+    await _kill_at_random(site, tmp_path, seed, Pace(8 * SCALE.factor, STRIDE, SCALE.faults), POINTS)
+
+
+@pytest.mark.parametrize("seed", SCALE.seeds)
+async def test_so_are_large_batches_that_are_stored_ahead_of_their_turn(site: Site, tmp_path: Path, seed: int) -> None:
+    await _kill_at_random(site, tmp_path, seed, Pace(6, LARGE_STRIDE, SCALE.faults // 2), LARGE_POINTS)
+
+
+async def _kill_at_random(site: Site, tmp_path: Path, seed: int, pace: Pace, points: int) -> None:
     choice = random.Random(seed)
-    pace = Pace(WRITERS, STRIDE, SCALE.faults)
     async with open_channel(site.server.address) as channel:
         run = await make_run(channel)
-    checker = Checker(run, seed, range(WRITERS), POINTS, tmp_path)
+    checker = Checker(run, seed, range(pace.writers), points, tmp_path)
     faults = {
         **server_faults(site.server),
         **postgres_faults(site.postgres, choice),
@@ -42,9 +51,9 @@ async def test_acknowledged_batches_are_stored_once_whatever_is_killed(site: Sit
         await pace.fault_due(number + choice.random())
 
     async with asyncio.timeout(SCALE.seconds), asyncio.TaskGroup() as tasks:
-        tasks.create_task(nemesis.run(SCALE.faults, due))
-        for writer in range(WRITERS):
-            tasks.create_task(write(site.server.address, run, seed, writer, POINTS, tmp_path, pace))
+        tasks.create_task(nemesis.run(pace.faults, due))
+        for writer in range(pace.writers):
+            tasks.create_task(write(site.server.address, run, seed, writer, points, tmp_path, pace))
     async with open_channel(site.server.address) as channel:
         await checker.check_all(channel)
     await close_connections()

@@ -12,9 +12,6 @@ from tests.load.figures import Figure, show, write
 Benchmark = Callable[[], AsyncIterator[Figure]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "artifacts.file": artifacts.file,
-    "artifacts.small": artifacts.small,
-    "artifacts.again": artifacts.again,
     "runs.create": runs.create,
     "runs.batch_create": runs.batch_create,
     "runs.get": runs.get,
@@ -38,6 +35,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "spool.log_slow": spool.log_slow,
     "spool.arrive": spool.arrive,
     "spool.carry": spool.carry,
+    "artifacts.file": artifacts.file,
+    "artifacts.small": artifacts.small,
+    "artifacts.again": artifacts.again,
     "up.ready": up.ready,
     "up.memory": up.memory,
 }

@@ -115,7 +115,8 @@ class GroupCommitter(Generic[Payload]):
             outcomes = await self._ahead(appends, turn.wait)
         except Exception as error:
             logger.info("group not begun ahead, but in its turn", exc_info=error)
-            return False
+            outcomes = None
+        self._metrics.begun_ahead(stored=outcomes is not None)
         if outcomes is not None:
             self._settle(group, outcomes)
         return outcomes is not None

@@ -25,6 +25,11 @@ _REFUSED = Counter("runstream_append_refused_values_total", "Values that were re
 _REPEATED = Counter(
     "runstream_append_repeated_commits_total", "Commits repeated, the database not answering.", ["service"]
 )
+_AHEAD = Counter(
+    "runstream_append_groups_ahead_total",
+    "Groups that were begun before their turn: stored, or left to their turn.",
+    ["service", "outcome"],
+)
 
 
 class AppendMetrics:
@@ -40,6 +45,7 @@ class AppendMetrics:
         self._failed = _FAILED.labels(service)
         self._refused = _REFUSED.labels(service)
         self._repeated = _REPEATED.labels(service)
+        self._ahead = {stored: _AHEAD.labels(service, "stored" if stored else "left") for stored in (True, False)}
 
     @contextmanager
     def commit(self) -> Iterator[None]:
@@ -64,3 +70,7 @@ class AppendMetrics:
     def repeated(self) -> None:
         """Counts a repetition."""
         self._repeated.inc()
+
+    def begun_ahead(self, *, stored: bool) -> None:
+        """Counts a group that was begun before its turn."""
+        self._ahead[stored].inc()

@@ -3,7 +3,7 @@
 import asyncio
 import stat
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from io import RawIOBase
 
 from runstream_server.artifacts.snapshot_model import SnapshotEntry
@@ -53,8 +53,8 @@ class Archive:
             self._zip.writestr(_info(entry), data or b"", kind, _LEVEL)
         return list(self._sink.take())
 
-    async def add_large(self, entry: SnapshotEntry, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Adds a file as it is; yields what the archive grows by."""
+    async def add_large(self, entry: SnapshotEntry, blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Adds a file as it is; yields what the archive grows by. To be closed before the archive is."""
         info = _info(entry)
         with self._zip.open(info, "w", force_zip64=info.file_size > zipfile.ZIP64_LIMIT // 2) as file:
             async for block in blocks:

@@ -5,16 +5,24 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 
 from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.digesting import block_is_well, digest_of, digest_stream
 from runstream_server.artifacts.model import BLOCK_BYTES, Content
+from runstream_server.artifacts.telemetry import DAMAGED_READS
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import DataLoss
 from runstream_server.objectstore import Bucket, read_on
 
-_SPAN_BYTES = 4 << 20
+_SPAN_BYTES = 5 << 20
+"""A pack that is larger is never read as a whole for some blobs of it."""
+
 _GAP_BYTES = 64 << 10
+_MANY_REQUESTS = 4
+"""So many requests to one pack cost more than reading all of it."""
+
+_REQUESTS_AT_ONCE = 4
 
 
 class Contents:
@@ -38,7 +46,7 @@ class Contents:
                 async for at, block in blocks:
                     yield block[max(0, start - at) : end - at]
         except DataLoss:
-            await self._store.note_damage(content, self._now())
+            await self._note_damage(content)
             raise
 
     async def _blocks(self, content: Content, number: int, end: int) -> AsyncGenerator[tuple[int, bytes], None]:
@@ -68,7 +76,7 @@ class Contents:
             if digested.blob != content.blob or content.checksums not in (None, digested.checksums):
                 raise _damaged(content)
         except DataLoss:
-            await self._store.note_damage(content, self._now())
+            await self._note_damage(content)
             raise
         await self._store.note_checksums(content, digested.checksums, self._now())
         return replace(content, checksums=digested.checksums)
@@ -81,14 +89,31 @@ class Contents:
         """
         contents = [each if each.checksums is not None else await self.check(each) for each in contents]
         found: dict[int, bytes] = {}
-        for span in _spans(contents):
-            first, last = contents[span[0]], contents[span[-1]]
-            data = b"".join([chunk async for chunk in read_on(self._bucket, first.object, first.start, last.end)])
-            for place in span:
-                content = contents[place]
-                found[place] = data[content.start - first.start : content.end - first.start]
-                await self._check_small(content, found[place])
+        room = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+
+        async def read(span: Sequence[int]) -> None:
+            async with room:
+                found.update(await self._read_span(contents, span))
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for span in _spans(contents):
+                    tasks.create_task(read(span))
+        except ExceptionGroup as error:
+            raise error.exceptions[0] from None
         return [found[place] for place in range(len(contents))]
+
+    async def _read_span(self, contents: Sequence[Content], span: Sequence[int]) -> dict[int, bytes]:
+        """Reads contents at places that are near each other in one object."""
+        first, last = contents[span[0]], contents[span[-1]]
+        chunks = read_on(self._bucket, first.object, first.start, last.end)
+        data = b"".join([chunk async for chunk in chunks])
+        found = {}
+        for place in span:
+            content = contents[place]
+            found[place] = data[content.start - first.start : content.end - first.start]
+            await self._check_small(content, found[place])
+        return found
 
     async def check_packed(self, contents: Sequence[Content]) -> None:
         """Reads small contents together and compares their SHA-256; see `read_packed`."""
@@ -96,12 +121,16 @@ class Contents:
             if (await asyncio.to_thread(digest_of, data)).blob != content.blob:
                 raise _damaged(content)
 
+    async def _note_damage(self, content: Content) -> None:
+        DAMAGED_READS.inc()
+        await self._store.note_damage(content, self._now())
+
     async def _check_small(self, content: Content, data: bytes) -> None:
         try:
             for at in range(0, len(data), BLOCK_BYTES):
                 _checked(content, at // BLOCK_BYTES, data[at : at + BLOCK_BYTES])
         except DataLoss:
-            await self._store.note_damage(content, self._now())
+            await self._note_damage(content)
             raise
 
 
@@ -116,20 +145,23 @@ def _damaged(content: Content) -> StoredBytesDamaged:
 
 
 def _spans(contents: Sequence[Content]) -> Sequence[Sequence[int]]:
-    """Groups places of contents that are near each other in one object, by their order there."""
+    """Groups places of contents that are to be read by one request, by their order in their objects."""
     order = sorted(range(len(contents)), key=lambda place: (contents[place].object, contents[place].start))
     spans: list[list[int]] = []
-    for place in order:
-        if spans and _continues(contents[spans[-1][0]], contents[spans[-1][-1]], contents[place]):
-            spans[-1].append(place)
-        else:
-            spans.append([place])
+    for _, sharing in groupby(order, key=lambda place: contents[place].object):
+        places = list(sharing)
+        near = _near(contents, places)
+        size = contents[places[-1]].end - contents[places[0]].start
+        spans.extend([places] if len(near) > _MANY_REQUESTS and size <= _SPAN_BYTES else near)
     return spans
 
 
-def _continues(first: Content, before: Content, content: Content) -> bool:
-    return (
-        content.object == before.object
-        and content.start - before.end <= _GAP_BYTES
-        and content.end - first.start <= _SPAN_BYTES
-    )
+def _near(contents: Sequence[Content], places: Sequence[int]) -> list[list[int]]:
+    """Groups places of contents of one object between which there is little else."""
+    groups: list[list[int]] = []
+    for place in places:
+        if groups and contents[place].start - contents[groups[-1][-1]].end <= _GAP_BYTES:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups

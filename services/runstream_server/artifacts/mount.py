@@ -24,6 +24,9 @@ from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
 from runstream_server.runhistory import RunHistory
 
+_READ_REQUESTS = 4
+"""By so many requests at a time a large upload is read back from a store that is not on this machine."""
+
 
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
@@ -34,7 +37,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     contents = Contents(content_store, bucket, now)
     using = Using(content_store, config.grace, now)
     collector = make_collector(postgres, bucket, config.grace, now)
-    uploads = Uploads(UploadStore(postgres), bucket, collector.garbage, now)
+    requests = 1 if platform.config.bucket.is_near else _READ_REQUESTS
+    uploads = Uploads(UploadStore(postgres), bucket, collector.garbage, now, read_requests=requests)
     blobs = Blobs(using, SmallBlobs(content_store, bucket, now), uploads, Relay(uploads, bucket), history)
     artifacts = Artifacts(ArtifactStore(postgres), content_store, contents, bucket, history, now)
     limits = SnapshotLimits(config.snapshot_max_files, config.snapshot_max_bytes)

@@ -94,5 +94,6 @@ def _check_parts(upload: Upload) -> None:
     if upload.parts.part_bytes > _MAX_PART_BYTES:
         raise InvalidField(
             "start.upload_id",
-            f"only parts of up to {_MAX_PART_BYTES} bytes are taken here; begin the upload with multipart set",
+            f"only parts of up to {_MAX_PART_BYTES} bytes are taken here; begin the upload with multipart set, and"
+            " send a blob of more than 78 GiB to the bucket",
         )

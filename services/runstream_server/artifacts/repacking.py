@@ -16,6 +16,7 @@ from runstream_server.objectstore import Bucket
 logger = logging.getLogger(__name__)
 
 _PACK_BYTES = 4 << 20
+_PACK_BLOBS = 10_000
 
 
 class Repacking:
@@ -51,7 +52,7 @@ class Repacking:
                 if not pack.live_count or pack.live_bytes * 2 >= pack.size_bytes:
                     continue
                 gathered.append(pack)
-                if sum(each.live_bytes for each in gathered) >= _PACK_BYTES:
+                if _fill(gathered):
                     count += await self._rewrite(gathered, readers_grace)
                     gathered = []
         return count + (await self._rewrite(gathered, readers_grace) if gathered else 0)
@@ -78,3 +79,10 @@ class Repacking:
         await self._content_store.note_object(key, len(pack), self._now() + UPLOAD_LIFETIME)
         await self._bucket.put(key, pack)
         await self._store.move(packs, key, moved, self._now(), self._now() + readers_grace)
+
+
+def _fill(packs: Sequence[PackUse]) -> bool:
+    """Whether what is left of packs is enough for a new one."""
+    return (
+        sum(pack.live_bytes for pack in packs) >= _PACK_BYTES or sum(pack.live_count for pack in packs) >= _PACK_BLOBS
+    )

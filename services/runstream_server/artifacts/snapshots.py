@@ -1,5 +1,6 @@
 """The rules of snapshots."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, closing
 from datetime import datetime
@@ -58,12 +59,15 @@ class Snapshots:
             InvalidField: An entry has another size than its blob.
         """
         await self._history.check_workspace(workspace)
-        name = SnapshotName(workspace.workspace, snapshot_id(entries))
+        name = SnapshotName(workspace.workspace, await asyncio.to_thread(snapshot_id, entries))
+        found = await self._store.find(name)
         for _ in range(_ATTEMPTS):
             missing = await self._missing(workspace, entries)
             if missing:
                 self._check_limits(missing)
                 return list(dict.fromkeys(entry.blob.digest for entry in missing if entry.blob))
+            if found is not None:
+                return found
             blobs = [entry.blob for entry in entries if entry.blob]
             snapshot = Snapshot(name, len(blobs), sum(blob.size_bytes for blob in blobs), self._now())
             if await self._store.add(snapshot, entries):
@@ -131,8 +135,9 @@ class Snapshots:
         """Yields what entries become in the archive."""
         entry, content = group.members[0]
         if content is not None and content.blob.size_bytes > MAX_SMALL_BLOB_BYTES:
-            async with aclosing(self._contents.read(content, 0, content.blob.size_bytes)) as blocks:
-                async for piece in archive.add_large(entry, blocks):
+            blocks = self._contents.read(content, 0, content.blob.size_bytes)
+            async with aclosing(blocks), aclosing(archive.add_large(entry, blocks)) as pieces:
+                async for piece in pieces:
                     yield piece
             return
         data = iter(await self._contents.read_packed([content for _, content in group.members if content]))

@@ -9,6 +9,7 @@ blob refers to, which is removed a day later.
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 
@@ -25,10 +26,11 @@ from runstream_server.artifacts.model import (
     Upload,
     UploadState,
 )
+from runstream_server.artifacts.telemetry import REFUSED_UPLOADS, VERIFIED_BYTES
 from runstream_server.artifacts.upload_store import UploadStore
 from runstream_server.errors import InvalidField
 from runstream_server.names import WorkspaceName
-from runstream_server.objectstore import Bucket, ObjectMissing, PartInfo, read_on
+from runstream_server.objectstore import Bucket, ObjectMissing, PartInfo, ReadAhead
 
 _VERIFIED_AT_ONCE = 8
 
@@ -36,9 +38,18 @@ _VERIFIED_AT_ONCE = 8
 class Uploads:
     """Begins and completes uploads."""
 
-    def __init__(self, store: UploadStore, bucket: Bucket, garbage: Garbage, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: UploadStore,
+        bucket: Bucket,
+        garbage: Garbage,
+        now: Callable[[], datetime],
+        *,
+        read_requests: int = 1,
+    ) -> None:
         self._store = store
         self._bucket = bucket
+        self._ahead = ReadAhead(bucket, read_requests)
         self._garbage = garbage
         self._now = now
         self._verifying = asyncio.Semaphore(_VERIFIED_AT_ONCE)
@@ -140,9 +151,11 @@ class Uploads:
     async def _complete(self, upload: Upload, digest: str) -> None:
         async with self._verifying:
             await self._make_whole(upload)
-            chunks = read_on(self._bucket, upload.object, 0, upload.parts.size_bytes)
-            digested = await digest_stream(chunks)
+            async with aclosing(self._ahead.read(upload.object, upload.parts.size_bytes)) as chunks:
+                digested = await digest_stream(chunks)
+            VERIFIED_BYTES.inc(digested.blob.size_bytes)
             if digested.blob.digest != digest:
+                REFUSED_UPLOADS.inc()
                 await self._refuse(upload)
                 raise DigestMismatch(digest, digested.blob.digest)
             content = Content(digested.blob, upload.object, 0, digested.checksums)

@@ -9,6 +9,16 @@ Invariants:
 from runstream_server.objectstore.bucket import Bucket, open_bucket
 from runstream_server.objectstore.errors import ObjectMissing
 from runstream_server.objectstore.objects import ObjectInfo, PartInfo, Presigned, Unfinished
-from runstream_server.objectstore.reading import read_on
+from runstream_server.objectstore.reading import ReadAhead, read_on
 
-__all__ = ["Bucket", "ObjectInfo", "ObjectMissing", "PartInfo", "Presigned", "Unfinished", "open_bucket", "read_on"]
+__all__ = [
+    "Bucket",
+    "ObjectInfo",
+    "ObjectMissing",
+    "PartInfo",
+    "Presigned",
+    "ReadAhead",
+    "Unfinished",
+    "open_bucket",
+    "read_on",
+]

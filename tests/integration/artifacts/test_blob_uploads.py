@@ -24,6 +24,7 @@ from tests.make_runs import WORKSPACE, make_workspace
 
 DATA = b"weights" * 1_000
 LARGE = random.Random(7).randbytes(2 * PART_BYTES + 12_345)
+ALIKE = LARGE[:1_000_000]
 
 
 @pytest.fixture
@@ -109,15 +110,15 @@ async def test_eight_clients_that_send_the_same_bytes_leave_one_object(
     replica: Backend, calls: Calls, bucket: Bucket, postgres: Postgres
 ) -> None:
     both = [calls, Calls(replica.channel)]
-    begun = [await both[n % 2].begin(LARGE, multipart=True) for n in range(8)]
+    begun = [await both[n % 2].begin(ALIKE, multipart=True) for n in range(8)]
     for each in begun:
-        await calls.put_parts(each.upload_id, LARGE, [1, 2, 3])
+        await calls.put_parts(each.upload_id, ALIKE, [1])
     await asyncio.gather(*(both[n % 2].complete(each.upload_id) for n, each in enumerate(begun)))
     collector = make_collector(postgres, bucket, timedelta(1), lambda: datetime.now(UTC))
     await collector.garbage.delete_all()
 
     assert len(await keys(bucket)) == 1
-    assert await calls.missing([sha256(LARGE)]) == []
+    assert await calls.missing([sha256(ALIKE)]) == []
 
 
 @pytest.mark.parametrize("cut", [slice(0, 100), slice(PART_BYTES, PART_BYTES + 100)])

@@ -8,12 +8,22 @@ import stat
 import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
+from runstream_server.artifacts.content_store import ContentStore
+from runstream_server.artifacts.contents import Contents
+from runstream_server.artifacts.snapshot_model import SnapshotLimits, SnapshotName
+from runstream_server.artifacts.snapshot_store import SnapshotStore
+from runstream_server.artifacts.snapshots import Snapshots
+from runstream_server.artifacts.using import Using
 from runstream_server.config import ArtifactsConfig, Config
+from runstream_server.objectstore import Bucket
+from runstream_server.postgres import Postgres
+from runstream_server.runhistory import RunHistory
 from tests.append_clients import failure_of, failure_of_stream
 from tests.artifact_calls import Calls, file_entry, sha256
 from tests.conftest import Backend, serve
@@ -135,6 +145,24 @@ async def refused(calls: Calls, tree: dict[str, bytes]) -> dict[str, str]:
     return dict(failure.metadata)
 
 
+async def test_a_reader_that_goes_away_within_a_large_file_leaves_nothing_open(
+    calls: Calls, backend: Backend, postgres: Postgres, bucket: Bucket
+) -> None:
+    data = random.Random(3).randbytes(3_000_000)
+    await calls.upload(data)
+    snapshot = await made(calls, {**TREE, "large": data})
+    store, contents = ContentStore(postgres), Contents(ContentStore(postgres), bucket, lambda: datetime.now(UTC))
+    using = Using(store, timedelta(days=1), lambda: datetime.now(UTC))
+    history, limits = RunHistory(backend.channel, backend.channel), SnapshotLimits(9, 9)
+    snapshots = Snapshots(SnapshotStore(postgres), using, contents, history, limits, lambda: datetime.now(UTC))
+    reading = snapshots.read(SnapshotName.parse(snapshot.name, "name"))
+
+    seen = 0
+    while seen < 1_000_000:
+        seen += len(await anext(reading))
+    await reading.aclose()  # raises what goes wrong
+
+
 async def test_too_much_is_refused_before_anything_is_sent(small_limits: Calls) -> None:
     assert await refused(small_limits, {"a": b"x" * 101}) == {
         "files": "1",
@@ -170,6 +198,7 @@ async def test_only_what_is_new_counts_for_the_limits(small_limits: Calls) -> No
         "a//b",
         "C:/a",
         "C:",
+        "C:a",
         "a\\b",
         "..\\a",
         "a\0",
@@ -217,7 +246,7 @@ async def test_a_size_that_is_not_that_of_the_blob_is_refused(calls: Calls) -> N
 
 
 async def test_paths_that_differ_by_case_are_two_files(calls: Calls, run: str) -> None:
-    tree = {"Model.py": b"1", "model.py": b"2", "C:x": b"3"}
+    tree = {"Model.py": b"1", "model.py": b"2", "C/x": b"3"}
     digests = await calls.store(*tree.values())
     await calls.bind(run, dict(zip(tree, digests, strict=True)))
 

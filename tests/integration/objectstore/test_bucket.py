@@ -1,7 +1,9 @@
 """The bucket against a real S3 server."""
 
+import asyncio
 import http.client
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -11,7 +13,7 @@ import pytest
 from runstream_server.config import BucketConfig
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import BucketUnavailable, ConfigurationError
-from runstream_server.objectstore import Bucket, ObjectMissing, open_bucket, read_on
+from runstream_server.objectstore import Bucket, ObjectMissing, ReadAhead, open_bucket, read_on
 
 LIFETIME = timedelta(minutes=5)
 LARGE = bytes(range(256)) * 10_000
@@ -260,3 +262,28 @@ async def test_discarding_removes_an_object_and_parts_of_it_but_no_other(bucket:
     with pytest.raises(BucketUnavailable):
         await upload.finish()
     assert [each.key async for each in bucket.list()] == ["key2"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (12 << 20) + 5])
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_several_requests_at_a_time_read_the_same_bytes(bucket: Bucket, size: int, requests: int) -> None:
+    data = (LARGE * (size // len(LARGE) + 1))[:size]
+    await bucket.put("key", data)
+    ahead = ReadAhead(bucket, requests)
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in ahead.read("key", size)])
+
+    assert await asyncio.gather(*(read() for _ in range(5))) == [data] * 5
+
+
+async def test_who_stops_reading_ahead_leaves_room_for_others(bucket: Bucket) -> None:
+    await bucket.put("key", LARGE * 5)
+    ahead = ReadAhead(bucket, 4)
+    for _ in range(12):
+        async with aclosing(ahead.read("key", len(LARGE) * 5)) as chunks:
+            assert await anext(chunks)
+    with pytest.raises(StoredBytesDamaged):
+        _ = [chunk async for chunk in ahead.read("key", len(LARGE) * 6)]
+
+    assert b"".join([chunk async for chunk in ahead.read("key", len(LARGE) * 5)]) == LARGE * 5

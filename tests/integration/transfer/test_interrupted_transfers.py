@@ -32,6 +32,7 @@ PART = 8 * MEGABYTE
 CONTENT = random.Random(1).randbytes(2 * PART + 1)
 SMALLER = CONTENT[: 3 * MEGABYTE]
 IN_RANGES = Settings(range_bytes=MEGABYTE)
+EAGER = Settings(eager_bytes=MEGABYTE)
 CUTS = 8
 BREAKING = [trouble for trouble in Trouble if trouble not in (Trouble.STUCK, Trouble.SLOW)]
 UPLOADING = """
@@ -124,25 +125,21 @@ async def test_connections_that_are_cut_cost_no_more_than_a_part_each(config: Co
     assert sent <= len(CONTENT) + CUTS * PART + MEGABYTE
 
 
-@pytest.mark.parametrize("trouble", [Trouble.SLOW_DOWN, Trouble.ERROR, Trouble.FORBIDDEN, Trouble.LOST])
-async def test_an_upload_survives_a_bucket_in_trouble(
-    proxied: tuple[Place, BucketProxy], tmp_path: Path, trouble: Trouble
-) -> None:
+async def test_an_upload_survives_a_bucket_in_trouble(proxied: tuple[Place, BucketProxy], tmp_path: Path) -> None:
     place, proxy = proxied
-    proxy.troubles.extend([trouble] * 3)
+    proxy.troubles.extend(BREAKING)
     await place.up()
     assert not proxy.troubles
     assert await place.down(tmp_path / "large") == CONTENT
 
 
 @pytest.mark.parametrize("settings", [Settings(), IN_RANGES], ids=["whole", "in ranges"])
-@pytest.mark.parametrize("trouble", BREAKING)
 async def test_a_download_survives_a_bucket_in_trouble(
-    proxied: tuple[Place, BucketProxy], tmp_path: Path, trouble: Trouble, settings: Settings
+    proxied: tuple[Place, BucketProxy], tmp_path: Path, settings: Settings
 ) -> None:
     place, proxy = proxied
     await place.up(SMALLER)
-    proxy.troubles.extend([trouble] * 3)
+    proxy.troubles.extend(BREAKING)
     assert await place.down(tmp_path / "large", settings=settings) == SMALLER
     assert not proxy.troubles
 
@@ -165,6 +162,37 @@ async def test_an_upload_that_was_given_up_goes_on_with_what_is_missing(proxied:
     await place.up(meter=meter)
     assert meter.advances[0] == PART
     assert proxy.sent_bytes - before == len(CONTENT) - PART
+
+
+async def test_a_huge_file_is_sent_while_it_is_hashed(proxied: tuple[Place, BucketProxy], tmp_path: Path) -> None:
+    place, proxy = proxied
+    (tmp_path / "huge").write_bytes(CONTENT)
+    proxy.troubles.extend([None, Trouble.SLOW_DOWN])
+    with pytest.raises(ServiceException):
+        await place.up(tmp_path / "huge", settings=replace(EAGER, attempts=1, at_once=1))
+    before, meter = proxy.sent_bytes, Counted()
+    await place.up(tmp_path / "huge", settings=EAGER, meter=meter)
+    assert meter.advances[0] == PART
+    assert proxy.sent_bytes - before == len(CONTENT) - PART
+    assert await place.down(tmp_path / "again") == CONTENT
+
+
+async def test_sending_stops_when_a_huge_file_turns_out_to_be_known(
+    proxied: tuple[Place, BucketProxy], tmp_path: Path
+) -> None:
+    place, proxy = proxied
+    (tmp_path / "huge").write_bytes(CONTENT)
+    await place.up()
+    proxy.troubles.extend([Trouble.STUCK] * 3)
+    meter = Counted()
+    await place.up(tmp_path / "huge", settings=EAGER, meter=meter)
+    assert sum(meter.advances) == len(CONTENT)
+
+
+async def test_a_huge_file_that_cannot_be_read_is_told(proxied: tuple[Place, BucketProxy], tmp_path: Path) -> None:
+    place, _ = proxied
+    with pytest.raises(UserErrorException, match="cannot be read"):
+        await place.up(tmp_path / "missing", settings=EAGER)
 
 
 async def test_a_client_that_is_killed_leaves_its_upload_to_the_next(

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import AsyncIterator
@@ -112,4 +113,5 @@ def test_a_path_that_is_taken_stays_below_its_folder_everywhere(path: str) -> No
     assert not {"", ".", ".."} & set(parts)
     assert "\\" not in path
     assert "\0" not in path
-    assert not (len(parts[0]) == 2 and parts[0][0].isascii() and parts[0][0].isalpha() and parts[0][1] == ":")
+    assert not (parts[0][0].isascii() and parts[0][0].isalpha() and parts[0][1:2] == ":")
+    assert not any(unicodedata.category(character) == "Cc" for character in path)

@@ -4,12 +4,15 @@ import http.server
 import io
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from runstream._transfer.contents import look_at
 from runstream._transfer.http import HttpClient, TransferFailed, Unreachable
+from runstream.exceptions import UserErrorException
 
 CONTENT = bytes(range(256)) * 4_000
 
@@ -55,7 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who asked may have left
+            self.wfile.write(body)
 
 
 @contextmanager
@@ -182,3 +186,21 @@ def test_a_proxy_is_told_who_asks(client: HttpClient, monkeypatch: pytest.Monkey
         read(client, "http://bucket.invalid/object")
         client.close()
     assert proxied == [("http://bucket.invalid/object", "Basic YWRhOnBAc3M=")]
+
+
+def test_a_file_is_sent_from_its_place_on(client: HttpClient, bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    Handler.received.clear()
+    with look_at(tmp_path / "file").open(1_000, 500_000) as body:
+        client.put(f"{bucket}/object", {"x-test": "part"}, 500_000, body)
+    assert Handler.received == [("part", CONTENT[1_000:501_000])]
+
+
+def test_a_file_that_became_shorter_is_told(client: HttpClient, bucket: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(CONTENT)
+    content = look_at(file)
+    with content.open() as body, file.open("r+b") as opened:
+        opened.truncate(100)
+        with pytest.raises(UserErrorException, match="was changed while it was uploaded"):
+            client.put(f"{bucket}/object", {"x-test": "all"}, len(CONTENT), body)

@@ -130,7 +130,7 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> N
         target.mkdir(parents=True, exist_ok=True)
         return
     mode = member.external_attr >> 16
-    if mode and not stat.S_ISREG(mode):
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise SnapshotException(f"{member.filename} in the archive is no file.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:

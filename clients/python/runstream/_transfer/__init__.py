@@ -5,6 +5,7 @@ again from where it broke, also by a later process; where the bucket cannot be r
 """
 
 from runstream._transfer.download import download, download_all
-from runstream._transfer.upload import bind, missing_of, send, store, upload
+from runstream._transfer.known import missing_of
+from runstream._transfer.upload import bind, send, store, upload
 
 __all__ = ["bind", "download", "download_all", "missing_of", "send", "store", "upload"]

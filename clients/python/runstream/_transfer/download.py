@@ -1,8 +1,7 @@
 """Downloads files of a run."""
 
-import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from runstream._channel import Connection
 from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import each, parts, persist, persist_any_way
 from runstream._transfer.http import HttpClient, TransferFailed, host_of
+from runstream._transfer.in_ranges import InRanges, Take
 from runstream._transfer.partial import Ranges, Sequential, replacing
 from runstream._transfer.progress import Meter
 from runstream._transfer.routes import is_cut_off, route
@@ -27,8 +27,6 @@ DAMAGED_ATTEMPTS = 2
 """How often a large file is downloaded whose bytes turn out to be wrong in the end."""
 
 TRANSIENT = frozenset({429, 503})
-
-Take = Callable[[int, bytes | memoryview], None]
 
 
 async def download(
@@ -126,47 +124,7 @@ class _Download:
     async def _fetch_in_ranges(self) -> None:
         ranges = Ranges(self._target, self._artifact, self._settings.range_bytes)
         with ranges.open():
-            missing = ranges.missing
-            arrived = [asyncio.Event() for _ in range(ranges.count)]
-            for number in set(range(ranges.count)) - set(missing):
-                start, end = ranges.bounds(number)
-                self._meter.advance(end - start)
-                arrived[number].set()
-
-            async def fetch(number: int) -> None:
-                await self._fetch_range(ranges, number)
-                arrived[number].set()
-
-            hashing = asyncio.create_task(_hash(ranges, arrived))
-            try:
-                await each(fetch, missing, self._settings.at_once)
-                await hashing
-            finally:
-                hashing.cancel()
-                await asyncio.gather(hashing, return_exceptions=True)
-            try:
-                ranges.finish()
-            except TransferFailed:
-                self._meter.advance(-self._artifact.size_bytes)
-                raise
-
-    async def _fetch_range(self, ranges: Ranges, number: int) -> None:
-        start, end = ranges.bounds(number)
-        at = start
-
-        def take(place: int, block: bytes | memoryview) -> None:
-            nonlocal at
-            if place != at:
-                raise TransferFailed("the bucket serves no ranges", transient=False)
-            ranges.write(at, block)
-            at += len(block)
-            self._meter.advance(len(block))
-
-        async def attempt() -> None:
-            await self._bring(at, end, take)
-
-        await persist_any_way(attempt, self._settings.attempts)
-        await in_thread(ranges.note, number)
+            await InRanges(ranges, self._bring, self._settings, self._meter).run()
 
     async def _bring(self, start: int, end: int, take: Take) -> None:
         """Hands out bytes from the bucket, or where that cannot be reached from the services.
@@ -204,10 +162,3 @@ def _get(http: HttpClient, wanted: ArtifactDownload, bounds: tuple[int, int], ta
     with route(wanted.url), closing(http.get(wanted.url, dict(wanted.headers), start, end)) as blocks:
         for at, block in blocks:
             take(at, block)
-
-
-async def _hash(ranges: Ranges, arrived: Sequence[asyncio.Event]) -> None:
-    """Hashes ranges in their order, as they arrive."""
-    for event in arrived:
-        await event.wait()
-        await in_thread(ranges.hash)

@@ -8,7 +8,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from runstream._channel.address import is_loopback
@@ -60,6 +60,14 @@ class Body(Protocol):
         """Up to that many more bytes; none: the end."""
 
 
+@runtime_checkable
+class FileBody(Body, Protocol):
+    """The bytes of a request that are in a file."""
+
+    def send_to(self, sock: socket.socket, /) -> None:
+        """Sends all of them from the file to the network, without this process in between."""
+
+
 class Host(NamedTuple):
     """Whom a connection is to."""
 
@@ -98,8 +106,7 @@ class HttpClient:
                 connection.putheader(name, value)
             connection.endheaders()
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had everything
-                while block := body.read(BLOCK_BYTES):
-                    connection.send(block)
+                _send(connection, body)
             _check(connection.getresponse(), {200, 201, 204}).read()
 
     def get(
@@ -197,6 +204,13 @@ def _reach(connection: http.client.HTTPConnection, host: Host) -> None:
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{host.netloc}: {error or type(error).__name__}", host) from None
     connection.sock.settimeout(TIMEOUT_SECONDS)
+
+
+def _send(connection: http.client.HTTPConnection, body: Body) -> None:
+    if isinstance(body, FileBody) and not isinstance(connection.sock, ssl.SSLSocket):
+        body.send_to(connection.sock)
+    while block := body.read(BLOCK_BYTES):
+        connection.send(block)
 
 
 def _blocks(response: http.client.HTTPResponse, at: int) -> Generator[tuple[int, memoryview], None, None]:

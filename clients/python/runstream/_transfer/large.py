@@ -1,7 +1,7 @@
 """Sends a large content in parts, several at a time; what has arrived is not sent again, also by another process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -17,6 +17,7 @@ from runstream._transfer.routes import is_cut_off, note_cut_off, route
 from runstream._transfer.settings import Settings
 from runstream._transfer.through import upload_through
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
+    AbortUploadRequest,
     BeginUploadRequest,
     CompleteUploadRequest,
     GetUploadUrlsRequest,
@@ -42,15 +43,25 @@ class LargeUpload:
     """One content on its way into a workspace."""
 
     def __init__(
-        self, connection: Connection, workspace: str, content: Content, http: HttpClient, room: asyncio.Semaphore
+        self,
+        connection: Connection,
+        workspace: str,
+        content: Content,
+        http: HttpClient,
+        room: asyncio.Semaphore,
+        digest: Awaitable[str] | None = None,
     ) -> None:
-        """`room` bounds the requests to the bucket that are under way at the same time."""
+        """`room` bounds the requests to the bucket that are under way at the same time.
+
+        `digest` is that of a content whose own is not known yet: it has in its place what tells it from others.
+        """
         self._connection = connection
         self._artifacts = connection.artifacts
         self._workspace = workspace
         self._content = content
         self._http = http
         self._room = room
+        self._digest = digest
         self._remembered = RememberedUpload(connection.address, workspace, content.digest)
         self._upload = ""
 
@@ -68,6 +79,12 @@ class LargeUpload:
                 return
             meter.advance(self._content.size - _size_of_missing(left))
             await self._finish(left, settings, meter)
+
+    async def abort(self) -> None:
+        """Gives the upload up, and removes what has arrived."""
+        if self._upload:
+            request = AbortUploadRequest(parent=self._workspace, upload_id=self._upload)
+            await self._connection.call(self._artifacts.AbortUpload, request)
 
     async def _finish(self, left: QueryUploadResponse, settings: Settings, meter: Meter) -> None:
         for _ in range(ROUNDS):
@@ -92,7 +109,7 @@ class LargeUpload:
 
     async def _begin(self) -> QueryUploadResponse | None:
         """Begins an upload; None: the workspace has the content already."""
-        size, digest = self._content.size, self._content.digest
+        size, digest = self._content.size, "" if self._digest else self._content.digest
         request = BeginUploadRequest(parent=self._workspace, digest=digest, size_bytes=size, multipart=True)
         begun = await self._connection.call(self._artifacts.BeginUpload, request)
         if begun.exists:
@@ -163,7 +180,8 @@ class LargeUpload:
         Raises:
             UserErrorException: Other bytes arrived than the file had.
         """
-        request = CompleteUploadRequest(parent=self._workspace, upload_id=self._upload, digest=self._content.digest)
+        digest = await self._digest if self._digest else self._content.digest
+        request = CompleteUploadRequest(parent=self._workspace, upload_id=self._upload, digest=digest)
         try:
             await self._verify(request)
         except UserErrorException as error:

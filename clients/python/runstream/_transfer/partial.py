@@ -94,6 +94,11 @@ class Ranges:
         self._done: set[int] = set()
 
     @property
+    def size(self) -> int:
+        """How many bytes there will be."""
+        return self._artifact.size_bytes
+
+    @property
     def count(self) -> int:
         """How many ranges there are."""
         return -(-self._artifact.size_bytes // self._range_bytes)

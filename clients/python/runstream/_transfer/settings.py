@@ -19,6 +19,9 @@ class Settings:
     range_bytes: int = 16 * MEGABYTE
     """A file of more than two of these is downloaded in ranges of this size; those that arrived outlive the process."""
 
+    eager_bytes: int = 256 * MEGABYTE
+    """A file of this size or more is sent while it is hashed, and not after that."""
+
     use_bucket: bool = True
     """Whether the bucket is to be reached by its URLs at all; false: everything goes through the services."""
 

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import each, parts
 from runstream._transfer.contents import Content, Source, look_at
+from runstream._transfer.eager import is_huge, send_eagerly
 from runstream._transfer.http import HttpClient
+from runstream._transfer.known import missing_of
 from runstream._transfer.large import LargeUpload
 from runstream._transfer.progress import Meter, Silent
 from runstream._transfer.settings import DEFAULT, Settings
@@ -17,10 +20,8 @@ from runstream._transfer.small import MAX_BYTES, send_small
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
     ArtifactBinding,
     BindArtifactsRequest,
-    FindMissingBlobsRequest,
 )
 
-MAX_DIGESTS: Final = 10_000
 MAX_BINDINGS: Final = 1_000
 """As the contract says."""
 LOOKED_AT_ONCE: Final = 4
@@ -59,12 +60,17 @@ async def store(
         UserErrorException: A file cannot be read, or changed meanwhile.
         ServiceException: The services or the bucket failed; no such workspace.
     """
-    contents = await _look_at(sources)
     workspace = run.partition("/runs/")[0]
+    huge = dict.fromkeys(source for source in sources if isinstance(source, Path) and is_huge(source, settings))
+    contents = await _look_at([source for source in sources if isinstance(source, bytes) or source not in huge])
     distinct = {content.digest: content for content in contents}
     missing = await missing_of(connection, workspace, list(distinct))
     await send(connection, workspace, [distinct[digest] for digest in missing], settings, meter)
-    return [content.digest for content in contents]
+    eager = {file: await send_eagerly(connection, workspace, file, settings, meter) for file in huge}
+    others = iter(contents)
+    return [
+        eager[source] if isinstance(source, Path) and source in eager else next(others).digest for source in sources
+    ]
 
 
 async def send(
@@ -111,13 +117,3 @@ async def _look_at(sources: Sequence[Source]) -> list[Content]:
 
     count = min(SOME, -(-len(sources) // LOOKED_AT_ONCE)) or 1
     return [content for some in await each(look, parts(sources, count), LOOKED_AT_ONCE) for content in some]
-
-
-async def missing_of(connection: Connection, workspace: str, digests: Sequence[str]) -> list[str]:
-    """Those of distinct digests that a workspace does not have."""
-    found: list[str] = []
-    for some in parts(digests, MAX_DIGESTS):
-        request = FindMissingBlobsRequest(parent=workspace, digests=some)
-        response = await connection.call(connection.artifacts.FindMissingBlobs, request)
-        found.extend(response.missing_digests)
-    return found

@@ -14,7 +14,7 @@ from typing import Final
 from runstream._channel.connection import close_connections
 from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
-from runstream._spool.lock import is_live, lock_file
+from runstream._spool.lock import is_live, lock_file, sign
 from runstream._spool.places import (
     EVENTS_SUFFIX,
     FILES_SUFFIX,
@@ -55,7 +55,7 @@ async def carry_group(group: Path, lock: int) -> None:
     remove_orphaned_outputs(group)
     held: int | None = lock
     while held is not None:
-        _sign(held)
+        sign(held)
         await uplink.run()
         os.close(held)
         # Whoever logged before the lock was free took this process for alive.
@@ -180,12 +180,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink()
-
-
-def _sign(lock: int) -> None:
-    """Writes this process's id into the lock file."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
 def _removed(spools: Collection[Path]) -> list[Path]:

@@ -38,9 +38,11 @@ def _entry(entry: messages.SnapshotEntry, field: str) -> SnapshotEntry:
 
 def _check_below(entries: Sequence[SnapshotEntry]) -> None:
     files = {entry.path for entry in entries if entry.blob}
+    folders: set[str] = set()
     for place, entry in enumerate(entries):
         parent = entry.path
-        while parent := parent.rpartition("/")[0]:
+        while (parent := parent.rpartition("/")[0]) and parent not in folders:
+            folders.add(parent)
             if parent in files:
                 raise InvalidField(f"entries[{place}].path", f"{entry.path!r} is below {parent!r}, which is a file")
 

@@ -1,5 +1,6 @@
 """Methods about snapshots."""
 
+import asyncio
 from contextlib import aclosing
 from typing import Any
 
@@ -28,7 +29,8 @@ class SnapshotMethods(ArtifactServiceServicer):
         self, request: messages.CreateSnapshotRequest, _: object
     ) -> messages.CreateSnapshotResponse:
         workspace = WorkspaceName.parse(request.parent, "parent")
-        return encode_created(await self._snapshots.create(workspace, decode_entries(request.entries)))
+        entries = await asyncio.to_thread(decode_entries, request.entries)  # thousands take a while
+        return encode_created(await self._snapshots.create(workspace, entries))
 
     async def GetSnapshot(self, request: messages.GetSnapshotRequest, _: object) -> messages.GetSnapshotResponse:
         snapshot = await self._snapshots.get(SnapshotName.parse(request.name, "name"))

@@ -140,7 +140,9 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
             shown = names if append_prefix else [name.removeprefix(folder) for name in names]
             targets = _targets(shown, Path(output_directory or "."), output_paths)
             pairs = list(zip(names, targets, strict=True))
-            await self._download_all([pair for pair in pairs if pair[0] in artifacts], min(batch_size, MAX_BATCH))
+            await self._download_all(
+                [pair for pair in pairs if pair[0] in artifacts], max(1, min(batch_size, MAX_BATCH))
+            )
             for name, target in pairs:
                 if name in logs:
                     await self._download_log(name, target)

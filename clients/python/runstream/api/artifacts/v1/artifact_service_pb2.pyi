@@ -573,8 +573,8 @@ class ArtifactBinding(google.protobuf.message.Message):
     DIGEST_FIELD_NUMBER: builtins.int
     path: builtins.str
     """Required. The path of the file, `outputs/model.joblib` for example: 1 to 1,024 bytes in Unicode form NFC, `/`
-    between its parts, none of which is empty, `.` or `..`; no backslashes, no control characters, and nothing like
-    `C:` first. Stored as given. Paths that differ only by case are different paths.
+    between its parts, none of which is empty, `.` or `..`; no backslashes, no control characters, and no letter with a
+    colon first, as in `C:`. Stored as given. Paths that differ only by case are different paths.
     """
     digest: builtins.str
     """Required. SHA-256 of the bytes, as 64 lower-case hexadecimal digits."""

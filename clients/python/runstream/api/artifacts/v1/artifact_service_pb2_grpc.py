@@ -18,8 +18,8 @@ class ArtifactServiceStub(object):
 
     How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
 
-    What no artifact and no snapshot refers to is removed when nobody asked for it, sent it or unbound it for a while: a
-    day, unless the server is set otherwise. So who was told that a blob is there has that long to bind it.
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -139,8 +139,8 @@ class ArtifactServiceServicer(object):
 
     How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
 
-    What no artifact and no snapshot refers to is removed when nobody asked for it, sent it or unbound it for a while: a
-    day, unless the server is set otherwise. So who was told that a blob is there has that long to bind it.
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -220,6 +220,8 @@ class ArtifactServiceServicer(object):
         * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
         * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
         * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: `start` is not first, comes twice, or there is more `data` than announced.
+        * `INVALID_ARGUMENT` / `INVALID_FIELD`: parts have more than 8 MiB, as of an upload that was begun without `multipart`
+        and of a blob of more than 78 GiB, which must go to the bucket.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -468,8 +470,8 @@ class ArtifactService(object):
 
     How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
 
-    What no artifact and no snapshot refers to is removed when nobody asked for it, sent it or unbound it for a while: a
-    day, unless the server is set otherwise. So who was told that a blob is there has that long to bind it.
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.

@@ -30,8 +30,8 @@ class ArtifactServiceStub:
 
     How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
 
-    What no artifact and no snapshot refers to is removed when nobody asked for it, sent it or unbound it for a while: a
-    day, unless the server is set otherwise. So who was told that a blob is there has that long to bind it.
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -115,6 +115,8 @@ class ArtifactServiceStub:
     * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
     * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
     * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: `start` is not first, comes twice, or there is more `data` than announced.
+    * `INVALID_ARGUMENT` / `INVALID_FIELD`: parts have more than 8 MiB, as of an upload that was begun without `multipart`
+      and of a blob of more than 78 GiB, which must go to the bucket.
     """
 
     CompleteUpload: grpc.UnaryUnaryMultiCallable[
@@ -264,8 +266,8 @@ class ArtifactServiceAsyncStub:
 
     How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
 
-    What no artifact and no snapshot refers to is removed when nobody asked for it, sent it or unbound it for a while: a
-    day, unless the server is set otherwise. So who was told that a blob is there has that long to bind it.
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -348,6 +350,8 @@ class ArtifactServiceAsyncStub:
     * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
     * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
     * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: `start` is not first, comes twice, or there is more `data` than announced.
+    * `INVALID_ARGUMENT` / `INVALID_FIELD`: parts have more than 8 MiB, as of an upload that was begun without `multipart`
+      and of a blob of more than 78 GiB, which must go to the bucket.
     """
 
     CompleteUpload: grpc.aio.UnaryUnaryMultiCallable[
@@ -497,8 +501,8 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
 
     How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
 
-    What no artifact and no snapshot refers to is removed when nobody asked for it, sent it or unbound it for a while: a
-    day, unless the server is set otherwise. So who was told that a blob is there has that long to bind it.
+    What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
+    the server is set otherwise. So who was told that a blob is there has that long to bind it.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -593,6 +597,8 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
         * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
         * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
         * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: `start` is not first, comes twice, or there is more `data` than announced.
+        * `INVALID_ARGUMENT` / `INVALID_FIELD`: parts have more than 8 MiB, as of an upload that was begun without `multipart`
+          and of a blob of more than 78 GiB, which must go to the bucket.
         """
 
     @abc.abstractmethod

@@ -1,0 +1,83 @@
+"""Sends a huge file while it is hashed, which takes a second for each GiB of it."""
+
+import asyncio
+import os
+from contextlib import closing
+from pathlib import Path
+
+from runstream._channel import Connection
+from runstream._channel.threads import in_thread
+from runstream._transfer.contents import Content, changed, look_at
+from runstream._transfer.http import HttpClient
+from runstream._transfer.known import missing_of
+from runstream._transfer.large import LargeUpload
+from runstream._transfer.progress import Meter
+from runstream._transfer.settings import Settings
+
+
+class Moved:
+    """Counts for a meter what was moved."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.size = 0
+
+    def expect(self, size: int) -> None:
+        """Hands it on."""
+        self._meter.expect(size)
+
+    def advance(self, size: int) -> None:
+        """Counts it, and hands it on."""
+        self.size += size
+        self._meter.advance(size)
+
+
+async def send_eagerly(connection: Connection, workspace: str, file: Path, settings: Settings, meter: Meter) -> str:
+    """Brings a file into a workspace; its digest. When it turns out that the bytes are known, sending stops.
+
+    Raises:
+        UserErrorException: It was changed meanwhile, or cannot be read.
+        ServiceException: The services or the bucket failed; no such workspace.
+    """
+    unhashed = await in_thread(_unhashed, file)
+    meter.expect(unhashed.size)
+    moved = Moved(meter)
+    hashing = asyncio.ensure_future(_hash(unhashed))
+    room = asyncio.Semaphore(settings.at_once)
+    with closing(HttpClient()) as http:
+        upload = LargeUpload(connection, workspace, unhashed, http, room, hashing)
+        sending = asyncio.ensure_future(upload.run(settings, moved))
+        try:
+            digest = await hashing
+            if await missing_of(connection, workspace, [digest]):
+                await sending
+                return digest
+        finally:
+            for task in (hashing, sending):
+                task.cancel()
+            await asyncio.gather(hashing, sending, return_exceptions=True)
+    await upload.abort()
+    meter.advance(unhashed.size - moved.size)
+    return digest
+
+
+def is_huge(source: Path | bytes, settings: Settings) -> bool:
+    """Whether something is worth being sent before it is known what it is."""
+    try:
+        return isinstance(source, Path) and source.stat().st_size >= settings.eager_bytes
+    except OSError:
+        return False
+
+
+async def _hash(unhashed: Content) -> str:
+    content = await in_thread(look_at, unhashed.source)
+    if content.size != unhashed.size:
+        raise changed(str(unhashed.source))
+    return content.digest
+
+
+def _unhashed(file: Path) -> Content:
+    """A file by its version in the place of its digest: so an upload of it is found again."""
+    status = file.stat()
+    version = (os.path.realpath(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return Content(file, "\n".join(map(str, version)), status.st_size)
