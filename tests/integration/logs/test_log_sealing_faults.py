@@ -30,6 +30,7 @@ from runstream_server.rpc import open_channel
 from runstream_server.sealing import ClaimLostError, Pace
 from tests import stubs
 from tests.append_clients import Failure, failure_of_stream, log_stream
+from tests.bucket_proxy import Trouble, bucket_proxy
 from tests.conftest import Backend, serve
 from tests.fault_proxy import fault_proxy
 from tests.log_files import PATH, read_log, write_log
@@ -295,3 +296,28 @@ async def test_a_writer_goes_on_while_the_bucket_is_away(config: Config, sealed:
         await stream.send(len(TEXT), b"more\n")
         await stream.acknowledged(len(TEXT) + 5)
         assert await read_log(bucketless, sealed, start_offset=len(TEXT)) == b"more\n"
+
+
+async def test_a_bucket_in_trouble_is_asked_again_and_loses_nothing(
+    backend: Backend, postgres: Postgres, bucket_config: BucketConfig, written: str
+) -> None:
+    choice = random.Random(5)
+    with bucket_proxy(bucket_config.endpoint) as proxy:
+        proxy.chance = lambda: choice.choice([*Trouble, None, None, None, None])
+        troubled = Bucket(replace(bucket_config, endpoint=proxy.endpoint, public_endpoint=proxy.endpoint))
+        process = process_of(postgres, troubled, SegmentStore(postgres))
+        outcomes = []
+        try:
+            async with asyncio.timeout(60):
+                while await postgres.fetchval("SELECT EXISTS (SELECT FROM logs.chunk)"):
+                    task = await claim(process, written)
+                    (outcome,) = await asyncio.gather(process.sealer.work(task), return_exceptions=True)
+                    assert await read_log(backend, written) == TEXT
+                    outcomes.append(outcome)
+        finally:
+            await troubled.close()
+
+    allowed = (type(None), BucketUnavailable, StoredBytesDamaged)
+    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, allowed)] == []
+    assert await postgres.fetchval("SELECT count(*) FROM logs.segment WHERE state = 'current'") == 1
+    assert await read_log(backend, written) == TEXT
