@@ -57,6 +57,14 @@ class KilledAfterSwap(SegmentStore):
         raise Killed
 
 
+class HeldUpBeforeSwap(SegmentStore):
+    """The store of a process that was held up for so long that its segment was taken for abandoned and removed."""
+
+    async def swap(self, task: SealTask, segment: Segment) -> bool:
+        await self.forget(segment.run, segment.file, segment.number)
+        return await super().swap(task, segment)
+
+
 class ForgetfulBucket(Bucket):
     """Stores other bytes than it is given."""
 
@@ -159,6 +167,18 @@ async def test_who_lost_the_claim_changes_nothing(
 
     assert [type(outcome) for outcome in outcomes] == [ClaimLostError, type(None)]
     assert await postgres.fetchval("SELECT count(*) FROM logs.segment WHERE state = 'current'") == 1
+    assert await read_log(backend, written) == TEXT
+
+
+async def test_an_object_that_comes_after_its_segment_was_removed_goes_too(
+    backend: Backend, postgres: Postgres, bucket: Bucket, written: str
+) -> None:
+    held_up = process_of(postgres, bucket, HeldUpBeforeSwap(postgres))
+
+    with pytest.raises(ClaimLostError):
+        await held_up.sealer.work(await claim(held_up, written))
+
+    assert (await states(postgres), await keys(bucket)) == ([], [])
     assert await read_log(backend, written) == TEXT
 
 

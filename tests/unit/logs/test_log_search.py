@@ -86,6 +86,32 @@ def test_a_line_beyond_16_mib_is_searched_in_pieces() -> None:
     assert sum(match.line.size_bytes for match in found) == len(text)
 
 
+def test_a_line_is_whole_that_comes_with_the_end_of_a_long_one() -> None:
+    lines = LineSearch(Literal(b"needle"), 0, 0, offset=0, line=1, search_offset=0)
+    parts = ([b"-" * 15 * 1024 * 1024], [b"-" * 1024 * 1024 + b"\nnee", b"d"], [b"le\n"])
+
+    found = [match for pieces in parts for match in lines.feed(pieces)]
+
+    assert [(match.line.number, match.line.data) for match in found] == [(2, b"needle")]
+
+
+def test_a_search_goes_on_within_a_line_of_which_more_has_come() -> None:
+    (first,) = search(Regex("l.ne|$", ignore_case=False), [b"line"])
+    offset, number = first.next_place
+
+    assert search(Regex("l.ne|$", ignore_case=False), [b"line"], search_offset=offset) == []
+    (second,) = search(Regex("l.ne|$", ignore_case=False), [b"line, line\n"], search_offset=offset)
+
+    assert (second.line.number, second.ranges) == (number, [(6, 10)])
+    assert second.next_place == (11, 2)
+
+
+def test_places_without_a_byte_are_looked_at_only_in_the_beginning_of_a_line() -> None:
+    found = search(Regex("x*", ignore_case=False), [b"-" * 5_000 + b"x\n--xx\n"])
+
+    assert [(match.line.number, match.ranges) for match in found] == [(1, []), (2, [(5_004, 5_006)])]
+
+
 @pytest.mark.parametrize(
     ("wanted", "text", "count"),
     [(b"Error", b"error\nERROR\nError", 3), ("Ä".encode(), "ä\nÄ".encode(), 2), (b"a.c", b"abc\nA.C", 1)],

@@ -4,7 +4,7 @@ import logging
 from time import perf_counter
 
 from runstream_server.logs.model import LogFile
-from runstream_server.logs.sealing.model import SealTask, Segment
+from runstream_server.logs.sealing.model import SealTask, Segment, segment_key
 from runstream_server.logs.sealing.segment_store import SegmentStore
 from runstream_server.logs.sealing.task_store import SealTaskStore
 from runstream_server.logs.sealing.telemetry import SEALED_SEGMENTS, SEALED_TEXT_BYTES, SEALING_SECONDS
@@ -86,7 +86,8 @@ class Sealer:
             if not await self._segments.swap(task, segment):
                 raise ClaimLostError(f"{task.run}/{task.path}")
         except Exception:
-            await self._segments.expire(file, number)
+            if await self._segments.give_up(file, number):
+                await self._bucket.discard(segment_key(file.run, number))
             raise
         finally:
             SEALING_SECONDS.inc(perf_counter() - begun)

@@ -177,19 +177,25 @@ class SegmentStore:
         )
         return (RunName(row["workspace"], row["run"]), row["file"], row["segment"]) if row else None
 
-    async def expire(self, file: LogFile, number: int) -> None:
-        """Says that a segment is given up before it was ever read."""
+    async def give_up(self, file: LogFile, number: int) -> bool:
+        """Says that a segment is given up before it was ever read.
+
+        Returns:
+            Whether its object is to be removed now: it was taken for abandoned, and may have come after that was done.
+        """
+        segment = (file.run.workspace, file.run.run, file.number, number)
         await self._postgres.execute(
             """
             UPDATE logs.segment
                SET expire_time = now()
              WHERE workspace = $1 AND run = $2 AND file = $3 AND segment = $4 AND state = 'written'
             """,
-            file.run.workspace,
-            file.run.run,
-            file.number,
-            number,
+            *segment,
         )
+        state = await self._postgres.fetchval(
+            "SELECT state FROM logs.segment WHERE workspace = $1 AND run = $2 AND file = $3 AND segment = $4", *segment
+        )
+        return state not in ("written", "current")
 
     async def forget(self, run: RunName, file: int, number: int) -> None:
         """Removes what is known of a segment whose object is gone."""

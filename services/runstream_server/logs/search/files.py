@@ -29,8 +29,10 @@ class SearchedFiles:
         self._files_at_once = files_at_once
         self._runs_at_once = runs_at_once
 
-    async def files(self, query: SearchQuery) -> AsyncGenerator[tuple[RunPlace, LogFile], None]:
+    async def files(self, query: SearchQuery) -> AsyncGenerator[tuple[RunPlace, LogFile | None], None]:
         """Yields the files from the place of the query on, in order, with the place of their run.
+
+        After a page of runs there comes the place of the next one, without a file: many runs may have none.
 
         Raises:
             WorkspaceNotFound: There is no such workspace.
@@ -45,12 +47,15 @@ class SearchedFiles:
                 async with aclosing(self._files_of(query, page, first, path if goes_on else "")) as files:
                     async for each in files:
                         yield each
+                if page.next_token:
+                    yield RunPlace(page.next_token, 0, ""), None
 
     async def _pages(self, query: SearchQuery, token: str) -> AsyncGenerator[RunPage, None]:
         if query.runs:
             for start in range(int(token or 0), len(query.runs), self._runs_at_once):
                 after = start + self._runs_at_once
-                yield RunPage(str(start) if start else "", query.runs[start:after], str(after))
+                following = str(after) if after < len(query.runs) else ""
+                yield RunPage(str(start) if start else "", query.runs[start:after], following)
             return
         more = True
         while more:

@@ -8,6 +8,9 @@ from runstream_server.logs.search.patterns import Pattern
 
 MOST_LINE_BYTES = 16 * 1024 * 1024
 _MOST_RANGES = 100
+_MOST_PLACES = 1_000
+"""Places in a line that are looked at, those without a byte among them, of which each byte of a line may have one."""
+
 _TOLD_BYTES = 4_096
 _TOLD_BYTES_AROUND = 1_024
 _TOLD_BEFORE_PLACE = 512
@@ -45,7 +48,7 @@ class LineSearch:
             self._rest = last[end:]
             return self._search(b"".join([*whole, last[:end]]))
         text = b"".join([*whole, last])  # a line that is longer than a part
-        end = len(text) if len(text) >= MOST_LINE_BYTES else text.rfind(b"\n") + 1
+        end = text.rfind(b"\n") + 1 or (len(text) if len(text) >= MOST_LINE_BYTES else 0)
         self._rest = text[end:]
         return self._search(text[:end])
 
@@ -81,15 +84,19 @@ class LineSearch:
 
     def _matches(self, region: "_Region") -> Iterator[Match]:
         text, offset = region.text, region.offset
-        span = self._pattern.find(text, min(max(self._search_offset - offset, 0), len(text)))
+        if self._search_offset >= region.end_offset:
+            return
+        span = self._pattern.find(text, max(self._search_offset - offset, 0))
         while span is not None and not region.is_behind_all_lines(span[0]):
             start, end = region.line_around(span)
             ranges, following = self._ranges(text, span, end)
-            line = region.line(start, end, ranges[0][0] if ranges else start, _TOLD_BYTES)
+            number = region.line_at(offset + start)
+            line = region.line(number, start, end, ranges[0][0] if ranges else start, _TOLD_BYTES)
             before = region.lines_before(offset + start, self._before)
             if len(before) < self._before:
                 before = [*list(self._previous)[len(before) - self._before :], *before]
-            yield Match(line, [(offset + first, offset + last) for first, last in ranges], before)
+            places = [(offset + first, offset + last) for first, last in ranges]
+            yield Match(line, places, before, is_ended=end < len(text))
             span = following
 
     def _ranges(
@@ -98,13 +105,15 @@ class LineSearch:
         """The places in the line of the first one, and the first place in a later line."""
         ranges: list[tuple[int, int]] = []
         found: tuple[int, int] | None = span
-        while found is not None and found[0] <= line_end:
-            if len(ranges) == _MOST_RANGES:
-                return ranges, self._next(text, line_end + 1)
+        for _ in range(_MOST_PLACES):
+            if found is None or found[0] > line_end:
+                return ranges, found
             if found[1] > found[0]:
                 ranges.append(found)
+            if len(ranges) == _MOST_RANGES:
+                break
             found = self._next(text, max(found[1], found[0] + 1))
-        return ranges, found
+        return ranges, self._next(text, line_end + 1)
 
     def _next(self, text: bytes, start: int) -> tuple[int, int] | None:
         return self._pattern.find(text, start) if start <= len(text) else None
@@ -141,32 +150,34 @@ class _Region:
         end = self.text.find(b"\n", span[1])
         return start, end if end >= 0 else len(self.text)
 
-    def line(self, start: int, end: int, place: int, most_bytes: int) -> Line:
+    def line(self, number: int, start: int, end: int, place: int, most_bytes: int) -> Line:
         """The line between two places, told so that it shows the third one."""
         shown = start if place + _TOLD_BEFORE_PLACE <= start + most_bytes else place - _TOLD_BEFORE_PLACE
         data = self.text[shown : min(end, shown + most_bytes)]
-        offset = self.offset + start
-        return Line(self.line_at(offset), offset, end - start, self.offset + shown, data)
+        return Line(number, self.offset + start, end - start, self.offset + shown, data)
 
     def lines_before(self, offset: int, count: int) -> list[Line]:
         """Up to `count` lines before the one that begins at an offset."""
-        bounds: list[tuple[int, int]] = []
+        lines: deque[Line] = deque()
         end = offset - self.offset
+        number = self.line_at(offset) if end and count else 0
         if end and not self.text.endswith(b"\n", 0, end):
-            end += 1  # the region ends within a line
-        while len(bounds) < count and end > 0:
+            end, number = end + 1, number + 1  # the region ends within a line
+        while len(lines) < count and end > 0:
             start = self.text.rfind(b"\n", 0, end - 1) + 1
-            bounds.append((start, end - 1))
+            number -= 1
+            lines.appendleft(self.line(number, start, end - 1, start, _TOLD_BYTES_AROUND))
             end = start
-        return [self.line(start, end, start, _TOLD_BYTES_AROUND) for start, end in reversed(bounds)]
+        return list(lines)
 
     def lines_after(self, offset: int, count: int) -> list[Line]:
         """Up to `count` lines from the one on that begins at an offset."""
         lines: list[Line] = []
         start = offset - self.offset
+        number = self.line_at(offset) if start < len(self.text) and count else 0
         while len(lines) < count and start < len(self.text):
             end = self.text.find(b"\n", start)
             end = end if end >= 0 else len(self.text)
-            lines.append(self.line(start, end, start, _TOLD_BYTES_AROUND))
+            lines.append(self.line(number + len(lines), start, end, start, _TOLD_BYTES_AROUND))
             start = end + 1
         return lines

@@ -36,7 +36,16 @@ class Match:
     """The places in the file."""
 
     before: Sequence[Line]
+
+    is_ended: bool
+    """Whether the line feed of the line was found; else there may come more of it."""
+
     after: list[Line] = field(default_factory=list)
+
+    @property
+    def next_place(self) -> tuple[int, int]:
+        """The offset and number of the line that is to be searched next."""
+        return self.line.end_offset + self.is_ended, self.line.number + self.is_ended
 
     @property
     def first_offset(self) -> int:

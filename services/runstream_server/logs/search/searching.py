@@ -88,11 +88,16 @@ class _Search:
         ended = SearchEnd.COMPLETE
         async with aclosing(self._files.files(self._query)) as files:
             async for run, file in files:
-                reason = await self._search_file(run, file)
+                reason = await self._search_file(run, file) if file is not None else await self._pass_runs(run)
                 if reason is not None:
                     ended = reason
                     break
         await self._tell(SearchMessage(None, self._place, self._searched_bytes, ended))
+
+    async def _pass_runs(self, following: RunPlace) -> SearchEnd | None:
+        """Notes that all runs before one were searched; returns why the search ends with them, if it does."""
+        self._place = SearchPlace(following, "", 0, 1)
+        return SearchEnd.TIME if await self._pause() else None
 
     async def _search_file(self, run: RunPlace, file: LogFile) -> SearchEnd | None:
         """Searches one file; returns why the search ends with it, if it does."""
@@ -136,8 +141,7 @@ class _Search:
         """Tells what was found; returns whether that is enough."""
         while self._left and (matches := await asyncio.to_thread(_take, found, self._left)):
             self._left -= len(matches)
-            last = matches[-1].line
-            self._place = SearchPlace(run, file.path, last.end_offset + 1, last.number + 1)
+            self._place = SearchPlace(run, file.path, *matches[-1].next_place)
             marks = await self._source.marks(file, matches[0].first_offset, matches[-1].last_offset)
             found_matches = FoundMatches(file, matches, marks)
             await self._say(SearchMessage(found_matches, self._place, self._searched_bytes))
