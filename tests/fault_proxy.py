@@ -42,6 +42,7 @@ class FaultProxy:
         self._targets = targets
         self._fates = fates
         self._accepted = 0
+        self._held = asyncio.Event()
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -53,8 +54,14 @@ class FaultProxy:
         """Delivers what was kept back."""
         self._flowing.set()
 
+    async def held(self) -> None:
+        """Returns when something was said that is kept back."""
+        await self._held.wait()
+
     async def flowing(self) -> None:
         """Returns when nothing is to be kept back."""
+        if not self._flowing.is_set():
+            self._held.set()
         await self._flowing.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

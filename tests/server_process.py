@@ -31,12 +31,16 @@ class ServerProcess:
             *COMMAND, env=self._environment(), stderr=asyncio.subprocess.PIPE
         )
         assert self._process.stderr is not None
+        said = b""
         async with asyncio.timeout(START_SECONDS):
             async for line in self._process.stderr:
-                event = json.loads(line)
-                if event["event"] == "serving":
+                said += line
+                event = json.loads(line) if line.startswith(b"{") else {}
+                if event.get("event") == "serving":
                     self.address = event["address"]
                     break
+            else:
+                raise RuntimeError(f"the server did not start: {said.decode()}")
         self._lines = asyncio.create_task(_drop(self._process.stderr))
 
     @asynccontextmanager
@@ -84,6 +88,7 @@ class ServerProcess:
             "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
             "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
             "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
+            "RUNSTREAM_LOG_SEAL_BYTES": str(self.config.maintenance.log_seal_bytes),
         }
 
 

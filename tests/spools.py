@@ -216,9 +216,9 @@ def _is_held(lock: Path) -> bool:
 
 
 def _holder(lock: Path) -> int:
-    """The process that has an uplink's lock; 0: nobody."""
+    """The process that has an uplink's lock; 0: nobody, or one that was killed and is about to give it back."""
     with suppress(OSError, ValueError, psutil.NoSuchProcess), lock.open("rb") as file:
         if is_locked(file.fileno()):
-            process = psutil.Process(int(file.read()))  # of a dead one while the next has the lock and did not sign yet
+            process = psutil.Process(int(file.read()))  # empty while the next has the lock and did not sign yet
             return 0 if process.status() == psutil.STATUS_ZOMBIE else process.pid
     return 0

@@ -110,15 +110,20 @@ class MaintenanceConfig:
 
     share: float = 0.2
     """`RUNSTREAM_MAINTENANCE_SHARE`. The part of the time of a process that merging chunks of metrics takes at most,
-    and sealing runs once more; above 0, up to 1."""
+    sealing runs once more, and sealing logs once more; above 0, up to 1."""
 
     seal_quiet_seconds: float = 60.0
     """`RUNSTREAM_SEAL_QUIET_SECONDS`. For how long nothing must have come for a run that has ended, before its metrics
-    are sealed into an object in the bucket. Writers that said that they are done are not waited for."""
+    are sealed into an object in the bucket, and the rest of its logs into segments. Writers that said they are done
+    are not waited for."""
 
     seal_grace_seconds: float = 3_600.0
     """`RUNSTREAM_SEAL_GRACE_SECONDS`. For how long an object stays in the bucket after a newer one took its place;
     longer than any reader takes."""
+
+    log_seal_bytes: int = 16 * 1024 * 1024
+    """`RUNSTREAM_LOG_SEAL_BYTES`. How much text of a log file is in Postgres before it is moved to the bucket while its
+    run goes on; 1 or more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +233,7 @@ def _maintenance(read: "_Reader") -> MaintenanceConfig:
         share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share),
         seal_quiet_seconds=read.seconds("RUNSTREAM_SEAL_QUIET_SECONDS", MaintenanceConfig.seal_quiet_seconds),
         seal_grace_seconds=read.seconds("RUNSTREAM_SEAL_GRACE_SECONDS", MaintenanceConfig.seal_grace_seconds),
+        log_seal_bytes=read.integer("RUNSTREAM_LOG_SEAL_BYTES", MaintenanceConfig.log_seal_bytes, 1),
     )
 
 

@@ -34,7 +34,11 @@ class Nemesis:
     async def _do(self, name: str) -> None:
         with self._diary.open("a") as diary:
             diary.write(f"{time.monotonic_ns()} {name}\n")
-            await self._faults[name]()
+            try:
+                await self._faults[name]()
+            except BaseException as error:
+                diary.write(f"{time.monotonic_ns()} {name} failed: {error!r}\n")
+                raise
             diary.write(f"{time.monotonic_ns()} {name} is over\n")
 
 
@@ -72,12 +76,12 @@ def postgres_faults(postgres: PostgresProcess, choice: random.Random) -> Faults:
     }
 
 
-def cut_faults(proxy: PostgresProxy) -> Faults:
-    """What can happen to the connection over which metrics are stored, at each moment of a transaction."""
+def cut_faults(proxy: PostgresProxy, copied: str = '"metrics"."chunk"') -> Faults:
+    """What can happen to the connection over which rows are copied to a table, at each moment of a transaction."""
 
     def cutting(cut: Cut) -> Callable[[], Awaitable[None]]:
         async def wait() -> None:
-            proxy.cut(cut, after=_COPY)
+            proxy.cut(cut, after=f"COPY {copied}")
             await proxy.has_cut()
 
         return wait
@@ -104,6 +108,3 @@ def both_faults(server: ServerProcess, postgres: PostgresProcess) -> Faults:
         "kill the server and then Postgres": kill_both,
         "kill Postgres and then the server": kill_server_while_postgres_is_away,
     }
-
-
-_COPY = 'COPY "metrics"."chunk"'

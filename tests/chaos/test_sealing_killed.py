@@ -3,7 +3,6 @@
 import asyncio
 import random
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +15,7 @@ from runstream_server.objectstore import open_bucket
 from runstream_server.rpc import open_channel
 from tests.chaos.checker import Checker
 from tests.chaos.conftest import Site
+from tests.chaos.moments import Moment, hold_at
 from tests.chaos.pace import Pace
 from tests.chaos.scale import SCALE
 from tests.chaos.writers import write
@@ -29,16 +29,6 @@ FEW_BATCHES = 6
 MOST_MOMENTS = max(SCALE.faults // 2, 3)
 """Of those below, drawn by the seed."""
 POINTS = 5
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When to kill: as Postgres is about to hear something, or has heard it and answers."""
-
-    cut: Cut
-    after: str
-    """What was said on the connection before."""
-    while_writing: bool = False
 
 
 MOMENTS = {
@@ -112,21 +102,6 @@ SELECT EXISTS (SELECT FROM metrics.chunk WHERE run = $1) OR EXISTS (SELECT FROM 
 _SEALED = "SELECT count(*) FROM metrics.sealed_object WHERE run = $1 AND state = 'current'"
 
 
-async def kill_at(site: Site, moment: Moment) -> None:
-    """Holds the connection that comes to the moment.
-
-    All connections are new then: what one has prepared it does not say again.
-    """
-    connection = await asyncpg.connect(site.postgres.dsn)
-    try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'runstream%'"
-        )
-    finally:
-        await connection.close()
-    site.proxy.cut(moment.cut, moment.after, hold=True)
-
-
 async def complete(site: Site, run: str) -> None:
     connection = Connection.to(site.server.address)
     await connection.call(connection.runs.CompleteRun, history.CompleteRunRequest(name=run))
@@ -136,7 +111,7 @@ async def live_through(site: Site, checker: Checker, moment: Moment, choice: ran
     """Writes and ends a run whose sealing, or merging, is killed at a moment; late values come meanwhile."""
     kill = choice.choice(VICTIMS)
     if moment.while_writing:
-        await kill_at(site, moment)
+        await hold_at(site, moment)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(write_all(site, checker, range(WRITERS), BATCHES))
             await site.proxy.has_cut()
@@ -144,7 +119,7 @@ async def live_through(site: Site, checker: Checker, moment: Moment, choice: ran
         await complete(site, checker.run)
     else:
         await write_all(site, checker, range(WRITERS), FEW_BATCHES)
-        await kill_at(site, moment)
+        await hold_at(site, moment)
         await complete(site, checker.run)
         await site.proxy.has_cut()
         async with asyncio.TaskGroup() as tasks:

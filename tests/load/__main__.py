@@ -6,15 +6,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from tests.load import artifacts, metrics_ingest, metrics_read, runs, spool, up
+from tests.load import artifacts, logs_read, logs_write, metrics_ingest, metrics_read, runs, spool, up
 from tests.load.figures import Figure, show, write
 
 Benchmark = Callable[[], AsyncIterator[Figure]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "artifacts.file": artifacts.file,
-    "artifacts.small": artifacts.small,
-    "artifacts.again": artifacts.again,
     "runs.create": runs.create,
     "runs.batch_create": runs.batch_create,
     "runs.get": runs.get,
@@ -29,11 +26,18 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "metrics.read.compare": metrics_read.compare,
     "metrics.read.compare_sealed": metrics_read.compare_sealed,
     "metrics.read.tail": metrics_read.tail,
+    "logs.ingest": logs_write.ingest,
+    "logs.tail": logs_write.tail,
+    "logs.last": logs_read.last,
+    "logs.search": logs_read.search,
     "spool.log": spool.log,
     "spool.log_down": spool.log_down,
     "spool.log_slow": spool.log_slow,
     "spool.arrive": spool.arrive,
     "spool.carry": spool.carry,
+    "artifacts.file": artifacts.file,
+    "artifacts.small": artifacts.small,
+    "artifacts.again": artifacts.again,
     "up.ready": up.ready,
     "up.memory": up.memory,
 }

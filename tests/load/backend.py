@@ -33,11 +33,14 @@ class Up:
     postgres: str
     """The DSN of its database."""
 
+    data: Path
+    """The folder of its data."""
+
 
 @asynccontextmanager
-async def running_up(folder: Path) -> AsyncIterator[Up]:
-    """Runs the backend on `folder` while the context is open."""
-    environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state")}
+async def running_up(folder: Path, **settings: str) -> AsyncIterator[Up]:
+    """Runs the backend on `folder` while the context is open, with settings of the environment."""
+    environment = {**os.environ, **settings, "RUNSTREAM_STATE_DIR": str(folder / "state")}
     begun = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("runstream")), "up", "--data", str(folder / "data"), "--port", "0"),
@@ -51,7 +54,7 @@ async def running_up(folder: Path) -> AsyncIterator[Up]:
         postgres = (
             f"postgresql://runstream@/runstream?host={quote(str(folder / 'data' / 'postgres' / 'socket'), safe='')}"
         )
-        yield Up(str(state["address"]), process.pid, ready_seconds, postgres)
+        yield Up(str(state["address"]), process.pid, ready_seconds, postgres, folder / "data")
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
@@ -68,8 +71,8 @@ async def _state(path: Path, process: asyncio.subprocess.Process) -> dict[str, o
 
 
 @asynccontextmanager
-async def backend() -> AsyncIterator[tuple[Up, "RunHistoryServiceAsyncStub"]]:
-    """A backend on a folder of its own, and a stub on it."""
+async def backend(**settings: str) -> AsyncIterator[tuple[Up, "RunHistoryServiceAsyncStub"]]:
+    """A backend on a folder of its own, with settings of the environment, and a stub on it."""
     with TemporaryDirectory(prefix="runstream-bench-") as folder:
-        async with running_up(Path(folder)) as up, open_channel(up.address) as channel:
+        async with running_up(Path(folder), **settings) as up, open_channel(up.address) as channel:
             yield up, cast("RunHistoryServiceAsyncStub", RunHistoryServiceStub(channel))

@@ -18,6 +18,7 @@ properties that ask the service there are methods: `Workspace.get`, `Experiment.
 Use one form in a process where you can: with event loops in several threads gRPC prints harmless `BlockingIOError`s.
 """
 
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,16 +26,18 @@ from runstream._channel.connection import close_connections
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._experiment import ExperimentCalls
 from runstream.core._forms import AWAITING
+from runstream.core._log_handler import RunLogHandler
 from runstream.core._offline import OfflineCalls
 from runstream.core._run import RunCalls
 from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.submitted import SubmittedCalls
+from runstream.core._run.waiting import Printer
 from runstream.core._surface import Awaiting
 from runstream.core._workspace import WorkspaceCalls
 from runstream.core.compute_target import ComputeTarget
 from runstream.core.script_run import SCRIPT_RUN
 
-__all__ = ["Experiment", "Run", "ScriptRun", "Workspace", "close"]
+__all__ = ["Experiment", "Run", "RunLogHandler", "ScriptRun", "Workspace", "close"]
 
 
 class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Awaiting):
@@ -116,7 +119,13 @@ class Run(RunCalls[Workspace, Experiment, "Run"], AwaitingContext):
         Raises:
             ActivityFailedException: The run failed, and `raise_on_error` is set; the message has its error as JSON.
         """
-        return await self._wait(show_output, wait_post_processing, raise_on_error)
+        if show_output:
+            take = Printer()
+            options = {"wait_post_processing": wait_post_processing, "raise_on_error": raise_on_error}
+            async with aclosing(self._output(**options)) as pieces:
+                async for piece in pieces:
+                    take(piece)
+        return await self._wait(wait_post_processing, raise_on_error)
 
     @classmethod
     def get_context(cls, allow_offline: bool = True, used_for_context_manager: bool = False, **kwargs: object) -> "Run":

@@ -20,6 +20,7 @@ from runstream_server.artifacts.garbage_store import GarbageStore
 from runstream_server.artifacts.model import UPLOAD_LIFETIME, URL_LIFETIME
 from runstream_server.artifacts.repacking import Repacking
 from runstream_server.artifacts.strays import Strays
+from runstream_server.artifacts.telemetry import COLLECTED_BYTES, COLLECTED_CONTENTS
 from runstream_server.artifacts.upload_store import UploadStore
 from runstream_server.artifacts.using import RENEWALS
 from runstream_server.config import ArtifactsConfig
@@ -141,6 +142,8 @@ class Collector:
             count, size_bytes = await self._store.remove_contents(page.digests, now + READERS_GRACE)
             found.contents += count
             found.freed_bytes += size_bytes
+            COLLECTED_CONTENTS.inc(count)
+            COLLECTED_BYTES.inc(size_bytes)
 
 
 def make_collector(postgres: Postgres, bucket: Bucket, grace: timedelta, now: Callable[[], datetime]) -> Collector:

@@ -10,6 +10,7 @@ from itertools import groupby
 from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.digesting import block_is_well, digest_of, digest_stream
 from runstream_server.artifacts.model import BLOCK_BYTES, Content
+from runstream_server.artifacts.telemetry import DAMAGED_READS
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import DataLoss
 from runstream_server.objectstore import Bucket, read_on
@@ -45,7 +46,7 @@ class Contents:
                 async for at, block in blocks:
                     yield block[max(0, start - at) : end - at]
         except DataLoss:
-            await self._store.note_damage(content, self._now())
+            await self._note_damage(content)
             raise
 
     async def _blocks(self, content: Content, number: int, end: int) -> AsyncGenerator[tuple[int, bytes], None]:
@@ -75,7 +76,7 @@ class Contents:
             if digested.blob != content.blob or content.checksums not in (None, digested.checksums):
                 raise _damaged(content)
         except DataLoss:
-            await self._store.note_damage(content, self._now())
+            await self._note_damage(content)
             raise
         await self._store.note_checksums(content, digested.checksums, self._now())
         return replace(content, checksums=digested.checksums)
@@ -120,12 +121,16 @@ class Contents:
             if (await asyncio.to_thread(digest_of, data)).blob != content.blob:
                 raise _damaged(content)
 
+    async def _note_damage(self, content: Content) -> None:
+        DAMAGED_READS.inc()
+        await self._store.note_damage(content, self._now())
+
     async def _check_small(self, content: Content, data: bytes) -> None:
         try:
             for at in range(0, len(data), BLOCK_BYTES):
                 _checked(content, at // BLOCK_BYTES, data[at : at + BLOCK_BYTES])
         except DataLoss:
-            await self._store.note_damage(content, self._now())
+            await self._note_damage(content)
             raise
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from runstream_server.artifacts.garbage_store import Discarded, GarbageStore
+from runstream_server.artifacts.telemetry import DELETED_BYTES, DELETED_OBJECTS
 from runstream_server.objectstore import Bucket
 
 _AT_ONCE = 100
@@ -42,6 +43,8 @@ class Garbage:
             for each in due:
                 await self._delete(each)
             await self._store.forget([each.object for each in due])
+            DELETED_OBJECTS.inc(len(due))
+            DELETED_BYTES.inc(sum(each.size_bytes for each in due))
             objects += len(due)
             size_bytes += sum(each.size_bytes for each in due)
         return objects, size_bytes

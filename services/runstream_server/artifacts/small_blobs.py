@@ -9,6 +9,7 @@ from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.digesting import Digested, digest_of
 from runstream_server.artifacts.model import UPLOAD_LIFETIME, Blob, Content
 from runstream_server.artifacts.packs import make_pack
+from runstream_server.artifacts.telemetry import SMALL_BLOBS
 from runstream_server.errors import Interrupted
 from runstream_server.names import WorkspaceName
 from runstream_server.objectstore import Bucket
@@ -57,6 +58,7 @@ class SmallBlobs:
         key, data, starts = _object(new)
         await self._store.note_object(key, len(data), self._now() + UPLOAD_LIFETIME)
         await self._bucket.put(key, data)
+        SMALL_BLOBS.inc(len(new))
         written = [Content(each.blob, key, start, each.checksums) for (each, _), start in zip(new, starts, strict=True)]
         return await self._store.keep_noted(workspace, key, written, old, self._now())
 

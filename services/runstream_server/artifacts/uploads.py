@@ -26,6 +26,7 @@ from runstream_server.artifacts.model import (
     Upload,
     UploadState,
 )
+from runstream_server.artifacts.telemetry import REFUSED_UPLOADS, VERIFIED_BYTES
 from runstream_server.artifacts.upload_store import UploadStore
 from runstream_server.errors import InvalidField
 from runstream_server.names import WorkspaceName
@@ -152,7 +153,9 @@ class Uploads:
             await self._make_whole(upload)
             async with aclosing(self._ahead.read(upload.object, upload.parts.size_bytes)) as chunks:
                 digested = await digest_stream(chunks)
+            VERIFIED_BYTES.inc(digested.blob.size_bytes)
             if digested.blob.digest != digest:
+                REFUSED_UPLOADS.inc()
                 await self._refuse(upload)
                 raise DigestMismatch(digest, digested.blob.digest)
             content = Content(digested.blob, upload.object, 0, digested.checksums)

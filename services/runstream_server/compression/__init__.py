@@ -1,5 +1,5 @@
 """Blocks of bytes, compressed where that saves something, and each readable by itself."""
 
-from runstream_server.compression.blocks import pack_array, pack_bytes, pack_rows, unpack
+from runstream_server.compression.blocks import pack_array, pack_bytes, pack_rows, unpack, zstd_frame
 
-__all__ = ["pack_array", "pack_bytes", "pack_rows", "unpack"]
+__all__ = ["pack_array", "pack_bytes", "pack_rows", "unpack", "zstd_frame"]

@@ -80,6 +80,12 @@ def unpack(data: memoryview) -> tuple[bytes, memoryview]:
             raise ValueError(f"no block has the codec {codec}")
 
 
+def zstd_frame(data: memoryview) -> memoryview | None:
+    """The frame of zstd in the block at the beginning of `data`, if it holds bytes that were compressed as they are."""
+    form, stored, _ = _HEAD.unpack_from(data)
+    return data[_HEAD.size : _HEAD.size + stored] if form == _ZSTD else None
+
+
 def _unshuffle(plain: bytes, itemsize: int) -> bytes:
     shuffled = np.frombuffer(plain, np.uint8).reshape(itemsize, -1)
     elements = np.empty((shuffled.shape[1], itemsize), np.uint8)

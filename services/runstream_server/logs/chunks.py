@@ -4,11 +4,48 @@ Format 1, in an envelope: one block of bytes.
 """
 
 import struct
+from dataclasses import dataclass
+from datetime import datetime
 
-from runstream_server.compression import pack_bytes, unpack
+from runstream_server.compression import pack_bytes, unpack, zstd_frame
 from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
+from runstream_server.logs.model import Mark
 
 _FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    """A chunk and its place."""
+
+    start_offset: int
+    size_bytes: int
+
+    line_feeds: int | None
+    """How many it has; None: it is of an earlier version, which did not note that."""
+
+    write_time: datetime
+    receive_time: datetime
+    content: bytes
+
+    @property
+    def end_offset(self) -> int:
+        """The offset after the last byte."""
+        return self.start_offset + self.size_bytes
+
+    @property
+    def mark(self) -> Mark:
+        """When its bytes were written."""
+        return Mark(self.end_offset, self.write_time, self.receive_time)
+
+    def decode(self) -> bytes:
+        """Its bytes; raises StoredBytesDamaged if they are not what was stored."""
+        return decode_text(self.content, self.size_bytes)
+
+    def zstd_frame(self) -> bytes | None:
+        """Its bytes as a frame of zstd, if they are stored as one; raises StoredBytesDamaged as `decode` does."""
+        frame = zstd_frame(unwrap(self.content, _FORMAT))
+        return bytes(frame) if frame is not None else None
 
 
 def encode_text(data: bytes) -> bytes:

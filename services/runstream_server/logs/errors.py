@@ -31,10 +31,32 @@ class LogNotFound(NotFound):
         super().__init__(f"the run {run} has no log {path}; ListLogs tells which there are", run=run, path=path)
 
 
+class LogExpired(FailedPrecondition):
+    """The log was removed because it was old enough."""
+
+    reason = "LOG_EXPIRED"
+
+    def __init__(self, run: RunName, path: str) -> None:
+        super().__init__(
+            f"the retention of the workspace has removed the log {path} of the run {run}; write to another path",
+            run=run,
+            path=path,
+        )
+
+
 class InvalidCursor(InvalidArgument):
-    """A cursor is not from a tail of the file."""
+    """A cursor is not from an earlier call for the same."""
 
     reason = "INVALID_CURSOR"
 
     def __init__(self) -> None:
-        super().__init__("the cursor is not from a tail of this file; start again without it")
+        super().__init__("the cursor is not from an earlier call with the same fields; start again without it")
+
+
+class InvalidPattern(InvalidArgument):
+    """A regular expression cannot be searched for."""
+
+    reason = "INVALID_PATTERN"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the regular expression cannot be searched for: {problem}; correct it", problem=problem)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from runstream.api.logs.v1 import log_service_pb2 as messages
@@ -22,6 +23,8 @@ from runstream_server.appendstreams import (
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
 from runstream_server.logs.convert import (
     decode_digest,
+    decode_span,
+    decode_tail,
     decode_text,
     encode_acknowledged,
     encode_file,
@@ -30,21 +33,27 @@ from runstream_server.logs.convert import (
     encode_slice,
     encode_tail,
 )
-from runstream_server.logs.cursors import read_cursor
+from runstream_server.logs.convert_search import decode_search, encode_search
 from runstream_server.logs.errors import OffsetGap
 from runstream_server.logs.model import EncodedText, LogText
 from runstream_server.logs.rules import Logs
+from runstream_server.logs.search.model import SearchMessage
+from runstream_server.logs.search.searching import Searches
 from runstream_server.logs.tails import Tails
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.paths import check_path
 
+_APPEND_BYTES = 500
+"""What a piece takes in memory besides its text, about."""
+
 
 class LogServicer(LogServiceServicer):
     """`LogService` on the wire."""
 
-    def __init__(self, logs: Logs, tails: Tails, hub: AppendHub[EncodedText]) -> None:
+    def __init__(self, logs: Logs, searches: Searches, tails: Tails, hub: AppendHub[EncodedText]) -> None:
         self._logs = logs
+        self._searches = searches
         self._tails = tails
         self._hub = hub
 
@@ -64,19 +73,22 @@ class LogServicer(LogServiceServicer):
 
     async def ReadLog(self, request: messages.ReadLogRequest, _: object) -> AsyncIterator[messages.ReadLogResponse]:
         run, path = RunName.parse(request.run, "run"), check_path(request.path, "path")
-        if request.end_offset < 0:
-            raise InvalidField("end_offset", "expected 0 or more")
-        async with aclosing(self._logs.read(run, path, request.start_offset, request.end_offset)) as parts:
+        span = decode_span(request)
+        async with aclosing(self._logs.read(run, path, span, with_marks=request.with_times)) as parts:
             async for part in parts:
-                yield encode_slice(part)
+                yield encode_slice(part if request.with_times else replace(part, marks=()))
+
+    async def SearchLogs(self, request: messages.SearchLogsRequest, context: Any) -> None:  # type: ignore[override]
+        async def tell(message: SearchMessage) -> None:
+            await context.write(encode_search(message, request))
+
+        await self._searches.search(decode_search(request), tell)
 
     async def TailLog(self, request: messages.TailLogRequest, _: object) -> AsyncIterator[messages.TailLogResponse]:
         run, path = RunName.parse(request.run, "run"), check_path(request.path, "path")
-        offset = read_cursor(request.cursor, run, path)
-        from_now = request.start == messages.TAIL_START_NOW
-        async with aclosing(self._tails.tail(run, path, offset, from_now=from_now)) as tail:
+        async with aclosing(self._tails.tail(run, path, decode_tail(request, run, path))) as tail:
             async for message in tail:
-                yield encode_tail(message, run, path)
+                yield encode_tail(message, run, path, with_times=request.with_times)
 
 
 class LogDialect:
@@ -111,7 +123,8 @@ class LogDialect:
 
     async def prepare(self, piece: Piece[LogText], skip: int) -> Prepared[EncodedText]:
         text = piece.payload
-        return Prepared(await self._logs.prepare(LogText(text.data[skip:], text.write_time)), piece.size_bytes)
+        encoded = await self._logs.prepare(LogText(text.data[skip:], text.write_time))
+        return Prepared(encoded, len(encoded.content) + _APPEND_BYTES)
 
     def gap(self, expected: int) -> RunstreamError:
         return OffsetGap(expected)

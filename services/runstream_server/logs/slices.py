@@ -1,32 +1,18 @@
-"""Makes of stored chunks what readers get: slices that are neither tiny nor huge."""
+"""Makes of stored text what readers get: slices that are neither tiny nor huge."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 
-from runstream_server.envelope import StoredBytesDamaged
-from runstream_server.logs.chunks import decode_text
-from runstream_server.logs.model import StoredText, TextSlice
+from runstream_server.logs.model import Block, TextSlice, marks_between
 
 _SLICE_BYTES = 256 * 1024
 
 
-def slices(chunks: Iterable[StoredText], start: int, end: int) -> Sequence[TextSlice]:
-    """Decodes chunks that follow each other and returns their bytes from `start` to before `end`.
-
-    Raises:
-        StoredBytesDamaged: Chunks are missing, or not what was stored.
-    """
-    expected = start
-    parts = []
-    for chunk in chunks:
-        if not chunk.start_offset <= expected < chunk.end_offset:
-            raise StoredBytesDamaged(f"bytes at {expected} are missing")
-        data = decode_text(chunk.content, chunk.size_bytes)
-        parts.append(data[expected - chunk.start_offset : end - chunk.start_offset])
-        expected = min(chunk.end_offset, end)
-    if not parts:
-        raise StoredBytesDamaged(f"bytes at {expected} are missing")
-    return _cut(start, b"".join(parts))
-
-
-def _cut(start: int, data: bytes) -> Sequence[TextSlice]:
-    return [TextSlice(start + at, data[at : at + _SLICE_BYTES]) for at in range(0, len(data), _SLICE_BYTES)]
+def slices(block: Block, start: int, end: int) -> Iterator[TextSlice]:
+    """Yields the bytes of a block from `start` to before `end`, as far as it has them."""
+    first, beyond = max(start, block.offset), min(end, block.end_offset)
+    line = 1 + block.line_feeds_before + block.data.count(b"\n", 0, first - block.offset)
+    for offset in range(first, beyond, _SLICE_BYTES):
+        after = min(offset + _SLICE_BYTES, beyond)
+        data = block.data[offset - block.offset : after - block.offset]
+        yield TextSlice(offset, data, line, marks_between(block.marks, offset, after) if block.marks else ())
+        line += data.count(b"\n")

@@ -1,73 +1,42 @@
-"""Reads and writes the schema `logs`. Rows do not leave this module."""
+"""Reads log files and what of them is not sealed. Rows do not leave this module."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 
 from asyncpg import Record
 
-from runstream_server.appendstreams import AppendKey, Opening, Outcome, Position, judge
-from runstream_server.logs.errors import OffsetGap
-from runstream_server.logs.model import LogAppend, LogFile, StoredText
+from runstream_server.logs.chunks import StoredText
+from runstream_server.logs.model import LogFile, Mark
 from runstream_server.names import RunName
-from runstream_server.postgres import Connection, Postgres
+from runstream_server.postgres import Postgres
 
 _PAGE_CHUNKS = 1_000
-_PAGE_BYTES = 4 * 1024 * 1024
+_FILE = """
+    workspace, run, path, file, writer, size_bytes, finished, create_time, update_time, sealed_bytes,
+    sealed_line_feeds, expire_time
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """How a file is at a moment."""
+
+    path: str
+    size_bytes: int
+    finished: bool
 
 
 class LogStore:
-    """Log files and their bytes."""
+    """Log files and their chunks."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def create(self, key: AppendKey, writer: str) -> Opening | None:
-        """Makes a file that belongs to `writer`; None if there is one."""
-        row = await self._postgres.fetchrow(
-            """
-            INSERT INTO logs.file (workspace, run, path, writer)
-            VALUES ($1, $2, $3, $4)
-            ON CONFLICT (workspace, run, path) DO NOTHING
-            RETURNING epoch, size_bytes
-            """,
-            key.workspace,
-            key.run,
-            key.name,
-            writer,
-        )
-        return Opening(key, row["epoch"], row["size_bytes"]) if row else None
-
-    async def open(self, key: AppendKey, writer: str, believed: int) -> Opening | None:
-        """Counts up the epoch of a file that belongs to `writer` and has at least `believed` bytes; None otherwise."""
-        row = await self._postgres.fetchrow(
-            """
-            UPDATE logs.file
-               SET epoch = epoch + 1
-             WHERE workspace = $1 AND run = $2 AND path = $3 AND writer = $4 AND size_bytes >= $5
-            RETURNING epoch, size_bytes
-            """,
-            key.workspace,
-            key.run,
-            key.name,
-            writer,
-            believed,
-        )
-        return Opening(key, row["epoch"], row["size_bytes"]) if row else None
-
-    async def commit(self, appends: Sequence[LogAppend], now: datetime) -> Sequence[Outcome]:
-        """Stores what is new of a group and moves its files, in one transaction; says what became of each append."""
-        async with self._postgres.transaction() as connection:
-            numbers, positions = await _lock_files(connection, appends)
-            outcomes, new = judge(appends, positions, OffsetGap)
-            await _store_text(connection, new, numbers)
-            await _move_files(connection, new, now)
-        return outcomes
-
     async def find(self, run: RunName, paths: Sequence[str]) -> LogFile | None:
         """Returns the first of the paths that is a file."""
         row = await self._postgres.fetchrow(
-            """
-            SELECT workspace, run, path, file, writer, size_bytes, finished, create_time, update_time
+            f"""
+            SELECT {_FILE}
               FROM logs.file
              WHERE workspace = $1 AND run = $2 AND path = ANY($3::text[])
              ORDER BY array_position($3::text[], path)
@@ -80,12 +49,12 @@ class LogStore:
         return _file(row) if row else None
 
     async def list_files(self, run: RunName, after: str, count: int) -> Sequence[LogFile]:
-        """Returns up to `count` files with paths after `after`, in order of path."""
+        """Returns up to `count` files with paths after `after`, in order of path, without those that were removed."""
         rows = await self._postgres.fetch(
-            """
-            SELECT workspace, run, path, file, writer, size_bytes, finished, create_time, update_time
+            f"""
+            SELECT {_FILE}
               FROM logs.file
-             WHERE workspace = $1 AND run = $2 AND path > $3
+             WHERE workspace = $1 AND run = $2 AND path > $3 AND expire_time IS NULL
              ORDER BY path
              LIMIT $4
             """,
@@ -96,22 +65,109 @@ class LogStore:
         )
         return [_file(row) for row in rows]
 
-    async def read(self, file: LogFile, start: int, end: int) -> Sequence[StoredText]:
-        """Returns the first chunks that have bytes from `start` to before `end`, in order, some MiB of them."""
+    async def files_of_runs(
+        self, runs: Sequence[RunName], paths: Sequence[str], begin: tuple[int, str], count: int, *, with_begin: bool
+    ) -> Sequence[LogFile]:
+        """Returns up to `count` files with text of some runs of one workspace, in the order of the runs, then of path.
+
+        No paths: all of them. `begin` is the place of a run and a path: files are wanted that come after it, and that
+        file too with `with_begin`.
+        """
+        rows = await self._postgres.fetch(
+            f"""
+            SELECT {_FILE}
+              FROM logs.file
+              JOIN unnest($2::text[]) WITH ORDINALITY AS wanted (run, place) USING (run)
+             WHERE workspace = $1 AND (path = ANY($3::text[]) OR $3 = '{{}}'::text[])
+               AND ((place - 1, path) > ($4::bigint, $5) OR $6 AND (place - 1, path) = ($4::bigint, $5))
+               AND size_bytes > 0 AND expire_time IS NULL
+             ORDER BY place, path
+             LIMIT $7
+            """,
+            runs[0].workspace,
+            [run.run for run in runs],
+            paths,
+            *begin,
+            with_begin,
+            count,
+        )
+        return [_file(row) for row in rows]
+
+    async def states(self, files: Sequence[tuple[RunName, str]]) -> Mapping[tuple[RunName, str], FileState]:
+        """How some files are, by run and path, as far as they are there."""
         rows = await self._postgres.fetch(
             """
-            SELECT start_offset, size_bytes, content
+            SELECT workspace, run, path, size_bytes, finished
+              FROM logs.file
+              JOIN unnest($1::text[], $2::text[], $3::text[]) AS followed (workspace, run, path)
+             USING (workspace, run, path)
+            """,
+            [run.workspace for run, _ in files],
+            [run.run for run, _ in files],
+            [path for _, path in files],
+        )
+        return {
+            (RunName(row["workspace"], row["run"]), row["path"]): FileState(
+                row["path"], row["size_bytes"], row["finished"]
+            )
+            for row in rows
+        }
+
+    async def read(self, file: LogFile, start: int, end: int, page_bytes: int) -> Sequence[StoredText]:
+        """Returns the first chunks that have bytes from `start` to before `end`, in order, about `page_bytes` of them.
+
+        The first one may lie beyond `start`, or there may be none: then what is there is sealed.
+        """
+        rows = await self._postgres.fetch(
+            """
+            SELECT start_offset, size_bytes, line_feeds, write_time, receive_time, content
               FROM (SELECT *, sum(size_bytes) OVER (ORDER BY start_offset) - size_bytes AS before
-                      FROM (SELECT start_offset, size_bytes, content
-                              FROM logs.chunk
-                             WHERE workspace = $1 AND run = $2 AND file = $3 AND start_offset < $5
+                      FROM (SELECT start_offset, chunk.size_bytes, line_feeds, write_time, receive_time, content
+                              FROM logs.file
+                              JOIN logs.chunk USING (workspace, run, file)
+                             WHERE workspace = $1 AND run = $2 AND path = $3 AND start_offset >= sealed_bytes
+                               AND start_offset < $5
                                AND start_offset >= (SELECT max(start_offset)
                                                       FROM logs.chunk
-                                                     WHERE workspace = $1 AND run = $2 AND file = $3
-                                                       AND start_offset <= $4)
+                                                     WHERE workspace = $1 AND run = $2 AND file = $4
+                                                       AND start_offset <= $6)
                              ORDER BY start_offset
-                             LIMIT $6) page) sized
-             WHERE before < $7
+                             LIMIT $7) page) sized
+             WHERE before < $8
+             ORDER BY start_offset
+            """,
+            file.run.workspace,
+            file.run.run,
+            file.path,
+            file.number,
+            end,
+            start,
+            _PAGE_CHUNKS,
+            page_bytes,
+        )
+        return [
+            StoredText(
+                row["start_offset"],
+                row["size_bytes"],
+                row["line_feeds"],
+                row["write_time"],
+                row["receive_time"] or row["write_time"],
+                row["content"],
+            )
+            for row in rows
+        ]
+
+    async def marks(self, file: LogFile, start: int, end: int) -> Sequence[Mark]:
+        """When the bytes from `start` to before `end` were written, as far as they are in chunks."""
+        rows = await self._postgres.fetch(
+            """
+            SELECT start_offset + size_bytes AS end_offset, write_time,
+                   coalesce(receive_time, write_time) AS receive_time
+              FROM logs.chunk
+             WHERE workspace = $1 AND run = $2 AND file = $3 AND start_offset < $5
+               AND start_offset >= (SELECT max(start_offset)
+                                      FROM logs.chunk
+                                     WHERE workspace = $1 AND run = $2 AND file = $3 AND start_offset <= $4)
              ORDER BY start_offset
             """,
             file.run.workspace,
@@ -119,85 +175,50 @@ class LogStore:
             file.number,
             start,
             end,
-            _PAGE_CHUNKS,
-            _PAGE_BYTES,
         )
-        return [StoredText(row["start_offset"], row["size_bytes"], row["content"]) for row in rows]
+        return [Mark(row["end_offset"], row["write_time"], row["receive_time"]) for row in rows]
 
-
-async def _lock_files(
-    connection: Connection, appends: Sequence[LogAppend]
-) -> tuple[Mapping[AppendKey, int], Mapping[AppendKey, Position]]:
-    """Locks the rows of the files, in the order that all transactions keep; returns their numbers and positions."""
-    keys = sorted({append.key for append in appends})
-    rows = await connection.fetch(
-        """
-        SELECT workspace, run, path, file, size_bytes, epoch
-          FROM logs.file
-          JOIN unnest($1::text[], $2::text[], $3::text[]) AS key (workspace, run, path) USING (workspace, run, path)
-         ORDER BY workspace, run, path
-           FOR UPDATE OF file
-        """,
-        [key.workspace for key in keys],
-        [key.run for key in keys],
-        [key.name for key in keys],
-    )
-    found = {AppendKey(row["workspace"], row["run"], row["path"]): row for row in rows}
-    return (
-        {key: row["file"] for key, row in found.items()},
-        {key: Position(row["size_bytes"], row["epoch"]) for key, row in found.items()},
-    )
-
-
-async def _store_text(connection: Connection, appends: Sequence[LogAppend], numbers: Mapping[AppendKey, int]) -> None:
-    rows = [
-        (
-            append.key.workspace,
-            append.key.run,
-            numbers[append.key],
-            append.start,
-            append.payload.size_bytes,
-            append.payload.write_time,
-            append.payload.content,
+    async def line_feeds_before(self, file: LogFile, start: int) -> int | None:
+        """How many line feeds the file has before a chunk that begins at `start`; None if that is sealed."""
+        row = await self._postgres.fetchrow(
+            """
+            SELECT sealed_bytes, sealed_line_feeds + counted.line_feeds AS line_feeds
+              FROM logs.file
+             CROSS JOIN LATERAL (
+                   SELECT coalesce(sum(line_feeds), 0)::bigint AS line_feeds
+                     FROM logs.chunk
+                    WHERE workspace = $1 AND run = $2 AND chunk.file = file.file
+                      AND start_offset >= sealed_bytes AND start_offset < $4) counted
+             WHERE workspace = $1 AND run = $2 AND path = $3
+            """,
+            file.run.workspace,
+            file.run.run,
+            file.path,
+            start,
         )
-        for append in appends
-        if append.payload is not None
-    ]
-    if rows:
-        await connection.copy_records_to_table(
-            "chunk",
-            schema_name="logs",
-            columns=("workspace", "run", "file", "start_offset", "size_bytes", "write_time", "content"),
-            records=rows,
+        return row["line_feeds"] if row and row["sealed_bytes"] <= start else None
+
+    async def chunk_of_line_feed(self, file: LogFile, number: int) -> int | None:
+        """Where the chunk begins that has a line feed, counted from 1 in the whole file; None if no chunk has it that
+        is not sealed."""
+        found: int | None = await self._postgres.fetchval(
+            """
+            SELECT start_offset
+              FROM (SELECT start_offset, line_feeds,
+                           sealed_line_feeds + sum(line_feeds) OVER (ORDER BY start_offset) AS line_feeds_after
+                      FROM logs.file
+                      JOIN logs.chunk USING (workspace, run, file)
+                     WHERE workspace = $1 AND run = $2 AND path = $3 AND start_offset >= sealed_bytes) counted
+             WHERE line_feeds_after >= $4
+             ORDER BY start_offset
+             LIMIT 1
+            """,
+            file.run.workspace,
+            file.run.run,
+            file.path,
+            number,
         )
-
-
-async def _move_files(connection: Connection, appends: Sequence[LogAppend], now: datetime) -> None:
-    """Moves the sizes of files to the ends of their last appends."""
-    if not appends:
-        return
-    last = {append.key: append for append in appends}
-    grown = {append.key for append in appends if append.payload is not None}
-    finished = {append.key for append in appends if append.payload is None}
-    await connection.execute(
-        """
-        UPDATE logs.file AS known
-           SET size_bytes  = moved.size_bytes,
-               finished    = known.finished OR moved.finished,
-               create_time = CASE WHEN moved.grown THEN coalesce(known.create_time, $7) ELSE known.create_time END,
-               update_time = CASE WHEN moved.grown THEN $7 ELSE known.update_time END
-          FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::boolean[])
-               AS moved (workspace, run, path, size_bytes, grown, finished)
-         WHERE (known.workspace, known.run, known.path) = (moved.workspace, moved.run, moved.path)
-        """,
-        [key.workspace for key in last],
-        [key.run for key in last],
-        [key.name for key in last],
-        [append.end for append in last.values()],
-        [key in grown for key in last],
-        [key in finished for key in last],
-        now,
-    )
+        return found
 
 
 def _file(row: Record) -> LogFile:
@@ -210,4 +231,7 @@ def _file(row: Record) -> LogFile:
         finished=row["finished"],
         create_time=row["create_time"],
         update_time=row["update_time"],
+        sealed_bytes=row["sealed_bytes"],
+        sealed_line_feeds=row["sealed_line_feeds"],
+        expire_time=row["expire_time"],
     )

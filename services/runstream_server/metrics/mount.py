@@ -11,7 +11,6 @@ from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import MetricAppend
 from runstream_server.metrics.outbox import SummaryOutbox
 from runstream_server.metrics.outbox_store import OutboxStore
@@ -30,6 +29,7 @@ from runstream_server.metrics.tails import HINT_TOPIC, Tails, hint_key
 from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
 from runstream_server.runhistory import RunHistory, run_watch
+from runstream_server.sealing.pace import Pace
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -11,7 +11,7 @@ import grpc
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
-from runstream_server.errors import NotFound, Unavailable
+from runstream_server.errors import InvalidArgument, NotFound, Unavailable
 from runstream_server.names import RunName, WorkspaceName
 from runstream_server.runhistory.summaries import MetricSummary
 
@@ -45,6 +45,15 @@ class WorkspaceNotFound(NotFound):
 
     def __init__(self, name: WorkspaceName) -> None:
         super().__init__(f"no workspace has the name {name}; check it, or create the workspace first", workspace=name)
+
+
+class FilterRefused(InvalidArgument):
+    """The run history refuses a filter of runs."""
+
+    reason = "INVALID_FILTER"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"filter of runs: {problem}", problem=problem)
 
 
 class RunHistoryUnavailable(Unavailable):
@@ -104,6 +113,35 @@ class RunHistory:
         request = messages.GetWorkspaceRequest(name=str(name))
         with _trouble(WorkspaceNotFound(name)):
             await self._stub.GetWorkspace(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+
+    async def log_retention(self, name: WorkspaceName) -> timedelta | None:
+        """For how long a workspace keeps log files, None for ever; raises WorkspaceNotFound."""
+        request = messages.GetWorkspaceRequest(name=str(name))
+        with _trouble(WorkspaceNotFound(name)):
+            response = await self._stub.GetWorkspace(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+        workspace = response.workspace
+        return workspace.log_retention.ToTimedelta() if workspace.HasField("log_retention") else None
+
+    async def list_runs(
+        self, name: WorkspaceName, filter_: str, page_token: str, page_size: int
+    ) -> tuple[Sequence[RunName], str]:
+        """Returns a page of the runs of a workspace that a filter admits, newest first, and the token of the next one.
+
+        Raises:
+            WorkspaceNotFound: There is no such workspace.
+            FilterRefused: The filter is wrong.
+        """
+        request = messages.ListRunsRequest(
+            parent=str(name), filter=filter_, page_token=page_token, page_size=page_size, view=run_pb2.RUN_VIEW_BASIC
+        )
+        try:
+            with _trouble(WorkspaceNotFound(name)):
+                response = await self._stub.ListRuns(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                raise FilterRefused(error.details() or "") from None
+            raise
+        return [RunName.parse(run.name) for run in response.runs], response.next_page_token
 
     async def record_summaries(self, summaries: Mapping[RunName, Sequence[MetricSummary]]) -> None:
         """Hands over metric summaries of up to 1,000 runs, up to 10,000 of each."""

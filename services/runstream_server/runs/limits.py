@@ -58,6 +58,8 @@ FILTER_DEPTH = 32
 
 LEAST_RUN_DURATION = timedelta(seconds=1)
 MOST_RUN_DURATION = timedelta(days=3_650)
+LEAST_LOG_RETENTION = timedelta(hours=1)
+MOST_LOG_RETENTION = timedelta(days=36_525)
 
 EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -168,6 +170,12 @@ class Checks:
         except ValueError:
             self.fail(field, "expected a UUID such as 1b4e28ba-2fa1-4d3b-9c3a-0a1f6a7e5b11; got " + repr(text[:80]))
             return None
+
+    def log_retention(self, field: str, duration: timedelta) -> timedelta:
+        """For how long log files are kept."""
+        if not LEAST_LOG_RETENTION <= duration <= MOST_LOG_RETENTION or duration.microseconds:
+            self.fail(field, "expected whole seconds, 1 hour to 100 years; leave it out to keep logs for ever")
+        return duration
 
     def run_duration(self, field: str, duration: timedelta) -> timedelta:
         """How long a run may be running."""

@@ -24,6 +24,9 @@ class Workspace:
     create_time: datetime
     update_time: datetime
 
+    log_retention: timedelta | None
+    """For how long log files are kept; None: for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
@@ -46,6 +49,15 @@ class Edits:
     display_name: str | None = None
     description: str | None = None
     tags: Tags | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceEdits(Edits):
+    """New values of a workspace."""
+
+    log_retention: timedelta | None = None
+    sets_log_retention: bool = False
+    """Whether `log_retention` is a new value, which may be none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,26 @@ async def test_an_interrupt_ends_the_following_and_says_that_the_run_goes_on(
     assert not present.run.HasField("end_time")
 
 
+async def test_a_log_is_followed_from_its_last_lines_until_it_is_interrupted(
+    cli: ProcessCli, backend: Backend, make_run: MakeRun
+) -> None:
+    run = await make_run("a")
+    async with log_stream(backend.channel, run.name, "user_logs/std_log.txt") as stream:
+        await stream.send(0, b"one\ntwo\n")
+        await stream.acknowledged(8)
+        async with cli.going("log", "cat", "-r", "a", "--tail", "1", "-f") as following:
+            lines = [await following.line()]
+            await stream.send(8, b"\xff 50 %\r100 %\n")
+            await stream.acknowledged(21)
+            following.interrupt()
+            ended = await following.end()
+
+    assert lines == ["two\n"]
+    assert ended.code == 130
+    assert "goes on" in ended.err
+    assert "Traceback" not in ended.err
+
+
 async def test_a_watch_writes_a_line_for_each_new_state_until_it_is_interrupted(
     cli: ProcessCli, make_run: MakeRun, history: "RunHistoryServiceAsyncStub"
 ) -> None:

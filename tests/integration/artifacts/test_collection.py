@@ -1,5 +1,7 @@
 """Garbage collection: what can go goes, what can not stays, whatever comes in between."""
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
@@ -309,6 +311,40 @@ async def test_no_order_of_steps_takes_bytes_from_a_client(
             await step()
         workspace = "other" if client is sending_elsewhere else SPACE
         assert await service.read(data, workspace) == data
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_clients_and_collectors_that_run_at_the_same_time_agree(service: Service, seed: int) -> None:
+    """Rounds of everything at once, with a clock that moves on only in between."""
+    choice = random.Random(seed)
+    blobs = [b"%d" % n * choice.randrange(1, 3_000) for n in range(12)]
+    bound: dict[str, bytes] = {}
+
+    async def keep(path: str, data: bytes) -> None:
+        steps = choice.choice([asking_and_binding, sending_in_parts])(service, data)
+        await steps[0]()
+        await service.bind(path, data)
+        bound[path] = data
+
+    async def drop(path: str) -> None:
+        del bound[path]
+        await service.bindings.delete(RUN, [path])
+
+    for number in range(6):
+        going = choice.sample(sorted(bound), len(bound) // 2)
+        await asyncio.gather(
+            *(service.collector.collect() for _ in range(2)),
+            *(keep(f"{number}/{n}", choice.choice(blobs)) for n in range(8)),
+            *(drop(path) for path in going),
+        )
+        for path, data in bound.items():
+            assert await service.read(data) == data, path
+        service.now += 2 * GRACE
+    await service.bindings.delete(RUN, sorted(bound))
+    for _ in range(3):
+        await service.collector.collect(strays=True)
+        service.now += timedelta(days=3)
+    assert await service.keys() == []
 
 
 async def test_a_bind_that_is_not_committed_yet_keeps_its_blob(service: Service) -> None:

@@ -13,11 +13,17 @@ from runstream.api.logs.v1 import log_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as history
 from runstream_server import app
 from runstream_server.config import Config
-from runstream_server.logs.model import TailEnd, TailMessage
-from runstream_server.logs.rules import Logs
+from runstream_server.logs.drain import Drain
+from runstream_server.logs.model import TailBegin, TailEnd, TailMessage
+from runstream_server.logs.reading import LogReader
+from runstream_server.logs.sealing.reading import SegmentReader
+from runstream_server.logs.sealing.segment_store import SegmentStore
+from runstream_server.logs.source import LogSource
 from runstream_server.logs.store import LogStore
 from runstream_server.logs.tails import HINT_TOPIC, Tails
+from runstream_server.logs.watching import FileWatch
 from runstream_server.names import RunName
+from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Hints, Postgres
 from runstream_server.rpc import open_channel
 from runstream_server.runhistory import RunHistory, run_watch
@@ -207,15 +213,25 @@ async def hints() -> Hints:
 
 
 @pytest.fixture
-async def tails(backend: Backend, postgres: Postgres, hints: Hints, clock: Clock) -> AsyncIterator[Tails]:
+async def tails(
+    backend: Backend, postgres: Postgres, bucket: Bucket, files: FileWatch, hints: Hints, clock: Clock
+) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`."""
+    store = LogStore(postgres)
+    reader = LogReader(LogSource(store, SegmentReader(SegmentStore(postgres), bucket)))
     async with run_watch(RunHistory(backend.channel, backend.channel)) as watch:
-        yield Tails(Logs(LogStore(postgres), clock), watch, hints, asyncio.Event(), clock)
+        yield Tails(store, reader, files, watch, hints, Drain(asyncio.Event()), clock)
+
+
+@pytest.fixture
+def files(postgres: Postgres) -> FileWatch:
+    """Looks at the followed files when a test says so."""
+    return FileWatch(LogStore(postgres))
 
 
 async def first_message(tails: Tails, run: str) -> TailMessage:
     """What a tail says first."""
-    async with aclosing(tails.tail(RunName.parse(run), PATH, None, from_now=False)) as tail_:
+    async with aclosing(tails.tail(RunName.parse(run), PATH, TailBegin())) as tail_:
         return await anext(tail_)
 
 
@@ -245,7 +261,7 @@ async def test_a_tail_ends_five_seconds_after_the_run_and_its_last_text(
         await stream.acknowledged(4)
     await stubs.run_history(backend.channel).CompleteRun(history.CompleteRunRequest(name=run))
 
-    messages_ = [message async for message in tails.tail(RunName.parse(run), PATH, None, from_now=False)]
+    messages_ = [message async for message in tails.tail(RunName.parse(run), PATH, TailBegin())]
 
     assert [(message.text.data, message.ended) for message in messages_] == [(b"text", None), (b"", TailEnd.RUN_ENDED)]
 

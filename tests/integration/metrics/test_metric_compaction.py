@@ -9,7 +9,6 @@ from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
 from runstream_server.metrics.maintenance.merging import merge_chunks, plan_merges
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.queries import ReadRequest
 from runstream_server.metrics.reading import SeriesReader
@@ -21,6 +20,7 @@ from runstream_server.metrics.windows import EVERYTHING
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
+from runstream_server.sealing.pace import Pace
 from tests import stubs
 from tests.append_clients import doubles, metrics_stream
 from tests.conftest import Backend

@@ -1,6 +1,6 @@
 """The cache of what was read from the bucket is bounded by its bytes."""
 
-from runstream_server.metrics.sealing.lru import ByteLru
+from runstream_server.sealing.lru import ByteLru
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:

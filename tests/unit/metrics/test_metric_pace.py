@@ -1,6 +1,6 @@
 """Background work takes a bounded share of the time."""
 
-from runstream_server.metrics.maintenance.pace import Pace
+from runstream_server.sealing.pace import Pace
 
 
 class Time:

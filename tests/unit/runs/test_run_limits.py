@@ -21,6 +21,7 @@ from runstream_server.runs.convert.decoding import (
     decode_run_names,
     decode_summaries,
     decode_warnings,
+    decode_workspace_edits,
 )
 from runstream_server.runs.identifiers import Identifiers
 from runstream_server.runs.limits import Checks
@@ -247,7 +248,7 @@ def test_a_display_name_is_never_emptied() -> None:
     with pytest.raises(InvalidField, match=r"run\.display_name: required"):
         decode_run_edits(Run(), mask, NOW)
     with pytest.raises(InvalidField, match=r"workspace\.display_name: required"):
-        decode_edits("workspace", Workspace(), mask)
+        decode_workspace_edits("workspace", Workspace(), mask)
     with pytest.raises(InvalidField, match=r"experiment\.display_name: expected a letter or digit"):
         decode_edits("experiment", experiment_pb2.Experiment(), mask)
 

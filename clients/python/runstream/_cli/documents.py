@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from runstream.api.artifacts.v1.artifact_service_pb2 import Artifact
+from runstream.api.logs.v1.log_service_pb2 import LogFile, LogLine, LogMatch
 from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.workspace_pb2 import Workspace
 from runstream.core._labels import from_tags
@@ -50,6 +51,33 @@ def artifact_document(artifact: Artifact) -> Document:
         "sha256": artifact.digest,
         "created_utc": time_of(artifact, "create_time"),
     }
+
+
+def log_document(file: LogFile) -> Document:
+    """A log file of a run."""
+    return {
+        "path": file.path,
+        "size_bytes": file.size_bytes,
+        "created_utc": time_of(file, "create_time"),
+        "updated_utc": time_of(file, "update_time"),
+        "is_finished": file.finished,
+    }
+
+
+def match_document(match: LogMatch) -> Document:
+    """A line of a log that a pattern matches."""
+    return {
+        "run_id": last_part(match.run),
+        "path": match.path,
+        **_line(match.line),
+        "time_utc": time_of(match.line, "write_time"),
+        "before": [_line(line) for line in match.before],
+        "after": [_line(line) for line in match.after],
+    }
+
+
+def _line(line: LogLine) -> Document:
+    return {"line": line.number, "text": line.data.decode("utf-8", "replace")}
 
 
 def last_part(name: str) -> str:

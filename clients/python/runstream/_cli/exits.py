@@ -46,6 +46,7 @@ BY_REASON = {
     "INVALID_FIELD": ExitCode.WRONG_CALL,
     "INVALID_FILTER": ExitCode.WRONG_CALL,
     "INVALID_ORDER": ExitCode.WRONG_CALL,
+    "INVALID_PATTERN": ExitCode.WRONG_CALL,
     "NO_ADDRESS": ExitCode.UNREACHABLE,
 }
 """By the reason of a `UserErrorException`; any other: `REFUSED`."""

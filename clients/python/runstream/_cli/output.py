@@ -71,6 +71,13 @@ class Output:
                 )
 
 
+def write_bytes(data: bytes) -> None:
+    """Writes bytes to stdout as they are, at once."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def console() -> "Console":
     """Where things to look at are printed: stdout, without a limit of width if it is no terminal."""
     from rich.console import Console

@@ -33,6 +33,7 @@ COMMANDS = {
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
     "folder": Entry("Attach folders to a workspace and an experiment.", "runstream._cli.folder"),
+    "log": Entry("List, show, follow and search the log files of runs.", "runstream._cli.log"),
     "login": Entry("Use the services at --address from now on.", "runstream._cli.login"),
     "logout": Entry("Forget what `login` stored.", "runstream._cli.login"),
     "run": Entry("List, show, change and follow runs.", "runstream._cli.run"),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from runstream._spool.artifacts import kept_bytes
 from runstream._spool.format import FINISH, HEADER_BYTES, Drops, Header, SpoolDamaged
 from runstream._spool.lock import is_live
+from runstream._spool.outputs import OUTPUT_SUFFIX
 from runstream._spool.places import events_of, files_of, progress_of, spools_in
 from runstream._spool.progress import Progress, read_progress
 from runstream._spool.reader import Damage, SpoolReader, read_header
@@ -95,10 +96,22 @@ def remove(spool: Path) -> None:
     """Removes a spool and all that belongs to it, whatever was not carried up."""
     import shutil
 
+    output = _output_of(spool)
     spool.unlink(missing_ok=True)
+    if output is not None and not any(_output_of(other) == output for other in spools_in(spool.parent)):
+        shutil.rmtree(output, ignore_errors=True)
     shutil.rmtree(files_of(spool), ignore_errors=True)
     for path in (progress_of(spool), events_of(spool)):
         path.unlink(missing_ok=True)
+
+
+def _output_of(spool: Path) -> Path | None:
+    """The folder of what the process of a spool printed; None: nobody can tell."""
+    try:
+        header = read_header(spool)
+    except (OSError, SpoolDamaged):
+        return None
+    return spool.with_name(f"{header.first or header.writer}{OUTPUT_SUFFIX}")
 
 
 def _has_any(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel.interpreter import package_environment
-from runstream._spool.lock import is_locked, lock_file
+from runstream._spool.lock import is_locked, lock_file_of_dead
 from runstream._spool.places import LOCK_NAME, LOG_NAME
 
 MAX_LAUNCHES: Final = 5
@@ -56,7 +56,7 @@ def trust_uplink(group: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int | None]:
-    lock = lock_file(path)
+    lock = lock_file_of_dead(path)
     if lock is None:
         yield None
         return

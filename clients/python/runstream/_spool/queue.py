@@ -76,16 +76,12 @@ class SpoolQueue:
         if self._begin_error is not None and not is_due(self._begin_time, time):
             raise self._begin_error.with_traceback(None)
         try:
-            writer = SpoolWriter(group_folder(self._address), self._run, self._address)
+            writer = self._write_after(None)
         except (OSError, ValueError) as error:
             self._begin_error, self._begin_time = error, time + TEND_MICROSECONDS
             raise
-        consignment = Consignment(writer.path, writer.kept)
-        if self._writer is None:  # no call between this and the next line: a signal handler may log in any
-            self._writer, self._consignment = writer, consignment
-        if self._writer is not writer:
-            writer.discard()
-            return self._writer
+        if writer is None:
+            return self._writer or self._begin(time)
         if self._unwritten:
             metrics, count = list(self._unwritten), sum(self._unwritten.values())
             writer.drop(count, getattr(self._begin_error, "errno", None) or 0, metrics)
@@ -140,20 +136,33 @@ class SpoolQueue:
         if not is_held_once(self._lock):
             return
         try:
-            following = SpoolWriter(writer.path.parent, self._run, self._address, writer)
+            following = self._write_after(writer)
         except (OSError, ValueError):
             return  # this one goes on growing
-        begun = Consignment(following.path, following.kept)
-        if self._writer is not writer:
-            following.discard()
+        if following is None:
             return
-        self._writer, self._consignment = following, begun
-        consignment.want(None)
-        self._finished.append(consignment)
-        with contextlib.suppress(OSError):
-            following.take_follows(writer)
-        with contextlib.suppress(OSError):
-            writer.finish(goes_on=True)
+        try:
+            self._finished.append(consignment)
+            consignment.want(None)
+            with contextlib.suppress(OSError):
+                following.take_follows(writer)
+        finally:  # nothing of what follows is carried up before this one has ended
+            with contextlib.suppress(OSError):
+                writer.finish(goes_on=True)
+
+    def _write_after(self, before: SpoolWriter | None) -> SpoolWriter | None:
+        """Makes a spool and writes to it from now on; None: a signal handler was faster, so it is removed again."""
+        folder = before.path.parent if before else group_folder(self._address)
+        writer = None
+        try:
+            writer = SpoolWriter(folder, self._run, self._address, before)
+            consignment = Consignment(writer.path, writer.kept)
+            if self._writer is before:  # no call between this and the next line: a signal handler may log in any
+                self._writer, self._consignment = writer, consignment
+        finally:  # a signal handler may raise as well: an interrupt, or for its depth when it is interrupted itself
+            if writer is not None and self._writer is not writer:
+                writer.discard()
+        return writer if self._writer is writer else None
 
     def _tend_safely(self) -> None:
         with self._patient_lock(LOOK_SECONDS) as is_held, contextlib.suppress(OSError):

@@ -4,13 +4,13 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from time import time_ns
 from typing import Any
 
 from runstream._channel.address import OFFLINE
 from runstream._spool.flush import explain, wait
-from runstream._spool.format import DOUBLE, FOLLOW_FILE, FOLLOW_FOLDER, NULL
+from runstream._spool.following import Following, before_flush
+from runstream._spool.format import DOUBLE, NULL
 from runstream._spool.kinds import OtherKinds, check_name
 from runstream._spool.launch import trust_uplink
 from runstream._spool.leaving import await_departed
@@ -25,7 +25,7 @@ LOCK_SECONDS = 2.0
 """How long flushes wait for who logs. It may be held up for good: by a signal handler that waits for this flush."""
 
 
-class RunSpool(OtherKinds):
+class RunSpool(Following, OtherKinds):
     """The queue of one run in this process: what is logged is safe when the method returns, and carried up later.
 
     Thread-safe, and usable in a signal handler. A forked process writes a spool of its own from its first value on. But
@@ -92,17 +92,6 @@ class RunSpool(OtherKinds):
         for stretch in stretches or [Stretch(NULL, 0)]:
             self._append({name: stretch.length}, time, _list_adder(name, stretch, time), description)
 
-    def follow_file(self, path: str, local_path: str | os.PathLike[str]) -> None:
-        """Makes a local text file the log file `path` of the run, now and as it grows, until this process finishes."""
-        self._follow(FOLLOW_FILE, path, Path(local_path))
-
-    def follow_folder(self, prefix: str, folder: str | os.PathLike[str]) -> None:
-        """Makes each file below a local folder a log file below `prefix`, as `follow_file` does.
-
-        Files that come later are found about every second. Hidden files and folders are left out.
-        """
-        self._follow(FOLLOW_FOLDER, prefix, Path(folder))
-
     def flush(self, timeout_seconds: float) -> None:
         """Waits until everything logged in this process is acknowledged, followed files as they are now included.
 
@@ -120,6 +109,8 @@ class RunSpool(OtherKinds):
         Raises:
             AzureMLException: It took longer than `timeout_seconds`.
         """
+        for prepare in before_flush:
+            prepare()
         with self._patient_lock(min(LOCK_SECONDS, timeout_seconds)):
             if self._address == OFFLINE:
                 return
@@ -153,17 +144,6 @@ class RunSpool(OtherKinds):
     def _convert(self, name: str, value: object, step: object) -> tuple[int, Scalar, int | None]:
         kind, stored = self._convert_value(name, value)
         return kind, stored, self._convert_step(name, step)
-
-    def _follow(self, type_: int, path: str, local: Path) -> None:
-        check_name(path)
-        try:
-            with self._lock:
-                writer = self._writer or self._begin(time_ns() // 1000)
-                writer.follow(type_, path, local.absolute())
-                self._tend(time_ns() // 1000)
-        except Exception as error:  # noqa: BLE001  (nothing here may stop a training)
-            self._reports.add_trouble(f"{local} is not followed", error)
-        self._reports.tell()
 
 
 def _list_adder(name: str, stretch: Stretch, time: int) -> Callable[[SpoolWriter], None]:

@@ -80,7 +80,7 @@ def _create(path: Path, header: Header) -> int:
         hidden.rename(path)
     except BaseException:
         os.close(file)
-        hidden.unlink(missing_ok=True)
-        progress_of(path).unlink(missing_ok=True)
+        for made in (hidden, path, progress_of(path)):
+            made.unlink(missing_ok=True)
         raise
     return file

@@ -36,7 +36,7 @@ class RememberedUpload:
         with suppress(OSError):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _forget_old(self._file.parent)
-            self._lock = lock_file(self._file)
+            self._lock = lock_file(self._file, keeps=True)
         try:
             yield
         finally:

@@ -42,6 +42,7 @@ class Carrier:
             OSError: It cannot be read, or its progress not be noted.
             SpoolDamaged: Its header cannot be read.
         """
+        self._folder = spool.parent
         self._events = events_of(spool)
         self._reader = SpoolReader(spool)
         try:
@@ -124,10 +125,10 @@ class Carrier:
             self._artifacts.add(decode_artifact(record.body))
         elif record.type == FOLLOW_FILE:
             log, local = decode_follow(record.body)
-            self._followers.follow_file(self._client, log, Path(local))
+            self._followers.follow_file(self._client, log, self._folder / local)
         elif record.type == FOLLOW_FOLDER:
             prefix, folder = decode_follow(record.body)
-            self._followers.follow_folder(self._client, prefix, Path(folder))
+            self._followers.follow_folder(self._client, prefix, self._folder / folder)
 
     def take_damage(self, damage: Damage) -> None:
         """Warns of bytes that are no records."""

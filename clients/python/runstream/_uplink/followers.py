@@ -11,6 +11,7 @@ from runstream._spool.values import cut
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.logs import LogSource
+from runstream._uplink.outputs import OutputSource, is_output
 from runstream._uplink.warnings import RunWarnings
 
 SEARCH_SECONDS: Final = 1.0
@@ -118,8 +119,15 @@ class Follower:
                 await asyncio.sleep(pause)
 
     async def _send(self) -> None:
-        if await self._source.appears():
-            await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
+        while await self._source.appears():
+            try:
+                await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
+            except Stopped as stopped:
+                if not self._source.goes_on_after(stopped):
+                    raise
+            else:
+                self._source.remove()
+                return
 
     def _stop(self, stopped: Stopped) -> None:
         self._stopped = stopped
@@ -146,7 +154,8 @@ class Followers:
         if known is not None and known.is_wanted:
             known.add(client)
             return
-        source = LogSource(client.run, log, local, self._doorbell.bell(local))
+        make = OutputSource if is_output(local) else LogSource
+        source = make(client.run, log, local, self._doorbell.bell(local))
         self._files[key] = Follower(log, source, client, known.task if known else None)
 
     def follow_folder(self, client: Client, prefix: str, folder: Path) -> None:

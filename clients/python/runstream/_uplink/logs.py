@@ -76,8 +76,7 @@ class LogSource:
 
     def open(self) -> WriteLogRequest:
         """The first message."""
-        writer = _writer(self._run, self._log, self._local)
-        opening = OpenLog(run=self._run, path=self._log, writer=writer, durable_offset=self.durable)
+        opening = OpenLog(run=self._run, path=self._log, writer=self._writer(), durable_offset=self.durable)
         if self.durable:
             start = max(0, self.durable - DIGEST_BYTES)
             opening.durable_digest = hashlib.sha256(self._read(start, self.durable - start)).digest()
@@ -123,6 +122,13 @@ class LogSource:
         """The last message."""
         return WriteLogRequest(finish=FinishLog())
 
+    def goes_on_after(self, stopped: Stopped) -> bool:
+        """Whether it can be carried under another name."""
+        return False
+
+    def remove(self) -> None:
+        """Leaves the file, which was carried to its end, to whom it belongs."""
+
     def close(self) -> None:
         """Closes the file."""
         if self._file is not None:
@@ -156,7 +162,7 @@ class LogSource:
     def _rewritten(self) -> Stopped:
         return Stopped("LOG_REWRITTEN", f"{self._local} has fewer bytes than were recorded of it")
 
-
-def _writer(run: str, log: str, local: Path) -> str:
-    """The writer id of a file: the same for every process of this machine that follows it."""
-    return hashlib.sha256(f"{socket.gethostname()}\n{run}\n{log}\n{local}".encode()).hexdigest()[:32]
+    def _writer(self) -> str:
+        """The writer id of the file: the same for every process of this machine that follows it."""
+        name = f"{socket.gethostname()}\n{self._run}\n{self._log}\n{self._local}"
+        return hashlib.sha256(name.encode()).hexdigest()[:32]

@@ -14,7 +14,7 @@ from typing import Final
 from runstream._channel.connection import close_connections
 from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
-from runstream._spool.lock import is_live, lock_file
+from runstream._spool.lock import is_live, lock_file, sign
 from runstream._spool.places import (
     EVENTS_SUFFIX,
     FILES_SUFFIX,
@@ -30,6 +30,7 @@ from runstream._spool.reader import read_header
 from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
+from runstream._uplink.outputs import remove_orphaned_outputs
 from runstream._uplink.turns import REST_SECONDS, Turns, has_more
 
 LINGER_SECONDS: Final = 2.0
@@ -51,9 +52,10 @@ async def carry_group(group: Path, lock: int) -> None:
     """Carries the spools of a group as long as there are any to carry; gives the lock back."""
     uplink = Uplink(group)
     remove_orphans(group)
+    remove_orphaned_outputs(group)
     held: int | None = lock
     while held is not None:
-        _sign(held)
+        sign(held)
         await uplink.run()
         os.close(held)
         # Whoever logged before the lock was free took this process for alive.
@@ -178,12 +180,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink()
-
-
-def _sign(lock: int) -> None:
-    """Writes this process's id into the lock file."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
 def _removed(spools: Collection[Path]) -> list[Path]:

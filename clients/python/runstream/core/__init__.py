@@ -11,12 +11,13 @@ changing that to `runstream.core`. Methods return when they are done; `runstream
 programs.
 """
 
+from runstream.core._log_handler import RunLogHandler
 from runstream.core.compute_target import ComputeTarget
 from runstream.core.experiment import Experiment
 from runstream.core.run import Run, get_run
 from runstream.core.script_run import ScriptRun
 from runstream.core.workspace import Workspace
 
-__all__ = ["VERSION", "ComputeTarget", "Experiment", "Run", "ScriptRun", "Workspace", "get_run"]
+__all__ = ["VERSION", "ComputeTarget", "Experiment", "Run", "RunLogHandler", "ScriptRun", "Workspace", "get_run"]
 
 VERSION = "0.1.0"

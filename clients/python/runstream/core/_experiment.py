@@ -106,6 +106,7 @@ class ExperimentCalls(Generic[W, E, R]):
         outputs: str | os.PathLike[str] | bool | None = None,
         snapshot_directory: str | os.PathLike[str] | None = ".",
         display_name: str | None = None,
+        capture_output: bool = False,
         **kwargs: object,
     ) -> R:
         """Starts an interactive run, which is `Running` until `complete()` or `fail()` is called on it.
@@ -120,8 +121,9 @@ class ExperimentCalls(Generic[W, E, R]):
         Files in `./outputs`, or in the folder that `outputs` names, are uploaded when the run ends; `outputs=False`
         tracks no folder. The git repository, branch and commit of `snapshot_directory` are recorded as properties of
         the run, and a snapshot of that folder is stored: what is not known already of its files, but for those that its
-        `.amlignore` lists, or its `.gitignore` where there is none. `snapshot_directory=None` takes no snapshot. Other
-        positional arguments are ignored.
+        `.amlignore` lists, or its `.gitignore` where there is none. `snapshot_directory=None` takes no snapshot. With
+        `capture_output` everything that is printed is recorded, see `Run.capture_output`. Other positional arguments
+        are ignored.
 
         Raises:
             UserErrorException: `run_id` is taken or not allowed.
@@ -143,6 +145,8 @@ class ExperimentCalls(Generic[W, E, R]):
         run = form_of(type(self)).run._of(self._workspace, record, self)
         run._outputs = tracked
         run._take_started(record)
+        if capture_output:
+            await in_thread(run.capture_output)
         return cast(R, run)
 
     def get_runs(

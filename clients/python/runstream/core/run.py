@@ -13,7 +13,7 @@ from runstream.core._run import RunCalls
 from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.record import run_not_found
 from runstream.core._run.submitted import SubmittedCalls
-from runstream.core._run.waiting import INTERRUPTED
+from runstream.core._run.waiting import INTERRUPTED, Printer, pull
 from runstream.core._surface import Blocking
 from runstream.core.experiment import Experiment
 from runstream.core.workspace import Workspace
@@ -119,12 +119,13 @@ class Run(RunCalls[Workspace, Experiment, "Run"], BlockingContext):
             ActivityFailedException: The run failed, and `raise_on_error` is set; the message has its error as JSON.
             ExperimentExecutionException: Ctrl-C while the output was shown; the run goes on.
         """
-        try:
-            return loop.run(self._wait(show_output, wait_post_processing, raise_on_error))
-        except KeyboardInterrupt as interrupt:
-            if not show_output:
-                raise
-            raise ExperimentExecutionException(INTERRUPTED) from interrupt
+        if show_output:
+            try:
+                options = {"wait_post_processing": wait_post_processing, "raise_on_error": raise_on_error}
+                pull(self._output(**options), Printer())
+            except KeyboardInterrupt as interrupt:
+                raise ExperimentExecutionException(INTERRUPTED) from interrupt
+        return loop.run(self._wait(wait_post_processing, raise_on_error))
 
 
 class _SubmittedRun(SubmittedCalls[Workspace, Experiment, Run], Run):

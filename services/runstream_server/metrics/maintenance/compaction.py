@@ -9,9 +9,9 @@ from runstream_server.errors import RunstreamError
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
 from runstream_server.metrics.maintenance.merging import Merge, merge_chunks, plan_merges
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.maintenance.telemetry import MERGED_CHUNKS, MERGING_SECONDS
 from runstream_server.names import RunName
+from runstream_server.sealing.pace import Pace
 
 logger = logging.getLogger(__name__)
 

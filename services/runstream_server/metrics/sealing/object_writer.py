@@ -24,11 +24,12 @@ from runstream_server.metrics.sealing.group_reader import (
     read_group,
     read_points,
 )
-from runstream_server.metrics.sealing.lease import SealLease
 from runstream_server.metrics.sealing.model import ByteRange, SealedChunk, SealedObject, object_key
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.run_file import RunFile
+from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
+from runstream_server.sealing import Lease
 
 _PART_BYTES = 8 * 1024 * 1024
 _ADDED_BYTES = 4 * 1024 * 1024
@@ -51,12 +52,13 @@ class _Written:
 class ObjectWriter:
     """Writes one object; to be used once."""
 
-    def __init__(self, bucket: Bucket, objects: SealedObjectStore, lease: SealLease) -> None:
+    def __init__(self, bucket: Bucket, objects: SealedObjectStore, run: RunName, generation: int, lease: Lease) -> None:
         self._bucket = bucket
         self._objects = objects
+        self._run = run
+        self._generation = generation
         self._lease = lease
-        self._run = lease.task.run
-        self._key = object_key(self._run, lease.generation)
+        self._key = object_key(run, generation)
         self._file = RunFile()
         self._written = _Written()
         self._overviews: list[SealedChunk] = []
@@ -94,7 +96,7 @@ class ObjectWriter:
         self._overviews.extend(self._file.take_chunks())
         size = sum(100 + len(chunk.overview or b"") for chunk in self._overviews)
         if self._overviews and size >= least_bytes:
-            await self._objects.add_chunks(self._run, self._lease.generation, self._overviews)
+            await self._objects.add_chunks(self._run, self._generation, self._overviews)
             self._written.chunks.extend(replace(chunk, overview=None) for chunk in self._overviews)
             self._overviews = []
 
@@ -106,7 +108,7 @@ class ObjectWriter:
         metadata = await asyncio.to_thread(read_footer, footer)
         groups = [group async for group in self._verified_groups(metadata)]
         await asyncio.to_thread(pa.default_memory_pool().release_unused)
-        return SealedObject(self._run, self._lease.generation, size_bytes, place, groups)
+        return SealedObject(self._run, self._generation, size_bytes, place, groups)
 
     async def _verified_groups(self, metadata: parquet.FileMetaData) -> AsyncIterator[ByteRange]:
         read = _Written()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runstream_server.metrics.model import Points, Span, StoredChunk
-from runstream_server.metrics.sealing.lru import ByteLru
 from runstream_server.metrics.sealing.model import ByteRange, SealedChunk, SealedObject, object_key
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.spans import leading_chunks
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket, ObjectMissing
+from runstream_server.sealing.lru import ByteLru
 
 if TYPE_CHECKING:
     from pyarrow import parquet

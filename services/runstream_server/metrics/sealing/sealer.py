@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from runstream_server.metrics.maintenance.pace import Pace
 from runstream_server.metrics.model import Span, StoredChunk
-from runstream_server.metrics.sealing.lease import ClaimLostError, SealLease
 from runstream_server.metrics.sealing.model import SealedObject, SealTask
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.task_store import SealTaskStore
@@ -18,6 +16,7 @@ from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
 from runstream_server.objectstore import Bucket
+from runstream_server.sealing import ClaimLostError, Lease, Pace
 
 if TYPE_CHECKING:
     from runstream_server.metrics.sealing.object_writer import ObjectWriter
@@ -87,7 +86,7 @@ class Sealer:
         begun = perf_counter()
         generation = await self._objects.begin(task.run)
         try:
-            stored = await self._write(SealLease(self._tasks, task, generation, self._pace))
+            stored = await self._write(task, generation)
             if not await self._objects.swap(task, stored, self._grace_seconds):
                 raise ClaimLostError(str(task.run))
         except Exception:
@@ -99,10 +98,11 @@ class Sealer:
         SEALED_BYTES.inc(stored.size_bytes)
         logger.info("run sealed", extra={"run": str(task.run), "key": stored.key, "size_bytes": stored.size_bytes})
 
-    async def _write(self, lease: SealLease) -> SealedObject:
+    async def _write(self, task: SealTask, generation: int) -> SealedObject:
         module = await asyncio.to_thread(importlib.import_module, "runstream_server.metrics.sealing.object_writer")
-        writer: ObjectWriter = module.ObjectWriter(self._bucket, self._objects, lease)
-        return await writer.write(self._values(lease.task.run))
+        lease = Lease(str(task.run), lambda: self._tasks.renew(task, generation), self._pace)
+        writer: ObjectWriter = module.ObjectWriter(self._bucket, self._objects, task.run, generation, lease)
+        return await writer.write(self._values(task.run))
 
     async def _values(self, run: RunName) -> AsyncIterator[Sequence[StoredChunk]]:
         """All values of a run, in order of series and index, some MiB at a time."""

@@ -1,7 +1,7 @@
 """From messages to the model. Every field is held to its limits; all that are wrong are named at once."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -28,6 +28,7 @@ from runstream_server.runs.model import (
     RunKind,
     RunWarning,
     Tags,
+    WorkspaceEdits,
 )
 from runstream_server.runs.status import RunStatus
 
@@ -166,19 +167,42 @@ def decode_properties(checks: Checks, field: str, properties: Mapping[str, str])
     return without_credentials(checks.properties(field, dict(properties)))
 
 
-def decode_edits(field: str, message: workspace_pb2.Workspace | experiment_pb2.Experiment, mask: FieldMask) -> Edits:
+def decode_edits(field: str, message: experiment_pb2.Experiment, mask: FieldMask) -> Edits:
     """The new values that a mask names, of display_name, description and tags."""
     paths = decode_mask(mask, ("display_name", "description", "tags"))
     checks = Checks()
-    edits = Edits(
+    edits = _decode_edits(checks, field, message, paths)
+    checks.done()
+    return edits
+
+
+def _decode_edits(
+    checks: Checks, field: str, message: workspace_pb2.Workspace | experiment_pb2.Experiment, paths: frozenset[str]
+) -> Edits:
+    return Edits(
         display_name=_edited_name(checks, f"{field}.display_name", message) if "display_name" in paths else None,
         description=checks.text(f"{field}.description", message.description, limits.DESCRIPTION)
         if "description" in paths
         else None,
         tags=decode_tags(checks, f"{field}.tags", message.tags) if "tags" in paths else None,
     )
+
+
+def decode_log_retention(checks: Checks, field: str, message: workspace_pb2.Workspace) -> timedelta | None:
+    """For how long log files are kept; None for ever."""
+    if not message.HasField("log_retention"):
+        return None
+    return checks.log_retention(field, decode_duration(message.log_retention))
+
+
+def decode_workspace_edits(field: str, message: workspace_pb2.Workspace, mask: FieldMask) -> WorkspaceEdits:
+    """The new values that a mask names, of display_name, description, tags and log_retention."""
+    paths = decode_mask(mask, ("display_name", "description", "tags", "log_retention"))
+    checks = Checks()
+    edits = _decode_edits(checks, field, message, paths)
+    retention = decode_log_retention(checks, f"{field}.log_retention", message) if "log_retention" in paths else None
     checks.done()
-    return edits
+    return WorkspaceEdits(edits.display_name, edits.description, edits.tags, retention, "log_retention" in paths)
 
 
 def _edited_name(checks: Checks, field: str, message: workspace_pb2.Workspace | experiment_pb2.Experiment) -> str:

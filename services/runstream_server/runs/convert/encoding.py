@@ -58,6 +58,7 @@ def encode_workspace(workspace: Workspace) -> workspace_pb2.Workspace:
         tags=encode_tags(workspace.tags),
         create_time=encode_time(workspace.create_time),
         update_time=encode_time(workspace.update_time),
+        log_retention=encode_duration(workspace.log_retention),
     )
 
 

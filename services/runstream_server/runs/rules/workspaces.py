@@ -2,13 +2,13 @@
 
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from runstream_server.errors import InvalidPageToken
 from runstream_server.paging import fitting
 from runstream_server.runs.errors import WorkspaceExists, WorkspaceNotEmpty, WorkspaceNotFound
 from runstream_server.runs.limits import described_bytes
-from runstream_server.runs.model import Edits, Tags, Workspace
+from runstream_server.runs.model import Tags, Workspace, WorkspaceEdits
 from runstream_server.runs.store.requests import RequestStore
 from runstream_server.runs.store.workspaces import WorkspaceStore
 from runstream_server.tokens import Signer
@@ -34,6 +34,7 @@ class Workspaces:
         display_name: str,
         description: str,
         tags: Tags,
+        log_retention: timedelta | None,
         request_id: uuid.UUID | None,
         return_existing: bool,
     ) -> Workspace:
@@ -43,7 +44,7 @@ class Workspaces:
             WorkspaceExists: The name is taken.
         """
         now = self._now()
-        new = Workspace(workspace, display_name or workspace, description, tags, now, now)
+        new = Workspace(workspace, display_name or workspace, description, tags, now, now, log_retention)
         if await self._store.create(new, request_id):
             return new
         if not return_existing and await self._requests.made(workspace, "workspace", request_id) is None:
@@ -74,7 +75,7 @@ class Workspaces:
             raise InvalidPageToken
         return str(content[0])
 
-    async def update(self, workspace: str, edits: Edits) -> Workspace:
+    async def update(self, workspace: str, edits: WorkspaceEdits) -> Workspace:
         """Changes a workspace; raises WorkspaceNotFound if there is none."""
         updated = await self._store.update(workspace, edits, self._now())
         if updated is None:

@@ -3,7 +3,12 @@
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream_server.names import check_workspace_id
 from runstream_server.runs import limits
-from runstream_server.runs.convert.decoding import decode_edits, decode_tags, decode_workspace_name
+from runstream_server.runs.convert.decoding import (
+    decode_log_retention,
+    decode_tags,
+    decode_workspace_edits,
+    decode_workspace_name,
+)
 from runstream_server.runs.convert.encoding import encode_workspace
 from runstream_server.runs.limits import Checks
 from runstream_server.runs.servicer.base import Context, Methods
@@ -21,12 +26,14 @@ class WorkspaceMethods(Methods):
         display_name = checks.text("workspace.display_name", new.display_name, limits.DISPLAY_NAME)
         description = checks.text("workspace.description", new.description, limits.DESCRIPTION)
         tags = decode_tags(checks, "workspace.tags", new.tags)
+        log_retention = decode_log_retention(checks, "workspace.log_retention", new)
         checks.done()
         workspace = await self._rules.workspaces.create(
             check_workspace_id(request.workspace_id, "workspace_id"),
             display_name=display_name,
             description=description,
             tags=tags,
+            log_retention=log_retention,
             request_id=request_id,
             return_existing=request.return_existing,
         )
@@ -53,7 +60,7 @@ class WorkspaceMethods(Methods):
         self, request: messages.UpdateWorkspaceRequest, context: Context
     ) -> messages.UpdateWorkspaceResponse:
         name = decode_workspace_name(request.workspace.name, "workspace.name")
-        edits = decode_edits("workspace", request.workspace, request.update_mask)
+        edits = decode_workspace_edits("workspace", request.workspace, request.update_mask)
         workspace = await self._rules.workspaces.update(name, edits)
         return messages.UpdateWorkspaceResponse(workspace=encode_workspace(workspace))
 

@@ -2,15 +2,15 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
 from runstream_server.postgres import Postgres
-from runstream_server.runs.model import Edits, Workspace
+from runstream_server.runs.model import Workspace, WorkspaceEdits
 from runstream_server.runs.store.requests import remember
 
-_COLUMNS = "workspace, display_name, description, tags, create_time, update_time"
+_COLUMNS = "workspace, display_name, description, tags, create_time, update_time, log_retention"
 
 
 class WorkspaceStore:
@@ -25,7 +25,7 @@ class WorkspaceStore:
         async with self._postgres.transaction() as connection:
             created = await connection.fetchval(
                 f"""
-                INSERT INTO runs.workspace ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
+                INSERT INTO runs.workspace ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)
                 ON CONFLICT DO NOTHING RETURNING true
                 """,
                 workspace.workspace,
@@ -34,6 +34,7 @@ class WorkspaceStore:
                 workspace.tags,
                 workspace.create_time,
                 workspace.update_time,
+                _seconds(workspace.log_retention),
             )
             if created and request_id:
                 made = [workspace.workspace]
@@ -57,15 +58,16 @@ class WorkspaceStore:
         )
         return [_workspace(row) for row in rows]
 
-    async def update(self, workspace: str, edits: Edits, at: datetime) -> Workspace | None:
+    async def update(self, workspace: str, edits: WorkspaceEdits, at: datetime) -> Workspace | None:
         """Changes what `edits` names; returns the workspace as it now is, None if there is none."""
         row = await self._postgres.fetchrow(
             f"""
             UPDATE runs.workspace
-               SET display_name = coalesce($2, display_name),
-                   description  = coalesce($3, description),
-                   tags         = coalesce($4, tags),
-                   update_time  = $5
+               SET display_name  = coalesce($2, display_name),
+                   description   = coalesce($3, description),
+                   tags          = coalesce($4, tags),
+                   update_time   = $5,
+                   log_retention = CASE WHEN $7 THEN $6 ELSE log_retention END
              WHERE workspace = $1
             RETURNING {_COLUMNS}
             """,
@@ -74,6 +76,8 @@ class WorkspaceStore:
             edits.description,
             edits.tags,
             at,
+            _seconds(edits.log_retention),
+            edits.sets_log_retention,
         )
         return _workspace(row) if row else None
 
@@ -98,4 +102,9 @@ class WorkspaceStore:
 
 
 def _workspace(row: asyncpg.Record) -> Workspace:
-    return Workspace(**row)
+    seconds = row["log_retention"]
+    return Workspace(**{**row, "log_retention": None if seconds is None else timedelta(seconds=seconds)})
+
+
+def _seconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else duration // timedelta(seconds=1)

@@ -1,19 +1,20 @@
 """`run monitor-logs` and `run download-logs`."""
 
-import codecs
-import io
 import sys
-from typing import TextIO
+from collections.abc import AsyncGenerator
 
 import click
 
-from runstream._channel import loop
 from runstream._cli.commands import PlacedCommand
 from runstream._cli.exits import ExitCode
+from runstream._cli.output import write_bytes
 from runstream._cli.sdk import sdk_run
 from runstream._cli.session import Session, pass_session
 from runstream._cli.settings import run_option
+from runstream.api.logs.v1.log_service_pb2 import TailLogRequest
 from runstream.core import Run
+from runstream.core._log_tail import LogTail
+from runstream.core._run.waiting import Piece, pull
 
 MONITOR_EXAMPLES = """\
 \b
@@ -33,9 +34,12 @@ def monitor_logs(session: Session, run: str, log_path: str | None) -> None:
     Titles and the summary at the end go to stderr.
     """
     followed = sdk_run(session, run)
-    titles = io.StringIO() if session.settings.only_show_errors else sys.stderr
+    if log_path:
+        pieces = _text(followed, log_path)
+    else:
+        pieces = followed._output(wait_post_processing=True, raise_on_error=False)
     try:
-        loop.run(_print_log(followed, log_path) if log_path else _print_output(followed, titles))
+        pull(pieces, lambda piece: _write(session, piece))
     except KeyboardInterrupt:
         session.say(f"\nStopped following. Run {run} goes on; `runstream run cancel -r {run}` would end it.")
         sys.exit(ExitCode.INTERRUPTED)
@@ -53,11 +57,15 @@ def download_logs(session: Session, run: str, output_dir: str | None) -> None:
     session.show(written)
 
 
-async def _print_output(run: Run, titles: TextIO) -> None:
-    await run._show_output(wait_post_processing=True, raise_on_error=False, out=sys.stdout, titles=titles)
+async def _text(run: Run, path: str) -> AsyncGenerator[Piece, None]:
+    request = TailLogRequest(run=run._record.name, path=path)
+    async for response in LogTail(run._connection, request).responses():
+        yield response.data
 
 
-async def _print_log(run: Run, path: str) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    async for chunk in run._chunks(path):
-        click.echo(decoder.decode(chunk), nl=False)
+def _write(session: Session, piece: Piece) -> None:
+    """Writes the bytes of a log as they are, and what surrounds them to stderr."""
+    if isinstance(piece, bytes):
+        write_bytes(piece)
+    elif not session.settings.only_show_errors:
+        click.echo(piece, nl=False, err=True)

@@ -11,6 +11,7 @@ from runstream.core._labels import from_tags, to_keys, to_properties, to_tags
 from runstream.core._listing import Listing
 from runstream.core._offline.metrics import OfflineMetrics
 from runstream.core._offline.remedy import REMEDY, offline_error
+from runstream.core._recording import OutputRecording
 from runstream.core._run.children import child_tags
 from runstream.core._run.lifecycle import to_error
 from runstream.core._run.sources import files_below
@@ -200,6 +201,16 @@ class OfflineCalls(OfflineMetrics):
     def get_all_logs(self, destination: object = None) -> list[str]:
         """Returns nothing: an offline run has no log files."""
         return []
+
+    @dual_local
+    def download_logs(self, destination: object = None) -> list[str]:
+        """Returns nothing: an offline run has no log files."""
+        return []
+
+    def capture_output(self) -> OutputRecording:
+        """Prints that what is printed would be recorded."""
+        print("Attempted to capture output")  # noqa: T201
+        return OutputRecording()
 
     @dual_local
     def upload_file(self, name: str, path_or_stream: object, datastore_name: str | None = None) -> None:

@@ -47,6 +47,14 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
         Raises:
             UserErrorException: The destination is a file, or the name of a log file leads out of a folder.
         """
+        return await self._all_logs(destination)
+
+    @dual
+    async def download_logs(self, destination: str | os.PathLike[str] | None = None) -> list[str]:
+        """As `get_all_logs`."""
+        return await self._all_logs(destination)
+
+    async def _all_logs(self, destination: str | os.PathLike[str] | None) -> list[str]:
         folder = Path(destination) if destination else Path("assets") / self.id
         if folder.is_file():
             raise UserErrorException(f"The destination {folder} is a file; logs are written to a folder.")

@@ -101,10 +101,13 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
         """
         target = _target(name, output_file_path)
         async with within(None):
-            for candidate in dict.fromkeys((stored_log(name), name)):
-                if await self._find(candidate, target):
-                    return
-        raise UserErrorException(_unknown(name, await self._file_names()))
+            if await self._find(name, target):
+                return
+            names = await self._file_names()
+            found = stored_log(name, names)
+            if found != name and await self._find(found, target):
+                return
+        raise UserErrorException(_unknown(name, names))
 
     @dual
     async def download_files(

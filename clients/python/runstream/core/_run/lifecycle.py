@@ -8,6 +8,7 @@ from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
 from runstream.core._heartbeat import HEARTBEATS
+from runstream.core._recording import stop_recording
 from runstream.core._run.files import FileCalls
 from runstream.core._run.record import logger
 from runstream.core._status import TERMINAL, status_name
@@ -155,6 +156,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         return True
 
     async def _finish_logging(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
+        await in_thread(stop_recording, self._record.name)
         self._is_stored = await self._store_metrics(timeout_seconds)
         self._spool().finish()
 

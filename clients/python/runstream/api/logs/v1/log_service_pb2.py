@@ -15,19 +15,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'runstream/api/logs/v1/log_service.proto\x12\x15runstream.api.logs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x0fWriteLogRequest\x12.\n\x04open\x18\x01 \x01(\x0b\x32\x1e.runstream.api.logs.v1.OpenLogH\x00\x12\x30\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1f.runstream.api.logs.v1.LogChunkH\x00\x12\x32\n\x06\x66inish\x18\x03 \x01(\x0b\x32 .runstream.api.logs.v1.FinishLogH\x00\x42\t\n\x07message\"d\n\x07OpenLog\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06writer\x18\x03 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x04 \x01(\x03\x12\x16\n\x0e\x64urable_digest\x18\x05 \x01(\x0c\"R\n\x08LogChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0b\n\tFinishLog\"\xc5\x01\n\x10WriteLogResponse\x12\x32\n\x06opened\x18\x01 \x01(\x0b\x32 .runstream.api.logs.v1.LogOpenedH\x00\x12>\n\x0c\x61\x63knowledged\x18\x02 \x01(\x0b\x32&.runstream.api.logs.v1.LogAcknowledgedH\x00\x12\x32\n\x06notice\x18\x03 \x01(\x0b\x32 .runstream.api.logs.v1.LogNoticeH\x00\x42\t\n\x07message\"Y\n\tLogOpened\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x03\x12\x17\n\x0fmax_batch_bytes\x18\x02 \x01(\x03\x12\x1b\n\x13max_in_flight_bytes\x18\x03 \x01(\x03\")\n\x0fLogAcknowledged\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x03\"?\n\tLogNotice\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.runstream.api.logs.v1.LogNoticeKind\"H\n\x0fListLogsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x10ListLogsResponse\x12,\n\x04logs\x18\x01 \x03(\x0b\x32\x1e.runstream.api.logs.v1.LogFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9f\x01\n\x07LogFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66inished\x18\x05 \x01(\x08\"U\n\x0eReadLogRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0cstart_offset\x18\x03 \x01(\x03\x12\x12\n\nend_offset\x18\x04 \x01(\x03\"/\n\x0fReadLogResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"l\n\x0eTailLogRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12/\n\x05start\x18\x04 \x01(\x0e\x32 .runstream.api.logs.v1.TailStart\"n\n\x0fTailLogResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12-\n\x05\x65nded\x18\x04 \x01(\x0e\x32\x1e.runstream.api.logs.v1.TailEnd*\x93\x01\n\rLogNoticeKind\x12\x1f\n\x1bLOG_NOTICE_KIND_UNSPECIFIED\x10\x00\x12$\n LOG_NOTICE_KIND_CANCEL_REQUESTED\x10\x01\x12\x1c\n\x18LOG_NOTICE_KIND_DRAINING\x10\x02\x12\x1d\n\x19LOG_NOTICE_KIND_THROTTLED\x10\x03*U\n\tTailStart\x12\x1a\n\x16TAIL_START_UNSPECIFIED\x10\x00\x12\x18\n\x14TAIL_START_BEGINNING\x10\x01\x12\x12\n\x0eTAIL_START_NOW\x10\x02*R\n\x07TailEnd\x12\x18\n\x14TAIL_END_UNSPECIFIED\x10\x00\x12\x15\n\x11TAIL_END_FINISHED\x10\x01\x12\x16\n\x12TAIL_END_RUN_ENDED\x10\x02\x32\x82\x03\n\nLogService\x12_\n\x08WriteLog\x12&.runstream.api.logs.v1.WriteLogRequest\x1a\'.runstream.api.logs.v1.WriteLogResponse(\x01\x30\x01\x12[\n\x08ListLogs\x12&.runstream.api.logs.v1.ListLogsRequest\x1a\'.runstream.api.logs.v1.ListLogsResponse\x12Z\n\x07ReadLog\x12%.runstream.api.logs.v1.ReadLogRequest\x1a&.runstream.api.logs.v1.ReadLogResponse0\x01\x12Z\n\x07TailLog\x12%.runstream.api.logs.v1.TailLogRequest\x1a&.runstream.api.logs.v1.TailLogResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'runstream/api/logs/v1/log_service.proto\x12\x15runstream.api.logs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x0fWriteLogRequest\x12.\n\x04open\x18\x01 \x01(\x0b\x32\x1e.runstream.api.logs.v1.OpenLogH\x00\x12\x30\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1f.runstream.api.logs.v1.LogChunkH\x00\x12\x32\n\x06\x66inish\x18\x03 \x01(\x0b\x32 .runstream.api.logs.v1.FinishLogH\x00\x42\t\n\x07message\"d\n\x07OpenLog\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06writer\x18\x03 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x04 \x01(\x03\x12\x16\n\x0e\x64urable_digest\x18\x05 \x01(\x0c\"R\n\x08LogChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0b\n\tFinishLog\"\xc5\x01\n\x10WriteLogResponse\x12\x32\n\x06opened\x18\x01 \x01(\x0b\x32 .runstream.api.logs.v1.LogOpenedH\x00\x12>\n\x0c\x61\x63knowledged\x18\x02 \x01(\x0b\x32&.runstream.api.logs.v1.LogAcknowledgedH\x00\x12\x32\n\x06notice\x18\x03 \x01(\x0b\x32 .runstream.api.logs.v1.LogNoticeH\x00\x42\t\n\x07message\"Y\n\tLogOpened\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x03\x12\x17\n\x0fmax_batch_bytes\x18\x02 \x01(\x03\x12\x1b\n\x13max_in_flight_bytes\x18\x03 \x01(\x03\")\n\x0fLogAcknowledged\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x03\"?\n\tLogNotice\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.runstream.api.logs.v1.LogNoticeKind\"H\n\x0fListLogsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x10ListLogsResponse\x12,\n\x04logs\x18\x01 \x03(\x0b\x32\x1e.runstream.api.logs.v1.LogFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9f\x01\n\x07LogFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66inished\x18\x05 \x01(\x08\"\xbb\x01\n\x0eReadLogRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0cstart_offset\x18\x03 \x01(\x03\x12\x12\n\nend_offset\x18\x04 \x01(\x03\x12\x31\n\x05lines\x18\x05 \x01(\x0b\x32 .runstream.api.logs.v1.LineRangeH\x00\x12\x14\n\nlast_lines\x18\x06 \x01(\x03H\x00\x12\x12\n\nwith_times\x18\x07 \x01(\x08\x42\x07\n\x05range\"(\n\tLineRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x03\x12\x0c\n\x04last\x18\x02 \x01(\x03\"l\n\x0fReadLogResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0c\n\x04line\x18\x03 \x01(\x03\x12-\n\x05times\x18\x04 \x03(\x0b\x32\x1e.runstream.api.logs.v1.LogTime\"\x7f\n\x07LogTime\x12\x12\n\nend_offset\x18\x01 \x01(\x03\x12.\n\nwrite_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0creceive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe4\x01\n\x11SearchLogsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0c\n\x04runs\x18\x02 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\r\n\x05paths\x18\x04 \x03(\t\x12\x11\n\x07literal\x18\x05 \x01(\x0cH\x00\x12\x0f\n\x05regex\x18\x06 \x01(\tH\x00\x12\x13\n\x0bignore_case\x18\x07 \x01(\x08\x12\x14\n\x0clines_before\x18\x08 \x01(\x05\x12\x13\n\x0blines_after\x18\t \x01(\x05\x12\x13\n\x0bmax_matches\x18\n \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x0b \x01(\tB\t\n\x07pattern\"\x9f\x01\n\x12SearchLogsResponse\x12\x30\n\x07matches\x18\x01 \x03(\x0b\x32\x1f.runstream.api.logs.v1.LogMatch\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x16\n\x0esearched_bytes\x18\x03 \x01(\x03\x12/\n\x05\x65nded\x18\x04 \x01(\x0e\x32 .runstream.api.logs.v1.SearchEnd\"\xe4\x01\n\x08LogMatch\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12,\n\x04line\x18\x03 \x01(\x0b\x32\x1e.runstream.api.logs.v1.LogLine\x12\x30\n\x06ranges\x18\x04 \x03(\x0b\x32 .runstream.api.logs.v1.TextRange\x12.\n\x06\x62\x65\x66ore\x18\x05 \x03(\x0b\x32\x1e.runstream.api.logs.v1.LogLine\x12-\n\x05\x61\x66ter\x18\x06 \x03(\x0b\x32\x1e.runstream.api.logs.v1.LogLine\"\x90\x01\n\x07LogLine\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x13\n\x0b\x64\x61ta_offset\x18\x05 \x01(\x03\x12.\n\nwrite_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"5\n\tTextRange\x12\x14\n\x0cstart_offset\x18\x01 \x01(\x03\x12\x12\n\nend_offset\x18\x02 \x01(\x03\"\x94\x01\n\x0eTailLogRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12/\n\x05start\x18\x04 \x01(\x0e\x32 .runstream.api.logs.v1.TailStart\x12\x12\n\nlast_lines\x18\x05 \x01(\x03\x12\x12\n\nwith_times\x18\x06 \x01(\x08\"\xab\x01\n\x0fTailLogResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12-\n\x05\x65nded\x18\x04 \x01(\x0e\x32\x1e.runstream.api.logs.v1.TailEnd\x12-\n\x05times\x18\x05 \x03(\x0b\x32\x1e.runstream.api.logs.v1.LogTime\x12\x0c\n\x04path\x18\x06 \x01(\t*\x93\x01\n\rLogNoticeKind\x12\x1f\n\x1bLOG_NOTICE_KIND_UNSPECIFIED\x10\x00\x12$\n LOG_NOTICE_KIND_CANCEL_REQUESTED\x10\x01\x12\x1c\n\x18LOG_NOTICE_KIND_DRAINING\x10\x02\x12\x1d\n\x19LOG_NOTICE_KIND_THROTTLED\x10\x03*m\n\tSearchEnd\x12\x1a\n\x16SEARCH_END_UNSPECIFIED\x10\x00\x12\x17\n\x13SEARCH_END_COMPLETE\x10\x01\x12\x16\n\x12SEARCH_END_MATCHES\x10\x02\x12\x13\n\x0fSEARCH_END_TIME\x10\x03*U\n\tTailStart\x12\x1a\n\x16TAIL_START_UNSPECIFIED\x10\x00\x12\x18\n\x14TAIL_START_BEGINNING\x10\x01\x12\x12\n\x0eTAIL_START_NOW\x10\x02*R\n\x07TailEnd\x12\x18\n\x14TAIL_END_UNSPECIFIED\x10\x00\x12\x15\n\x11TAIL_END_FINISHED\x10\x01\x12\x16\n\x12TAIL_END_RUN_ENDED\x10\x02\x32\xe7\x03\n\nLogService\x12_\n\x08WriteLog\x12&.runstream.api.logs.v1.WriteLogRequest\x1a\'.runstream.api.logs.v1.WriteLogResponse(\x01\x30\x01\x12[\n\x08ListLogs\x12&.runstream.api.logs.v1.ListLogsRequest\x1a\'.runstream.api.logs.v1.ListLogsResponse\x12Z\n\x07ReadLog\x12%.runstream.api.logs.v1.ReadLogRequest\x1a&.runstream.api.logs.v1.ReadLogResponse0\x01\x12\x63\n\nSearchLogs\x12(.runstream.api.logs.v1.SearchLogsRequest\x1a).runstream.api.logs.v1.SearchLogsResponse0\x01\x12Z\n\x07TailLog\x12%.runstream.api.logs.v1.TailLogRequest\x1a&.runstream.api.logs.v1.TailLogResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'runstream.api.logs.v1.log_service_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_LOGNOTICEKIND']._serialized_start=1564
-  _globals['_LOGNOTICEKIND']._serialized_end=1711
-  _globals['_TAILSTART']._serialized_start=1713
-  _globals['_TAILSTART']._serialized_end=1798
-  _globals['_TAILEND']._serialized_start=1800
-  _globals['_TAILEND']._serialized_end=1882
+  _globals['_LOGNOTICEKIND']._serialized_start=2828
+  _globals['_LOGNOTICEKIND']._serialized_end=2975
+  _globals['_SEARCHEND']._serialized_start=2977
+  _globals['_SEARCHEND']._serialized_end=3086
+  _globals['_TAILSTART']._serialized_start=3088
+  _globals['_TAILSTART']._serialized_end=3173
+  _globals['_TAILEND']._serialized_start=3175
+  _globals['_TAILEND']._serialized_end=3257
   _globals['_WRITELOGREQUEST']._serialized_start=100
   _globals['_WRITELOGREQUEST']._serialized_end=278
   _globals['_OPENLOG']._serialized_start=280
@@ -50,14 +52,28 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_LISTLOGSRESPONSE']._serialized_end=1041
   _globals['_LOGFILE']._serialized_start=1044
   _globals['_LOGFILE']._serialized_end=1203
-  _globals['_READLOGREQUEST']._serialized_start=1205
-  _globals['_READLOGREQUEST']._serialized_end=1290
-  _globals['_READLOGRESPONSE']._serialized_start=1292
-  _globals['_READLOGRESPONSE']._serialized_end=1339
-  _globals['_TAILLOGREQUEST']._serialized_start=1341
-  _globals['_TAILLOGREQUEST']._serialized_end=1449
-  _globals['_TAILLOGRESPONSE']._serialized_start=1451
-  _globals['_TAILLOGRESPONSE']._serialized_end=1561
-  _globals['_LOGSERVICE']._serialized_start=1885
-  _globals['_LOGSERVICE']._serialized_end=2271
+  _globals['_READLOGREQUEST']._serialized_start=1206
+  _globals['_READLOGREQUEST']._serialized_end=1393
+  _globals['_LINERANGE']._serialized_start=1395
+  _globals['_LINERANGE']._serialized_end=1435
+  _globals['_READLOGRESPONSE']._serialized_start=1437
+  _globals['_READLOGRESPONSE']._serialized_end=1545
+  _globals['_LOGTIME']._serialized_start=1547
+  _globals['_LOGTIME']._serialized_end=1674
+  _globals['_SEARCHLOGSREQUEST']._serialized_start=1677
+  _globals['_SEARCHLOGSREQUEST']._serialized_end=1905
+  _globals['_SEARCHLOGSRESPONSE']._serialized_start=1908
+  _globals['_SEARCHLOGSRESPONSE']._serialized_end=2067
+  _globals['_LOGMATCH']._serialized_start=2070
+  _globals['_LOGMATCH']._serialized_end=2298
+  _globals['_LOGLINE']._serialized_start=2301
+  _globals['_LOGLINE']._serialized_end=2445
+  _globals['_TEXTRANGE']._serialized_start=2447
+  _globals['_TEXTRANGE']._serialized_end=2500
+  _globals['_TAILLOGREQUEST']._serialized_start=2503
+  _globals['_TAILLOGREQUEST']._serialized_end=2651
+  _globals['_TAILLOGRESPONSE']._serialized_start=2654
+  _globals['_TAILLOGRESPONSE']._serialized_end=2825
+  _globals['_LOGSERVICE']._serialized_start=3260
+  _globals['_LOGSERVICE']._serialized_end=3747
 # @@protoc_insertion_point(module_scope)

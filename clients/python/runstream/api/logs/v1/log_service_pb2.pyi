@@ -48,6 +48,34 @@ LOG_NOTICE_KIND_THROTTLED: LogNoticeKind.ValueType  # 3
 """The server commits slower than the client sends; reading goes on when it has caught up."""
 global___LogNoticeKind = LogNoticeKind
 
+class _SearchEnd:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SearchEndEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SearchEnd.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SEARCH_END_UNSPECIFIED: _SearchEnd.ValueType  # 0
+    """It goes on."""
+    SEARCH_END_COMPLETE: _SearchEnd.ValueType  # 1
+    """Everything was searched."""
+    SEARCH_END_MATCHES: _SearchEnd.ValueType  # 2
+    """`max_matches` lines were found; the cursor leads on."""
+    SEARCH_END_TIME: _SearchEnd.ValueType  # 3
+    """It took 60 s; the cursor leads on."""
+
+class SearchEnd(_SearchEnd, metaclass=_SearchEndEnumTypeWrapper):
+    """Why a search ends."""
+
+SEARCH_END_UNSPECIFIED: SearchEnd.ValueType  # 0
+"""It goes on."""
+SEARCH_END_COMPLETE: SearchEnd.ValueType  # 1
+"""Everything was searched."""
+SEARCH_END_MATCHES: SearchEnd.ValueType  # 2
+"""`max_matches` lines were found; the cursor leads on."""
+SEARCH_END_TIME: SearchEnd.ValueType  # 3
+"""It took 60 s; the cursor leads on."""
+global___SearchEnd = SearchEnd
+
 class _TailStart:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -81,7 +109,7 @@ class _TailEndEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     TAIL_END_UNSPECIFIED: _TailEnd.ValueType  # 0
     """It goes on."""
     TAIL_END_FINISHED: _TailEnd.ValueType  # 1
-    """The writer said that the file is complete, and everything was sent."""
+    """The writer has said everything, and it was sent. Should the writer come back, the cursor leads on."""
     TAIL_END_RUN_ENDED: _TailEnd.ValueType  # 2
     """The run has ended and nothing came for 5 s."""
 
@@ -91,7 +119,7 @@ class TailEnd(_TailEnd, metaclass=_TailEndEnumTypeWrapper):
 TAIL_END_UNSPECIFIED: TailEnd.ValueType  # 0
 """It goes on."""
 TAIL_END_FINISHED: TailEnd.ValueType  # 1
-"""The writer said that the file is complete, and everything was sent."""
+"""The writer has said everything, and it was sent. Should the writer come back, the cursor leads on."""
 TAIL_END_RUN_ENDED: TailEnd.ValueType  # 2
 """The run has ended and nothing came for 5 s."""
 global___TailEnd = TailEnd
@@ -115,7 +143,7 @@ class WriteLogRequest(google.protobuf.message.Message):
 
     @property
     def finish(self) -> global___FinishLog:
-        """Must come last: the file is complete."""
+        """Must come last in its stream: the writer has said everything."""
 
     def __init__(
         self,
@@ -199,7 +227,7 @@ global___LogChunk = LogChunk
 
 @typing.final
 class FinishLog(google.protobuf.message.Message):
-    """Says that a log file is complete."""
+    """Says that the writer of a log file has said everything."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -371,7 +399,7 @@ class LogFile(google.protobuf.message.Message):
     size_bytes: builtins.int
     """How many bytes are durable."""
     finished: builtins.bool
-    """Whether the writer said that the file is complete."""
+    """Whether the writer has said everything. It may still come back and go on; then this is no longer so."""
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the first bytes were stored."""
@@ -404,6 +432,9 @@ class ReadLogRequest(google.protobuf.message.Message):
     PATH_FIELD_NUMBER: builtins.int
     START_OFFSET_FIELD_NUMBER: builtins.int
     END_OFFSET_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    LAST_LINES_FIELD_NUMBER: builtins.int
+    WITH_TIMES_FIELD_NUMBER: builtins.int
     run: builtins.str
     """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
     path: builtins.str
@@ -412,6 +443,14 @@ class ReadLogRequest(google.protobuf.message.Message):
     """Where to start, in bytes from 0; negative: that many bytes before the end. Default: 0."""
     end_offset: builtins.int
     """Where to end, in bytes from 0. Default, when 0: the end of what is durable now."""
+    last_lines: builtins.int
+    """So many lines before the end: 1 or more. What follows the last line feed counts as a line."""
+    with_times: builtins.bool
+    """Whether messages say when their bytes were written. Default: false."""
+    @property
+    def lines(self) -> global___LineRange:
+        """These lines."""
+
     def __init__(
         self,
         *,
@@ -419,10 +458,37 @@ class ReadLogRequest(google.protobuf.message.Message):
         path: builtins.str = ...,
         start_offset: builtins.int = ...,
         end_offset: builtins.int = ...,
+        lines: global___LineRange | None = ...,
+        last_lines: builtins.int = ...,
+        with_times: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["end_offset", b"end_offset", "path", b"path", "run", b"run", "start_offset", b"start_offset"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["last_lines", b"last_lines", "lines", b"lines", "range", b"range"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end_offset", b"end_offset", "last_lines", b"last_lines", "lines", b"lines", "path", b"path", "range", b"range", "run", b"run", "start_offset", b"start_offset", "with_times", b"with_times"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["range", b"range"]) -> typing.Literal["lines", "last_lines"] | None: ...
 
 global___ReadLogRequest = ReadLogRequest
+
+@typing.final
+class LineRange(google.protobuf.message.Message):
+    """Consecutive lines of a file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: builtins.int
+    LAST_FIELD_NUMBER: builtins.int
+    first: builtins.int
+    """The first line, counted from 1. Default, when 0: 1. A file with fewer lines gives nothing."""
+    last: builtins.int
+    """The last line, counted from 1, itself included; not less than `first`. Default, when 0: the last line there is."""
+    def __init__(
+        self,
+        *,
+        first: builtins.int = ...,
+        last: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["first", b"first", "last", b"last"]) -> None: ...
+
+global___LineRange = LineRange
 
 @typing.final
 class ReadLogResponse(google.protobuf.message.Message):
@@ -432,19 +498,276 @@ class ReadLogResponse(google.protobuf.message.Message):
 
     OFFSET_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
+    LINE_FIELD_NUMBER: builtins.int
+    TIMES_FIELD_NUMBER: builtins.int
     offset: builtins.int
     """Where the first byte stands in the file."""
     data: builtins.bytes
     """The bytes; up to 1 MiB."""
+    line: builtins.int
+    """The line, counted from 1, to which the first byte belongs."""
+    @property
+    def times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LogTime]:
+        """When the bytes were written, in order, covering all of them. Only if `with_times` was set."""
+
     def __init__(
         self,
         *,
         offset: builtins.int = ...,
         data: builtins.bytes = ...,
+        line: builtins.int = ...,
+        times: collections.abc.Iterable[global___LogTime] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "offset", b"offset"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "line", b"line", "offset", b"offset", "times", b"times"]) -> None: ...
 
 global___ReadLogResponse = ReadLogResponse
+
+@typing.final
+class LogTime(google.protobuf.message.Message):
+    """When bytes of a log file were written: those after the entry before, up to an offset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    END_OFFSET_FIELD_NUMBER: builtins.int
+    WRITE_TIME_FIELD_NUMBER: builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: builtins.int
+    end_offset: builtins.int
+    """The offset in the file after the last byte that this is about. May be beyond the last byte of the message."""
+    @property
+    def write_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the last of the bytes was written, by the clock of the writer."""
+
+    @property
+    def receive_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the server received them."""
+
+    def __init__(
+        self,
+        *,
+        end_offset: builtins.int = ...,
+        write_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        receive_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["receive_time", b"receive_time", "write_time", b"write_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end_offset", b"end_offset", "receive_time", b"receive_time", "write_time", b"write_time"]) -> None: ...
+
+global___LogTime = LogTime
+
+@typing.final
+class SearchLogsRequest(google.protobuf.message.Message):
+    """Request message for `LogService.SearchLogs`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    RUNS_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    PATHS_FIELD_NUMBER: builtins.int
+    LITERAL_FIELD_NUMBER: builtins.int
+    REGEX_FIELD_NUMBER: builtins.int
+    IGNORE_CASE_FIELD_NUMBER: builtins.int
+    LINES_BEFORE_FIELD_NUMBER: builtins.int
+    LINES_AFTER_FIELD_NUMBER: builtins.int
+    MAX_MATCHES_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    filter: builtins.str
+    """Searches the runs that this filter admits; see `ListRunsRequest.filter`. Not with `runs`. Default: empty, all runs of
+    the workspace.
+    """
+    literal: builtins.bytes
+    """These bytes: 1 to 1,000, no line feed among them."""
+    regex: builtins.str
+    """What this regular expression matches within a line: up to 1,000 characters in the syntax of RE2. `^` and `$` stand
+    for the beginning and the end of a line. Text that is not UTF-8 is matched byte for byte by `\\C` alone.
+    """
+    ignore_case: builtins.bool
+    """Whether upper and lower case are the same. Default: false."""
+    lines_before: builtins.int
+    """How many lines before each match to return: 0 to 100. Default: 0."""
+    lines_after: builtins.int
+    """How many lines after each match to return: 0 to 100. Default: 0."""
+    max_matches: builtins.int
+    """How many matching lines to find at most: 1 to 10,000. Default, when 0: 1,000."""
+    cursor: builtins.str
+    """Continues after the message that carried this cursor; all other fields but `max_matches` must be as they were.
+    Default: empty, from the beginning.
+    """
+    @property
+    def runs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The runs to search, up to 1,000. Format: `workspaces/{workspace}/runs/{run}`, all of the workspace. A run without
+        logs has no matches. Default: empty, see `filter`.
+        """
+
+    @property
+    def paths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The files to search, up to 100 paths or aliases. Default: empty, all files."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        runs: collections.abc.Iterable[builtins.str] | None = ...,
+        filter: builtins.str = ...,
+        paths: collections.abc.Iterable[builtins.str] | None = ...,
+        literal: builtins.bytes = ...,
+        regex: builtins.str = ...,
+        ignore_case: builtins.bool = ...,
+        lines_before: builtins.int = ...,
+        lines_after: builtins.int = ...,
+        max_matches: builtins.int = ...,
+        cursor: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["literal", b"literal", "pattern", b"pattern", "regex", b"regex"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "filter", b"filter", "ignore_case", b"ignore_case", "lines_after", b"lines_after", "lines_before", b"lines_before", "literal", b"literal", "max_matches", b"max_matches", "parent", b"parent", "paths", b"paths", "pattern", b"pattern", "regex", b"regex", "runs", b"runs"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["pattern", b"pattern"]) -> typing.Literal["literal", "regex"] | None: ...
+
+global___SearchLogsRequest = SearchLogsRequest
+
+@typing.final
+class SearchLogsResponse(google.protobuf.message.Message):
+    """Response message for `LogService.SearchLogs`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    SEARCHED_BYTES_FIELD_NUMBER: builtins.int
+    ENDED_FIELD_NUMBER: builtins.int
+    cursor: builtins.str
+    """Continues after this message."""
+    searched_bytes: builtins.int
+    """How many bytes of text this call has searched."""
+    ended: global___SearchEnd.ValueType
+    """Why the search ends with this message. Default: it goes on."""
+    @property
+    def matches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LogMatch]:
+        """Lines that match, in order; up to 1 MiB of them. Empty: nothing was found meanwhile, or the search ends."""
+
+    def __init__(
+        self,
+        *,
+        matches: collections.abc.Iterable[global___LogMatch] | None = ...,
+        cursor: builtins.str = ...,
+        searched_bytes: builtins.int = ...,
+        ended: global___SearchEnd.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "ended", b"ended", "matches", b"matches", "searched_bytes", b"searched_bytes"]) -> None: ...
+
+global___SearchLogsResponse = SearchLogsResponse
+
+@typing.final
+class LogMatch(google.protobuf.message.Message):
+    """A line that matches, and those around it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    LINE_FIELD_NUMBER: builtins.int
+    RANGES_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    path: builtins.str
+    """The path of the file."""
+    @property
+    def line(self) -> global___LogLine:
+        """The line."""
+
+    @property
+    def ranges(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TextRange]:
+        """Where the pattern matches in the line: the first 100 places, in order, without overlap."""
+
+    @property
+    def before(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LogLine]:
+        """The lines before it, in order; fewer at the beginning of the file."""
+
+    @property
+    def after(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LogLine]:
+        """The lines after it, in order; fewer at the end of the file."""
+
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        path: builtins.str = ...,
+        line: global___LogLine | None = ...,
+        ranges: collections.abc.Iterable[global___TextRange] | None = ...,
+        before: collections.abc.Iterable[global___LogLine] | None = ...,
+        after: collections.abc.Iterable[global___LogLine] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["line", b"line"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "before", b"before", "line", b"line", "path", b"path", "ranges", b"ranges", "run", b"run"]) -> None: ...
+
+global___LogMatch = LogMatch
+
+@typing.final
+class LogLine(google.protobuf.message.Message):
+    """A line of a log file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    DATA_OFFSET_FIELD_NUMBER: builtins.int
+    WRITE_TIME_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Its number, counted from 1."""
+    offset: builtins.int
+    """Where its first byte stands in the file."""
+    size_bytes: builtins.int
+    """How many bytes it has, without its line feed."""
+    data: builtins.bytes
+    """Its bytes without the line feed, or the part of them that begins at `data_offset`: at most 4,096, of a line around a
+    match at most 1,024.
+    """
+    data_offset: builtins.int
+    """Where the first byte of `data` stands in the file. Differs from `offset` in a long line whose match is farther back."""
+    @property
+    def write_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When its last byte was written, by the clock of the writer."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        offset: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        data: builtins.bytes = ...,
+        data_offset: builtins.int = ...,
+        write_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["write_time", b"write_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "data_offset", b"data_offset", "number", b"number", "offset", b"offset", "size_bytes", b"size_bytes", "write_time", b"write_time"]) -> None: ...
+
+global___LogLine = LogLine
+
+@typing.final
+class TextRange(google.protobuf.message.Message):
+    """Consecutive bytes of a file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_OFFSET_FIELD_NUMBER: builtins.int
+    END_OFFSET_FIELD_NUMBER: builtins.int
+    start_offset: builtins.int
+    """Where the first byte stands in the file."""
+    end_offset: builtins.int
+    """Where the byte after the last one stands."""
+    def __init__(
+        self,
+        *,
+        start_offset: builtins.int = ...,
+        end_offset: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset"]) -> None: ...
+
+global___TextRange = TextRange
 
 @typing.final
 class TailLogRequest(google.protobuf.message.Message):
@@ -456,6 +779,8 @@ class TailLogRequest(google.protobuf.message.Message):
     PATH_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
     START_FIELD_NUMBER: builtins.int
+    LAST_LINES_FIELD_NUMBER: builtins.int
+    WITH_TIMES_FIELD_NUMBER: builtins.int
     run: builtins.str
     """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
     path: builtins.str
@@ -463,7 +788,15 @@ class TailLogRequest(google.protobuf.message.Message):
     cursor: builtins.str
     """Continues after the message that carried this cursor. Default: empty, see `start`."""
     start: global___TailStart.ValueType
-    """Where to start without a cursor. Default: the start of the file."""
+    """Where to start without a cursor. Default: the start of the file. Values that are not listed are an
+    `INVALID_ARGUMENT`.
+    """
+    last_lines: builtins.int
+    """Starts so many lines before the end of what is durable now, without a cursor and instead of `start`, which then may
+    not be given. Default, when 0: see `start`.
+    """
+    with_times: builtins.bool
+    """Whether messages say when their bytes were written. Default: false."""
     def __init__(
         self,
         *,
@@ -471,8 +804,10 @@ class TailLogRequest(google.protobuf.message.Message):
         path: builtins.str = ...,
         cursor: builtins.str = ...,
         start: global___TailStart.ValueType = ...,
+        last_lines: builtins.int = ...,
+        with_times: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "path", b"path", "run", b"run", "start", b"start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "last_lines", b"last_lines", "path", b"path", "run", b"run", "start", b"start", "with_times", b"with_times"]) -> None: ...
 
 global___TailLogRequest = TailLogRequest
 
@@ -486,6 +821,8 @@ class TailLogResponse(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
     ENDED_FIELD_NUMBER: builtins.int
+    TIMES_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
     offset: builtins.int
     """Where the first byte stands in the file."""
     data: builtins.bytes
@@ -494,6 +831,12 @@ class TailLogResponse(google.protobuf.message.Message):
     """Continues after this message."""
     ended: global___TailEnd.ValueType
     """Why the tail ends with this message. Default: it goes on."""
+    path: builtins.str
+    """The path of the file, which an alias may have led to. Empty: it is not there yet."""
+    @property
+    def times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LogTime]:
+        """When the bytes were written, in order, covering all of them. Only if `with_times` was set."""
+
     def __init__(
         self,
         *,
@@ -501,7 +844,9 @@ class TailLogResponse(google.protobuf.message.Message):
         data: builtins.bytes = ...,
         cursor: builtins.str = ...,
         ended: global___TailEnd.ValueType = ...,
+        times: collections.abc.Iterable[global___LogTime] | None = ...,
+        path: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "data", b"data", "ended", b"ended", "offset", b"offset"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "data", b"data", "ended", b"ended", "offset", b"offset", "path", b"path", "times", b"times"]) -> None: ...
 
 global___TailLogResponse = TailLogResponse

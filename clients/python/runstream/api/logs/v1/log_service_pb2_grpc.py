@@ -7,7 +7,13 @@ from runstream.api.logs.v1 import log_service_pb2 as runstream_dot_api_dot_logs_
 
 class LogServiceStub(object):
     """Stores the log files of runs while they grow, and hands them out again. A log is a sequence of bytes; nothing is
-    assumed of its encoding.
+    assumed of its encoding. A line ends with its line feed (0x0A) and with nothing else; what follows the last line feed
+    is a line too. Lines are counted from 1.
+
+    The older names of logs are aliases where a path is read: `azureml-logs/70_driver_log.txt` of
+    `user_logs/std_log.txt`, `azureml-logs/70_driver_log_7.txt` of `user_logs/std_log_process_07.txt`, however it is padded.
+
+    The retention of a workspace (`Workspace.log_retention`) removes the logs of runs that have ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -17,6 +23,8 @@ class LogServiceStub(object):
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -41,6 +49,11 @@ class LogServiceStub(object):
                 request_serializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.ReadLogResponse.FromString,
                 )
+        self.SearchLogs = channel.unary_stream(
+                '/runstream.api.logs.v1.LogService/SearchLogs',
+                request_serializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.SearchLogsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.SearchLogsResponse.FromString,
+                )
         self.TailLog = channel.unary_stream(
                 '/runstream.api.logs.v1.LogService/TailLog',
                 request_serializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.TailLogRequest.SerializeToString,
@@ -50,7 +63,13 @@ class LogServiceStub(object):
 
 class LogServiceServicer(object):
     """Stores the log files of runs while they grow, and hands them out again. A log is a sequence of bytes; nothing is
-    assumed of its encoding.
+    assumed of its encoding. A line ends with its line feed (0x0A) and with nothing else; what follows the last line feed
+    is a line too. Lines are counted from 1.
+
+    The older names of logs are aliases where a path is read: `azureml-logs/70_driver_log.txt` of
+    `user_logs/std_log.txt`, `azureml-logs/70_driver_log_7.txt` of `user_logs/std_log_process_07.txt`, however it is padded.
+
+    The retention of a workspace (`Workspace.log_retention`) removes the logs of runs that have ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -60,6 +79,8 @@ class LogServiceServicer(object):
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -71,10 +92,12 @@ class LogServiceServicer(object):
         error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
         stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
-        A run that has ended still accepts log text.
+        A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
+        go on, and the file is not finished again before that says so.
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file; nothing can follow.
         * `FAILED_PRECONDITION` / `OFFSET_GAP`: bytes are missing before this chunk; metadata `expected` has the offset.
         * `FAILED_PRECONDITION` / `WRITER_MISMATCH`: another writer owns this file.
         * `FAILED_PRECONDITION` / `WRITER_DIVERGED`: the last durable bytes are other ones than the client believes.
@@ -87,7 +110,7 @@ class LogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListLogs(self, request, context):
-        """Lists the log files of a run, in ascending order of path.
+        """Lists the log files of a run, in ascending order of path, without those that the retention has removed.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -97,10 +120,35 @@ class LogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReadLog(self, request, context):
-        """Streams a range of bytes of a log file, in order.
+        """Streams a range of a log file, in order: of bytes, of lines, or the last lines.
+
+        The file is read as long as it was when the call began. To find lines takes no longer in a large file than in a small
+        one.
 
         Errors:
         * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchLogs(self, request, context):
+        """Streams the lines of logs that a pattern matches, of one run, of some, or of all that a filter admits.
+
+        Matches come in order: of the runs as they are named, or as `ListRuns` orders them, then of path, then of line. Each
+        file is searched as long as it is when its turn comes. A message comes at least every 5 s and tells how far the
+        search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
+        searched, when `max_matches` were found, or after 60 s.
+
+        Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+        others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+
+        Errors:
+        * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
+        * `INVALID_ARGUMENT` / `INVALID_FILTER`: the filter of runs is wrong; the message says where and why.
+        * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from this search.
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,10 +160,12 @@ class LogServiceServicer(object):
         Bytes come in order, without gap or repetition, as soon as they are durable. When nothing happens, a message without
         bytes comes every 15 s. To resume, on any replica, call again with the last `cursor`. The stream ends by itself with
         `ended` when the writer has finished, or the run has ended and nothing came for 5 s. A slow reader is held and loses
-        nothing. A log file that does not exist yet is waited for.
+        nothing. A log file that does not exist yet is waited for; an alias means the file that is there first, from then on
+        and with its cursors.
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
         * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -140,6 +190,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     request_deserializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.ReadLogRequest.FromString,
                     response_serializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.ReadLogResponse.SerializeToString,
             ),
+            'SearchLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.SearchLogs,
+                    request_deserializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.SearchLogsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.SearchLogsResponse.SerializeToString,
+            ),
             'TailLog': grpc.unary_stream_rpc_method_handler(
                     servicer.TailLog,
                     request_deserializer=runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.TailLogRequest.FromString,
@@ -154,7 +209,13 @@ def add_LogServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LogService(object):
     """Stores the log files of runs while they grow, and hands them out again. A log is a sequence of bytes; nothing is
-    assumed of its encoding.
+    assumed of its encoding. A line ends with its line feed (0x0A) and with nothing else; what follows the last line feed
+    is a line too. Lines are counted from 1.
+
+    The older names of logs are aliases where a path is read: `azureml-logs/70_driver_log.txt` of
+    `user_logs/std_log.txt`, `azureml-logs/70_driver_log_7.txt` of `user_logs/std_log_process_07.txt`, however it is padded.
+
+    The retention of a workspace (`Workspace.log_retention`) removes the logs of runs that have ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -164,6 +225,8 @@ class LogService(object):
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -215,6 +278,23 @@ class LogService(object):
         return grpc.experimental.unary_stream(request, target, '/runstream.api.logs.v1.LogService/ReadLog',
             runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.ReadLogRequest.SerializeToString,
             runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.ReadLogResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SearchLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/runstream.api.logs.v1.LogService/SearchLogs',
+            runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.SearchLogsRequest.SerializeToString,
+            runstream_dot_api_dot_logs_dot_v1_dot_log__service__pb2.SearchLogsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -19,7 +19,13 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
 
 class LogServiceStub:
     """Stores the log files of runs while they grow, and hands them out again. A log is a sequence of bytes; nothing is
-    assumed of its encoding.
+    assumed of its encoding. A line ends with its line feed (0x0A) and with nothing else; what follows the last line feed
+    is a line too. Lines are counted from 1.
+
+    The older names of logs are aliases where a path is read: `azureml-logs/70_driver_log.txt` of
+    `user_logs/std_log.txt`, `azureml-logs/70_driver_log_7.txt` of `user_logs/std_log_process_07.txt`, however it is padded.
+
+    The retention of a workspace (`Workspace.log_retention`) removes the logs of runs that have ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -29,6 +35,8 @@ class LogServiceStub:
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -44,10 +52,12 @@ class LogServiceStub:
     error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
     stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
-    A run that has ended still accepts log text.
+    A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
+    go on, and the file is not finished again before that says so.
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file; nothing can follow.
     * `FAILED_PRECONDITION` / `OFFSET_GAP`: bytes are missing before this chunk; metadata `expected` has the offset.
     * `FAILED_PRECONDITION` / `WRITER_MISMATCH`: another writer owns this file.
     * `FAILED_PRECONDITION` / `WRITER_DIVERGED`: the last durable bytes are other ones than the client believes.
@@ -60,7 +70,7 @@ class LogServiceStub:
         runstream.api.logs.v1.log_service_pb2.ListLogsRequest,
         runstream.api.logs.v1.log_service_pb2.ListLogsResponse,
     ]
-    """Lists the log files of a run, in ascending order of path.
+    """Lists the log files of a run, in ascending order of path, without those that the retention has removed.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -70,10 +80,35 @@ class LogServiceStub:
         runstream.api.logs.v1.log_service_pb2.ReadLogRequest,
         runstream.api.logs.v1.log_service_pb2.ReadLogResponse,
     ]
-    """Streams a range of bytes of a log file, in order.
+    """Streams a range of a log file, in order: of bytes, of lines, or the last lines.
+
+    The file is read as long as it was when the call began. To find lines takes no longer in a large file than in a small
+    one.
 
     Errors:
     * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+    """
+
+    SearchLogs: grpc.UnaryStreamMultiCallable[
+        runstream.api.logs.v1.log_service_pb2.SearchLogsRequest,
+        runstream.api.logs.v1.log_service_pb2.SearchLogsResponse,
+    ]
+    """Streams the lines of logs that a pattern matches, of one run, of some, or of all that a filter admits.
+
+    Matches come in order: of the runs as they are named, or as `ListRuns` orders them, then of path, then of line. Each
+    file is searched as long as it is when its turn comes. A message comes at least every 5 s and tells how far the
+    search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
+    searched, when `max_matches` were found, or after 60 s.
+
+    Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+
+    Errors:
+    * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
+    * `INVALID_ARGUMENT` / `INVALID_FILTER`: the filter of runs is wrong; the message says where and why.
+    * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from this search.
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     """
 
     TailLog: grpc.UnaryStreamMultiCallable[
@@ -85,16 +120,24 @@ class LogServiceStub:
     Bytes come in order, without gap or repetition, as soon as they are durable. When nothing happens, a message without
     bytes comes every 15 s. To resume, on any replica, call again with the last `cursor`. The stream ends by itself with
     `ended` when the writer has finished, or the run has ended and nothing came for 5 s. A slow reader is held and loses
-    nothing. A log file that does not exist yet is waited for.
+    nothing. A log file that does not exist yet is waited for; an alias means the file that is there first, from then on
+    and with its cursors.
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
     * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
     """
 
 class LogServiceAsyncStub:
     """Stores the log files of runs while they grow, and hands them out again. A log is a sequence of bytes; nothing is
-    assumed of its encoding.
+    assumed of its encoding. A line ends with its line feed (0x0A) and with nothing else; what follows the last line feed
+    is a line too. Lines are counted from 1.
+
+    The older names of logs are aliases where a path is read: `azureml-logs/70_driver_log.txt` of
+    `user_logs/std_log.txt`, `azureml-logs/70_driver_log_7.txt` of `user_logs/std_log_process_07.txt`, however it is padded.
+
+    The retention of a workspace (`Workspace.log_retention`) removes the logs of runs that have ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -104,6 +147,8 @@ class LogServiceAsyncStub:
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -118,10 +163,12 @@ class LogServiceAsyncStub:
     error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
     stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
-    A run that has ended still accepts log text.
+    A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
+    go on, and the file is not finished again before that says so.
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file; nothing can follow.
     * `FAILED_PRECONDITION` / `OFFSET_GAP`: bytes are missing before this chunk; metadata `expected` has the offset.
     * `FAILED_PRECONDITION` / `WRITER_MISMATCH`: another writer owns this file.
     * `FAILED_PRECONDITION` / `WRITER_DIVERGED`: the last durable bytes are other ones than the client believes.
@@ -134,7 +181,7 @@ class LogServiceAsyncStub:
         runstream.api.logs.v1.log_service_pb2.ListLogsRequest,
         runstream.api.logs.v1.log_service_pb2.ListLogsResponse,
     ]
-    """Lists the log files of a run, in ascending order of path.
+    """Lists the log files of a run, in ascending order of path, without those that the retention has removed.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -144,10 +191,35 @@ class LogServiceAsyncStub:
         runstream.api.logs.v1.log_service_pb2.ReadLogRequest,
         runstream.api.logs.v1.log_service_pb2.ReadLogResponse,
     ]
-    """Streams a range of bytes of a log file, in order.
+    """Streams a range of a log file, in order: of bytes, of lines, or the last lines.
+
+    The file is read as long as it was when the call began. To find lines takes no longer in a large file than in a small
+    one.
 
     Errors:
     * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+    """
+
+    SearchLogs: grpc.aio.UnaryStreamMultiCallable[
+        runstream.api.logs.v1.log_service_pb2.SearchLogsRequest,
+        runstream.api.logs.v1.log_service_pb2.SearchLogsResponse,
+    ]
+    """Streams the lines of logs that a pattern matches, of one run, of some, or of all that a filter admits.
+
+    Matches come in order: of the runs as they are named, or as `ListRuns` orders them, then of path, then of line. Each
+    file is searched as long as it is when its turn comes. A message comes at least every 5 s and tells how far the
+    search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
+    searched, when `max_matches` were found, or after 60 s.
+
+    Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+
+    Errors:
+    * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
+    * `INVALID_ARGUMENT` / `INVALID_FILTER`: the filter of runs is wrong; the message says where and why.
+    * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from this search.
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     """
 
     TailLog: grpc.aio.UnaryStreamMultiCallable[
@@ -159,16 +231,24 @@ class LogServiceAsyncStub:
     Bytes come in order, without gap or repetition, as soon as they are durable. When nothing happens, a message without
     bytes comes every 15 s. To resume, on any replica, call again with the last `cursor`. The stream ends by itself with
     `ended` when the writer has finished, or the run has ended and nothing came for 5 s. A slow reader is held and loses
-    nothing. A log file that does not exist yet is waited for.
+    nothing. A log file that does not exist yet is waited for; an alias means the file that is there first, from then on
+    and with its cursors.
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
     * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
     """
 
 class LogServiceServicer(metaclass=abc.ABCMeta):
     """Stores the log files of runs while they grow, and hands them out again. A log is a sequence of bytes; nothing is
-    assumed of its encoding.
+    assumed of its encoding. A line ends with its line feed (0x0A) and with nothing else; what follows the last line feed
+    is a line too. Lines are counted from 1.
+
+    The older names of logs are aliases where a path is read: `azureml-logs/70_driver_log.txt` of
+    `user_logs/std_log.txt`, `azureml-logs/70_driver_log_7.txt` of `user_logs/std_log_process_07.txt`, however it is padded.
+
+    The retention of a workspace (`Workspace.log_retention`) removes the logs of runs that have ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -178,6 +258,8 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
+    * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -194,10 +276,12 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
         stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
-        A run that has ended still accepts log text.
+        A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
+        go on, and the file is not finished again before that says so.
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file; nothing can follow.
         * `FAILED_PRECONDITION` / `OFFSET_GAP`: bytes are missing before this chunk; metadata `expected` has the offset.
         * `FAILED_PRECONDITION` / `WRITER_MISMATCH`: another writer owns this file.
         * `FAILED_PRECONDITION` / `WRITER_DIVERGED`: the last durable bytes are other ones than the client believes.
@@ -212,7 +296,7 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         request: runstream.api.logs.v1.log_service_pb2.ListLogsRequest,
         context: _ServicerContext,
     ) -> typing.Union[runstream.api.logs.v1.log_service_pb2.ListLogsResponse, collections.abc.Awaitable[runstream.api.logs.v1.log_service_pb2.ListLogsResponse]]:
-        """Lists the log files of a run, in ascending order of path.
+        """Lists the log files of a run, in ascending order of path, without those that the retention has removed.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -224,10 +308,37 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         request: runstream.api.logs.v1.log_service_pb2.ReadLogRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[runstream.api.logs.v1.log_service_pb2.ReadLogResponse], collections.abc.AsyncIterator[runstream.api.logs.v1.log_service_pb2.ReadLogResponse]]:
-        """Streams a range of bytes of a log file, in order.
+        """Streams a range of a log file, in order: of bytes, of lines, or the last lines.
+
+        The file is read as long as it was when the call began. To find lines takes no longer in a large file than in a small
+        one.
 
         Errors:
         * `NOT_FOUND` / `LOG_NOT_FOUND`: the run has no such log file.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed it.
+        """
+
+    @abc.abstractmethod
+    def SearchLogs(
+        self,
+        request: runstream.api.logs.v1.log_service_pb2.SearchLogsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[runstream.api.logs.v1.log_service_pb2.SearchLogsResponse], collections.abc.AsyncIterator[runstream.api.logs.v1.log_service_pb2.SearchLogsResponse]]:
+        """Streams the lines of logs that a pattern matches, of one run, of some, or of all that a filter admits.
+
+        Matches come in order: of the runs as they are named, or as `ListRuns` orders them, then of path, then of line. Each
+        file is searched as long as it is when its turn comes. A message comes at least every 5 s and tells how far the
+        search is; its `cursor` continues after it, on any replica. A search ends by itself with `ended`: when everything was
+        searched, when `max_matches` were found, or after 60 s.
+
+        Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
+        others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+
+        Errors:
+        * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
+        * `INVALID_ARGUMENT` / `INVALID_FILTER`: the filter of runs is wrong; the message says where and why.
+        * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from this search.
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         """
 
     @abc.abstractmethod
@@ -241,10 +352,12 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         Bytes come in order, without gap or repetition, as soon as they are durable. When nothing happens, a message without
         bytes comes every 15 s. To resume, on any replica, call again with the last `cursor`. The stream ends by itself with
         `ended` when the writer has finished, or the run has ended and nothing came for 5 s. A slow reader is held and loses
-        nothing. A log file that does not exist yet is waited for.
+        nothing. A log file that does not exist yet is waited for; an alias means the file that is there first, from then on
+        and with its cursors.
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `LOG_EXPIRED`: the retention of the workspace has removed the file.
         * `INVALID_ARGUMENT` / `INVALID_CURSOR`: the cursor is not from a tail of this file.
         """
 

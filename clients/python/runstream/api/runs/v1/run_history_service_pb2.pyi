@@ -205,7 +205,9 @@ class UpdateWorkspaceRequest(google.protobuf.message.Message):
 
     @property
     def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
-        """Required. The fields to change, of `display_name`, `description` and `tags` (which replaces all tags)."""
+        """Required. The fields to change, of `display_name`, `description`, `tags` (which replaces all tags) and
+        `log_retention`.
+        """
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ isort:skip_file
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -25,6 +26,7 @@ class Workspace(google.protobuf.message.Message):
     TAGS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
+    LOG_RETENTION_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The resource name. Format: `workspaces/{workspace}`; `{workspace}` is 3 to 33 letters, digits, `-` and `_`, chosen
     at creation and never changed.
@@ -45,6 +47,12 @@ class Workspace(google.protobuf.message.Message):
     def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Output only. When the workspace was last changed."""
 
+    @property
+    def log_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """For how long log files are kept after their run has ended and their last byte was stored: whole seconds, 1 hour to
+        100 years. They are removed within a day after that, and cannot be brought back. Absent: for ever.
+        """
+
     def __init__(
         self,
         *,
@@ -54,9 +62,10 @@ class Workspace(google.protobuf.message.Message):
         tags: collections.abc.Iterable[global___Tag] | None = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        log_retention: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "description", b"description", "display_name", b"display_name", "name", b"name", "tags", b"tags", "update_time", b"update_time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "log_retention", b"log_retention", "update_time", b"update_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "description", b"description", "display_name", b"display_name", "log_retention", b"log_retention", "name", b"name", "tags", b"tags", "update_time", b"update_time"]) -> None: ...
 
 global___Workspace = Workspace
 
