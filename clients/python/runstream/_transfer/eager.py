@@ -11,25 +11,8 @@ from runstream._transfer.contents import Content, changed, look_at
 from runstream._transfer.http import HttpClient
 from runstream._transfer.known import missing_of
 from runstream._transfer.large import LargeUpload
-from runstream._transfer.progress import Meter
+from runstream._transfer.progress import Meter, Moved
 from runstream._transfer.settings import Settings
-
-
-class Moved:
-    """Counts for a meter what was moved."""
-
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
-        self.size = 0
-
-    def expect(self, size: int) -> None:
-        """Hands it on."""
-        self._meter.expect(size)
-
-    def advance(self, size: int) -> None:
-        """Counts it, and hands it on."""
-        self.size += size
-        self._meter.advance(size)
 
 
 async def send_eagerly(connection: Connection, workspace: str, file: Path, settings: Settings, meter: Meter) -> str:

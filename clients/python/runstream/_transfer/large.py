@@ -11,7 +11,7 @@ from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import each, persist
 from runstream._transfer.contents import Content, changed, name_of
 from runstream._transfer.http import HttpClient, TransferFailed, Unreachable, host_of
-from runstream._transfer.progress import Meter
+from runstream._transfer.progress import Meter, Moved
 from runstream._transfer.remembered import RememberedUpload
 from runstream._transfer.routes import is_cut_off, note_cut_off, route
 from runstream._transfer.settings import Settings
@@ -26,7 +26,7 @@ from runstream.api.artifacts.v1.artifact_service_pb2 import (
     QueryUploadResponse,
     UploadBlobStart,
 )
-from runstream.exceptions import ServiceException, UserErrorException
+from runstream.exceptions import AzureMLException, ServiceException, UserErrorException
 
 URLS_AT_ONCE: Final = 64
 """URLs that are asked for together: few enough to be used before they expire."""
@@ -35,6 +35,7 @@ MAX_VERIFY_CALLS: Final = 20
 """A large file is verified for longer than one call takes; another call waits on."""
 ROUNDS: Final = 5
 """How often parts may turn out to be missing in the end."""
+TRANSIENT: Final = frozenset({429, 503})
 OTHER_BYTES_CODES: Final = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"})
 """How buckets say that other bytes came than were announced."""
 
@@ -159,19 +160,20 @@ class LargeUpload:
 
     async def _send_through(self, left: QueryUploadResponse, settings: Settings, meter: Meter) -> None:
         """Sends everything behind the bytes that have arrived without a gap."""
-        failures = 0
+        failures, counted = 0, left.size_bytes - _size_of_missing(left)
         while left.committed_size_bytes < left.size_bytes and not left.completed:
             start = UploadBlobStart(
                 parent=self._workspace, upload_id=self._upload, offset_bytes=left.committed_size_bytes
             )
-            before = left.committed_size_bytes
+            before, moved = left.committed_size_bytes, Moved(meter)
+            meter.advance(before - counted)  # what arrived behind a gap goes again, and what was lost
             try:
-                await upload_through(self._connection, start, self._content, meter)
-            except ServiceException as error:
-                if error.status_code != 503 or failures == settings.attempts:
+                await upload_through(self._connection, start, self._content, moved)
+            except (ServiceException, UserErrorException) as error:
+                if not _may_go_on(error) or failures == settings.attempts:
                     raise
                 await asyncio.sleep(backoff_seconds(failures))
-            left = await self._query()
+            left, counted = await self._query(), before + moved.size
             failures = 0 if left.committed_size_bytes > before else failures + 1
 
     async def _complete(self) -> bool:
@@ -237,6 +239,12 @@ def _put(http: HttpClient, part: PartUpload, content: Content) -> None:
         if failed.code in OTHER_BYTES_CODES:
             raise changed(name_of(content)) from failed
         raise
+
+
+def _may_go_on(error: AzureMLException) -> bool:
+    """Whether it is worth asking how far an upload is: also where a stream that broke went on for a while."""
+    is_away = isinstance(error, ServiceException) and error.status_code in TRANSIENT
+    return is_away or error.reason == "OFFSET_MISMATCH"
 
 
 def _size_of_missing(left: QueryUploadResponse) -> int:

@@ -21,3 +21,20 @@ class Silent:
 
     def advance(self, size: int) -> None:
         """Does nothing."""
+
+
+class Moved:
+    """Counts for a meter what was moved."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.size = 0
+
+    def expect(self, size: int) -> None:
+        """Hands it on."""
+        self._meter.expect(size)
+
+    def advance(self, size: int) -> None:
+        """Counts it, and hands it on."""
+        self.size += size
+        self._meter.advance(size)
