@@ -1,5 +1,6 @@
 """Records what this process prints as a log file of a run."""
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -84,9 +85,20 @@ def _start(spool: "RunSpool") -> OutputRecording:
     file = folder / numbered(STANDARD_LOG, first)
     _create(file)
     record = Record(folder=str(folder), process=os.getpid(), first=first or 0, step=step, limit=spool_limit())
-    the_tap().record(record, file, spool.tend)
+    try:
+        the_tap().record(record, file, spool.tend)
+    except OSError:
+        _remove_empty(file)
+        raise
     spool.follow_output(file)
     return OutputRecording(str(folder), os.getpid())
+
+
+def _remove_empty(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        if not file.stat().st_size:
+            file.unlink()
+            file.parent.rmdir()
 
 
 def _create(file: Path) -> None:
