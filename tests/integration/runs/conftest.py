@@ -91,7 +91,7 @@ class History:
     async def make_experiment(self, display_name: str = "digits", workspace: str = "team") -> str:
         """The identifier of an experiment, made with its workspace if it is not there."""
         labels: Any = {"description": "", "tags": {}, "request_id": None, "return_existing": True}
-        await self.rules.workspaces.create(workspace, display_name="", **labels)
+        await self.rules.workspaces.create(workspace, display_name="", log_retention=None, **labels)
         return (await self.rules.experiments.create(workspace, display_name=display_name, **labels)).experiment
 
     def new_run(self, run: str = "", **fields: Any) -> NewRun:

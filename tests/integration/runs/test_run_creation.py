@@ -55,8 +55,8 @@ async def test_of_many_that_create_an_experiment_one_succeeds(history: Any, digi
 
 async def test_a_repeated_request_for_a_workspace_or_an_experiment_makes_one(history: Any) -> None:
     request = {**PLAIN, "request_id": uuid.uuid4()}
-    first = await history.rules.workspaces.create("team", display_name="", **request)
-    again = await history.rules.workspaces.create("team", display_name="", **request)
+    first = await history.rules.workspaces.create("team", display_name="", log_retention=None, **request)
+    again = await history.rules.workspaces.create("team", display_name="", log_retention=None, **request)
     made = await asyncio.gather(
         *(history.rules.experiments.create("team", display_name="digits", **request) for _ in range(10))
     )
@@ -65,7 +65,7 @@ async def test_a_repeated_request_for_a_workspace_or_an_experiment_makes_one(his
     assert first == again
     assert {experiment.experiment for experiment in [*made, other]} == {made[0].experiment}
     with pytest.raises(WorkspaceExists):
-        await history.rules.workspaces.create("team", display_name="", **PLAIN)
+        await history.rules.workspaces.create("team", display_name="", log_retention=None, **PLAIN)
 
 
 async def test_archiving_frees_a_name_and_reactivating_needs_it(history: Any, digits: str) -> None:
@@ -134,11 +134,11 @@ async def test_what_holds_something_is_not_deleted(history: Any, digits: str) ->
 
 async def test_a_deleted_workspace_can_be_created_anew(history: Any) -> None:
     request = {**PLAIN, "request_id": uuid.uuid4()}
-    await history.rules.workspaces.create("team", display_name="old", **request)
+    await history.rules.workspaces.create("team", display_name="old", log_retention=None, **request)
     await history.rules.workspaces.delete("team")
     with pytest.raises(WorkspaceNotFound):
         await history.rules.workspaces.get("team")
-    anew = await history.rules.workspaces.create("team", display_name="new", **request)
+    anew = await history.rules.workspaces.create("team", display_name="new", log_retention=None, **request)
 
     assert anew.display_name == "new"
 
