@@ -353,6 +353,24 @@ os._exit(0)
     )
 
 
+def test_what_is_opened_in_the_place_of_a_closed_stream_is_left_alone(tmp_path: Path) -> None:
+    code = """
+os.close(1)
+waiting, waking = os.pipe()
+assert waiting == 1
+record("logs")
+print("told", file=sys.stderr)
+os.write(waking, b"still the pipe")
+text = os.read(waiting, 100).decode()
+leave("logs")
+print(text, file=sys.stderr)
+"""
+    _, err = play(tmp_path, code)
+
+    assert err == "told\nstill the pipe\n"
+    assert (tmp_path / "logs" / "std_log.txt").read_text() == "told\n"
+
+
 def test_what_there_is_no_room_for_is_counted_where_it_is_missing(tmp_path: Path) -> None:
     play(
         tmp_path,

@@ -150,17 +150,22 @@ def _leads_to(stream: Any, numbers: Collection[int]) -> bool:
 
 def _groups() -> list[tuple[int, ...]]:
     """The descriptors of standard output and standard error, together where they lead to the same place."""
+    found = [number for number in (1, 2) if _is_standard(number)]
+    if len(found) == 2 and os.path.samestat(os.fstat(1), os.fstat(2)):
+        return [(1, 2)]
+    return [(number,) for number in found]
+
+
+def _is_standard(number: int) -> bool:
+    """Whether a descriptor is what was given to this process to print to.
+
+    Where that is closed, its number is taken by the next thing that is opened, to which nothing may be printed. Python
+    keeps that from the programs it starts.
+    """
     try:
-        out = os.fstat(1)
+        return not fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
     except OSError:
-        out = None
-    try:
-        err = os.fstat(2)
-    except OSError:
-        return [(1,)] if out else []
-    if out is None:
-        return [(2,)]
-    return [(1, 2)] if os.path.samestat(out, err) else [(1,), (2,)]
+        return False
 
 
 def _terminal_like(original: int) -> tuple[int, int]:
