@@ -13,6 +13,10 @@ from runstream_server.names import WorkspaceName
 from tests.artifact_calls import sha256
 from tests.artifact_rules import GRACE, RUN, SPACE, Service
 
+WAITS_FOR_A_LOCK = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+"""
+
 Steps = list[Callable[[], Awaitable[None]]]
 
 
@@ -200,3 +204,22 @@ async def test_one_of_all_processes_collects(service: Service) -> None:
     assert [await service.collector.is_due(hour) for _ in range(3)] == [True, False, False]
     service.now += hour
     assert [await service.collector.is_due(hour) for _ in range(2)] == [True, False]
+
+
+async def test_an_object_that_is_found_damaged_while_it_is_sent_again_is_deleted(service: Service) -> None:
+    await service.store(b"data")
+    (damaged,) = await service.keys()
+    name = WorkspaceName("other")
+    upload = (await service.uploads.begin(name, sha256(b"data"), Parts.cut(4, multipart=True))).upload
+    await service.bucket.put_part(upload.object, upload.parts_id, 1, b"data")
+    async with asyncio.timeout(30.0):
+        async with service.postgres.transaction() as connection:
+            await connection.execute("UPDATE artifacts.content SET damage_time = now()")
+            completing = asyncio.create_task(service.uploads.complete(name, upload.upload_id, None))
+            while not await service.postgres.fetchval(WAITS_FOR_A_LOCK):
+                pass
+        await completing
+    await service.collector.garbage.delete_all()
+
+    assert await service.keys() == [upload.object] != [damaged]
+    assert await service.read(b"data") == b"data"
