@@ -171,18 +171,18 @@ async def keep(connection: Connection, workspace: str, key: str, written: Sequen
 
 
 async def _damaged(connection: Connection, digests: Sequence[bytes]) -> Sequence[str]:
-    """The objects of their own of contents that are damaged, and locks these."""
+    """The objects of their own of contents that are damaged. None of the others gets so before the transaction ends."""
     rows = await connection.fetch(
         """
-        SELECT object
+        SELECT object, damage_time IS NOT NULL AS is_damaged
           FROM artifacts.content
-         WHERE digest = ANY($1::bytea[]) AND damage_time IS NOT NULL
+         WHERE digest = ANY($1::bytea[])
          ORDER BY digest
            FOR UPDATE
         """,
         digests,
     )
-    return [row["object"] for row in rows if not row["object"].startswith("packs/")]
+    return [row["object"] for row in rows if row["is_damaged"] and not row["object"].startswith("packs/")]
 
 
 async def _give(connection: Connection, workspace: str, blobs: Sequence[Blob], now: datetime) -> None:

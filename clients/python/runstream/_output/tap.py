@@ -54,7 +54,11 @@ class Record:
 
 
 class Tap:
-    """What this process prints, on its way through the tee. Thread-safe; a forked process goes on by itself."""
+    """What this process prints, on its way through the tee. Thread-safe; a forked process goes on by itself.
+
+    When the tee is killed, whoever prints waits, with the lock of its stream, until `_guard` has put another way in
+    place. So nobody waits for the lock of a stream while he holds that of the tap.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -76,8 +80,8 @@ class Tap:
         Raises:
             OSError: It cannot be done; everything is as it was.
         """
+        flush_streams()
         with self._lock:
-            flush_streams()
             if self._channels:
                 self._ask("sync")
             else:
@@ -88,30 +92,36 @@ class Tap:
 
     def leave(self, folder: str) -> None:
         """Ends a recording, if there is one; returns when everything printed before is in its file."""
-        with self._lock:
-            if self._records.pop(folder, None) is None:
-                return
-            self._tended.pop(folder, None)
+        if folder in self._records:
             flush_streams()
-            if self._records or self._is_branch:
-                self._ask("leave", folder=folder)
-            else:
-                self._end("leave", folder=folder)
+        with self._lock:
+            self._leave(folder)
+
+    def _leave(self, folder: str) -> None:
+        if self._records.pop(folder, None) is None:
+            return
+        self._tended.pop(folder, None)
+        if self._records or self._is_branch:
+            self._ask("leave", folder=folder)
+        else:
+            self._end("leave", folder=folder)
 
     def sync(self) -> None:
         """Returns when everything printed before is in its file."""
+        if self._channels:
+            flush_streams()
         with self._lock:
             if self._channels:
-                flush_streams()
                 self._ask("sync")
 
     def stop(self) -> None:
         """Ends all recordings, and puts everything back as it was."""
+        if self._channels:
+            flush_streams()
         with self._lock:
             for folder in list(self._records):
-                self.leave(folder)
+                self._leave(folder)
             if self._channels:  # in a forked process whose parent records
-                flush_streams()
                 self._end("sync")
 
     def branch(self) -> None:
@@ -185,6 +195,7 @@ class Tap:
         self._ask(do, **fields)
         if self._is_alone:
             self._rescue()
+        self._unbuffer()
         self._close()
 
     def _watch(self) -> None:
@@ -231,6 +242,8 @@ class Tap:
 
     def _give_up(self) -> None:
         self._restore()
+        self._rescue()  # lets go on who prints and holds the lock of a stream meanwhile
+        self._unbuffer()
         self._rescue()
         self._close()
 
@@ -241,6 +254,8 @@ class Tap:
     def _restore(self) -> None:
         for channel in self._channels:
             channel.restore()
+
+    def _unbuffer(self) -> None:
         buffer_blocks(self._buffered)
         self._buffered = []
 
