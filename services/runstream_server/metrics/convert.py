@@ -14,6 +14,7 @@ from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
 _LENGTH_DELIMITED = 2
 _FEW = 64
+_NUMBERS = ("doubles", "int64s")
 _NOTICES = {
     Notice.CANCEL_REQUESTED: messages.METRICS_NOTICE_KIND_CANCEL_REQUESTED,
     Notice.DRAINING: messages.METRICS_NOTICE_KIND_DRAINING,
@@ -29,6 +30,14 @@ _KINDS = {
     "artifacts": Kind.ARTIFACTS,
 }
 _ARRAY_KINDS: Mapping[Kind, type[np.generic]] = {Kind.DOUBLE: np.float64, Kind.INT64: np.int64, Kind.BOOL: np.bool_}
+
+
+def are_few_curves(series: Sequence[messages.SeriesColumns]) -> bool:
+    """Whether a batch, however large, is decoded and encoded in a millisecond or so: by a few calls of numpy.
+
+    A thread would take no longer, but give up the interpreter and wait for it at each of them.
+    """
+    return len(series) <= _FEW and all(each.WhichOneof("values") in _NUMBERS for each in series)
 
 
 def decode_columns(series: Sequence[messages.SeriesColumns]) -> Sequence[tuple[str, str, Points]]:

@@ -13,8 +13,6 @@ from runstream_server.metrics.refusal_store import RefusalStore
 from runstream_server.metrics.store import MetricStore
 from runstream_server.names import RunName
 
-_CHECKED_ON_THE_LOOP_BYTES = 16 * 1024
-
 
 class Metrics:
     """The rules of metrics."""
@@ -48,10 +46,10 @@ class Metrics:
             await self._appends.make_writer(key)
 
     async def prepare(
-        self, sequence: int, digest: bytes, size_bytes: int, decode: Callable[[], Sequence[tuple[str, str, Points]]]
+        self, sequence: int, digest: bytes, decode: Callable[[], Sequence[tuple[str, str, Points]]], *, is_quick: bool
     ) -> Prepared[MetricBatch]:
-        """Decodes and checks a batch, a large one in a thread."""
-        if size_bytes <= _CHECKED_ON_THE_LOOP_BYTES:
+        """Decodes and checks a batch; one that takes long in a thread, with whom others share the interpreter."""
+        if is_quick:
             return check_batch(sequence, digest, decode())
         return await asyncio.to_thread(lambda: check_batch(sequence, digest, decode()))
 

@@ -24,6 +24,7 @@ from runstream_server.appendstreams import (
 from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
 from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.convert import (
+    are_few_curves,
     decode_columns,
     encode_acknowledged,
     encode_logged,
@@ -50,6 +51,7 @@ from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.runhistory import RunHistory
 
 _MAX_DIGEST = 32
+_QUICK_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,9 @@ class MetricsDialect:
 
     async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> Prepared[MetricBatch]:
         batch = piece.payload
+        is_quick = piece.size_bytes <= _QUICK_BYTES or are_few_curves(batch.series)
         return await self._metrics.prepare(
-            batch.sequence, batch.digest, piece.size_bytes, lambda: decode_columns(batch.series)
+            batch.sequence, batch.digest, lambda: decode_columns(batch.series), is_quick=is_quick
         )
 
     def gap(self, expected: int) -> RunstreamError:
