@@ -112,7 +112,7 @@ class BlobClient:
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _TRANSIENT or time.monotonic() > deadline:
+                if not _is_passing(error) or time.monotonic() > deadline:
                     raise
             except (OSError, HTTPException):
                 if time.monotonic() > deadline:
@@ -123,3 +123,8 @@ class BlobClient:
     async def close(self) -> None:
         """Closes the connection."""
         await self._channel.close()
+
+
+def _is_passing(error: grpc.aio.AioRpcError) -> bool:
+    """Whether it may go well the next time; what is sent just as a connection breaks fails within gRPC."""
+    return error.code() in _TRANSIENT or "Internal error from Core" in (error.details() or "")

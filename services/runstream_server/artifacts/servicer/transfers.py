@@ -7,7 +7,7 @@ from typing import Any
 
 from runstream_server.rpc.limits import CallLimit
 
-_READERS = 24
+_READERS = 16
 _WRITERS = 64
 _STALL_SECONDS = 60.0
 

@@ -26,7 +26,7 @@ class ArtifactServiceStub(object):
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
-    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 24 streams that read
+    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
     bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
@@ -147,7 +147,7 @@ class ArtifactServiceServicer(object):
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
-    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 24 streams that read
+    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
     bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
@@ -478,7 +478,7 @@ class ArtifactService(object):
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
-    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 24 streams that read
+    * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
     bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
