@@ -34,10 +34,10 @@ from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.submitted import SubmittedCalls
 from runstream.core._run.waiting import Printer
 from runstream.core._submission import submit_below, submit_in
+from runstream.core._submission.script import SCRIPT_RUN
 from runstream.core._surface import Awaiting
 from runstream.core._workspace import WorkspaceCalls
 from runstream.core.compute_target import ComputeTarget
-from runstream.core.script_run import SCRIPT_RUN
 
 __all__ = ["Experiment", "Run", "RunLogHandler", "ScriptRun", "Workspace", "close"]
 
@@ -166,7 +166,7 @@ class Run(RunCalls[Workspace, Experiment, "Run"], AwaitingContext):
 
 
 class ScriptRun(Run):
-    """The run of a script that was submitted."""
+    """The run of a script that was submitted. What executes it does not depend on the program that submitted it."""
 
 
 class _SubmittedRun(SubmittedCalls[Workspace, Experiment, Run], Run):

@@ -69,7 +69,7 @@ class Ledger:
         """What was held when it was last written; nothing where there is no ledger, or one that cannot be read."""
         try:
             return [_held(each) for each in json.loads(self._path.read_text("utf-8"))]
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, LookupError):
             return []
 
     def write(self, held: list[Held]) -> None:

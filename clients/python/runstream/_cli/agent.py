@@ -74,7 +74,9 @@ def start(session: Session, target: str, name: str | None, slots: int | None, la
     try:
         asyncio.run(run_agent(offer, runner_starter(session.place.address, has_gpus=bool(gpus))))
     except AgentRuns:
-        raise click.ClickException(f"Agent {last_part(offer.name)} runs on this machine; choose another --name.") from None
+        raise click.ClickException(
+            f"Agent {last_part(offer.name)} runs on this machine; choose another --name."
+        ) from None
 
 
 @agent.command(epilog="Example: runstream agent drain --target gpu-pool")
@@ -134,7 +136,9 @@ def agents_table() -> Any:
         Column("GPUs", lambda each: each["gpus"], rank=1, is_number=True),
         Column("Runs", lambda each: len(each["runs"]), is_number=True),
         Column("Seen", lambda each: ago(each["last_seen_utc"]), rank=2),
-        Column("Labels", lambda each: ", ".join(f"{k}={v}" for k, v in each["labels"].items()), rank=4, can_be_cut=True),
+        Column(
+            "Labels", lambda each: ", ".join(f"{k}={v}" for k, v in each["labels"].items()), rank=4, can_be_cut=True
+        ),
     )
 
 

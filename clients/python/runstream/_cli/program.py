@@ -37,7 +37,7 @@ COMMANDS = {
     "log": Entry("List, show, follow and search the log files of runs.", "runstream._cli.log"),
     "login": Entry("Use the services at --address from now on.", "runstream._cli.login"),
     "logout": Entry("Forget what `login` stored.", "runstream._cli.login"),
-    "run": Entry("List, show, change and follow runs.", "runstream._cli.run"),
+    "run": Entry("Submit, list, show, change and follow runs.", "runstream._cli.run"),
     "spool": Entry("Look at what is recorded on this machine and not stored yet.", "runstream._cli.spool"),
     "status": Entry("Tell which services are found, and whether they answer.", "runstream._cli.status"),
     "sync": Entry("Upload what was recorded without the services.", "runstream._cli.sync"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ def start_runner(run: str, address: str, *, lease: int = 0, variables: Mapping[s
     """
     _reap()
     command = [sys.executable, "-P", "-m", MODULE, "--run", run, "--address", address, "--lease", str(lease)]
-    with _log_file(run).open("ab") as log:
+    with log_file(run.rpartition("/")[2]).open("ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -51,25 +52,21 @@ def start_runner(run: str, address: str, *, lease: int = 0, variables: Mapping[s
     return process.pid
 
 
-def runner_logs() -> Path:
-    """Where what runners have to say is written.
+def log_file(run_id: str) -> Path:
+    """Where the runner of a run writes what it has to say. Files that are too old are removed on the way.
 
     Raises:
-        OSError: No folder can be made.
+        OSError: There cannot be such a file.
     """
     from runstream._spool.places import spool_root
 
-    folder = spool_root().parent / LOGS
+    folder, now = spool_root().parent / LOGS, time.time()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-def _log_file(run: str) -> Path:
-    folder, now = runner_logs(), time.time()
     for old in folder.glob("*.log"):
-        if now - old.stat().st_mtime > KEPT_SECONDS:
-            old.unlink(missing_ok=True)
-    return folder / f"{re.sub(r'[^A-Za-z0-9_.=-]', '_', run.rpartition('/')[2])[:200]}.log"
+        with suppress(FileNotFoundError):
+            if now - old.stat().st_mtime > KEPT_SECONDS:
+                old.unlink()
+    return folder / f"{re.sub(r'[^A-Za-z0-9_.=-]', '_', run_id)[:200]}.log"
 
 
 def _environment() -> dict[str, str]:

@@ -15,7 +15,7 @@ from runstream.core._run.children import ChildCalls
 from runstream.core._run.files import inside
 from runstream.core._run.refusals import refusal_warnings
 from runstream.core._status import status_name
-from runstream.core._submission.job import read_job, run_definition
+from runstream.core._submission.job import read_job
 from runstream.core._surface import dual
 from runstream.exceptions import UserErrorException
 
@@ -76,7 +76,9 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
         if refused := refusal_warnings(refusals):
             details["warnings"] = details.get("warnings", []) + refused
         if job is not None:
-            details["runDefinition"] = run_definition(job.definition)
+            from runstream.core._job.run_definition import run_definition
+
+            details["runDefinition"] = run_definition(job)
         return details
 
     async def _refusals(self) -> Sequence[RefusalCount]:

@@ -14,7 +14,7 @@ from runstream.core._run.record import logger
 from runstream.core._status import TERMINAL, status_name
 from runstream.core._submission.job import read_job
 from runstream.core._surface import dual
-from runstream.exceptions import AzureMLException
+from runstream.exceptions import AzureMLException, UserErrorException
 
 FLUSH_SECONDS = 300.0
 MAX_ERROR_CHARACTERS = 100_000
@@ -114,7 +114,19 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
 
     @dual
     async def clean(self) -> None:
-        """Removes the working copy of the run on this machine. Interactive runs have none. Nothing recorded is lost."""
+        """Removes the working copy of the run on this machine. Interactive runs have none. Nothing recorded is lost.
+
+        Raises:
+            UserErrorException: The run was submitted, and has not ended.
+        """
+        record = await self._refresh()
+        if not record.service_managed:
+            return
+        if status_name(record.status) not in TERMINAL:
+            raise UserErrorException(f"Run {self.id} has not ended: its working copy is in use. Cancel it first.")
+        from runstream._runner.clean import remove_working_copies
+
+        await in_thread(remove_working_copies, self.id)
 
     @dual
     async def get_status(self) -> str:
@@ -127,7 +139,7 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
     async def get_detailed_status(self) -> dict[str, Any]:
         """The status with what is known about it, why a queued run waits for example.
 
-            {"status": "Running", "details": None}
+        {"status": "Running", "details": None}
         """
         record = await self._refresh()
         job = await read_job(self._connection(), record) if record.status == run_pb2.RUN_STATUS_QUEUED else None

@@ -1,10 +1,7 @@
 """The job of a submitted run."""
 
-import json
-from typing import Any
-
 from runstream._channel import Connection
-from runstream.api.jobs.v1.job_pb2 import Job, JobDefinition
+from runstream.api.jobs.v1.job_pb2 import Job
 from runstream.api.jobs.v1.job_service_pb2 import GetJobRequest
 from runstream.api.runs.v1 import run_pb2
 from runstream.exceptions import ServiceException
@@ -20,17 +17,3 @@ async def read_job(connection: Connection, run: run_pb2.Run) -> Job | None:
         if error.status_code != 404:
             raise
         return None
-
-
-def run_definition(definition: JobDefinition) -> dict[str, Any]:
-    """What is executed as `get_details` tells it: as the submitting SDK keeps it, else what every client says."""
-    if definition.details_json:
-        kept: dict[str, Any] = json.loads(definition.details_json)
-        return kept
-    return {
-        "script": definition.script or None,
-        "command": definition.command or None,
-        "arguments": list(definition.arguments),
-        "nodeCount": definition.distribution.node_count or 1,
-        "environmentVariables": dict(definition.environment_variables),
-    }
