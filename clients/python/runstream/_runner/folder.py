@@ -1,0 +1,118 @@
+"""The folder of one job on this machine, and what a runner writes down in it.
+
+<jobs>/<job>/work/           the working directory of the script
+<jobs>/<job>/job.json        how far the runner is, for the one that comes after it
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from runstream._runner.job import JobToRun
+
+FOLDER_VARIABLE: Final = "RUNSTREAM_JOBS_DIR"
+"""Where the working directories of jobs are. Default: `jobs` in the folder of the client's state."""
+_STATE: Final = "job.json"
+_MAX_NAME_CHARACTERS: Final = 80
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ended."""
+
+    status: str
+    """`COMPLETED`, `FAILED` or `CANCELED`; empty: the run is not this runner's to end."""
+    time_ns: int = 0
+    """When, since the Unix epoch."""
+    reason: str = ""
+    """For the status history."""
+    code: str = ""
+    message: str = ""
+    exception_type: str = ""
+    stack_trace: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a runner is."""
+
+    lease: int = 0
+    """0: the job is not claimed."""
+    attempt: int = 1
+    is_started: bool = False
+    """Whether processes of the job were started."""
+    skips_outputs: bool = False
+    processes: list[dict[str, Any]] = field(default_factory=list)
+    """What became of each process."""
+    ending: Ending | None = None
+
+
+class JobFolder:
+    """The folder of one job."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, job: JobToRun) -> "JobFolder":
+        """The folder for a job and the runners of one guard; it is made if need be.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        digest = hashlib.sha256(f"{job.address}\n{job.run}\n{job.holder}".encode()).hexdigest()[:8]
+        name = re.sub(r"[^A-Za-z0-9_.=-]", "_", job.run_id)[:_MAX_NAME_CHARACTERS]
+        folder = cls(jobs_root() / f"{name}-{digest}")
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def work(self) -> Path:
+        """The working directory of the script."""
+        return self.path / "work"
+
+    def read(self) -> Progress:
+        """What was written down last; nothing known where nothing was."""
+        try:
+            known = json.loads((self.path / _STATE).read_text("utf-8"))
+        except (OSError, ValueError):
+            return Progress()
+        ending = known.pop("ending")
+        return replace(Progress(**known), ending=Ending(**ending) if ending else None)
+
+    def write(self, progress: Progress) -> None:
+        """Writes down how far the runner is; it survives whatever happens to the machine.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        new = self.path / f".{_STATE}"
+        with new.open("w", encoding="utf-8") as file:
+            json.dump(asdict(progress), file)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path / _STATE)
+
+    def remove(self, *, keeps_files: bool) -> None:
+        """Removes the folder, or all but the working directory."""
+        if keeps_files:
+            (self.path / _STATE).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def jobs_root() -> Path:
+    """Where the folders of jobs are.
+
+    Raises:
+        OSError: No folder can be made.
+    """
+    from runstream._spool.places import spool_root
+
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen).absolute() if chosen else spool_root().parent / "jobs"
