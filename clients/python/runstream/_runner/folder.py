@@ -66,8 +66,7 @@ class JobFolder:
             OSError: It cannot be made.
         """
         digest = hashlib.sha256(f"{job.address}\n{job.run}\n{job.holder}".encode()).hexdigest()[:8]
-        name = re.sub(r"[^A-Za-z0-9_.=-]", "_", job.run_id)[:_MAX_NAME_CHARACTERS]
-        folder = cls(jobs_root() / f"{name}-{digest}")
+        folder = cls(jobs_root() / f"{folder_name(job.run_id)}-{digest}")
         folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
@@ -104,6 +103,11 @@ class JobFolder:
             (self.path / _STATE).unlink(missing_ok=True)
         else:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def folder_name(run_id: str) -> str:
+    """What the names of the folders of a run begin with; a digest follows."""
+    return re.sub(r"[^A-Za-z0-9_.=-]", "_", run_id)[:_MAX_NAME_CHARACTERS]
 
 
 def jobs_root() -> Path:
