@@ -25,6 +25,7 @@ from typing import Any, Self
 
 from runstream._channel.connection import close_connections
 from runstream.api.runs.v1 import run_pb2
+from runstream.core._environment import EnvironmentCalls, list_environments
 from runstream.core._experiment import ExperimentCalls
 from runstream.core._forms import AWAITING
 from runstream.core._log_handler import RunLogHandler
@@ -39,7 +40,7 @@ from runstream.core._surface import Awaiting
 from runstream.core._workspace import WorkspaceCalls
 from runstream.core.compute_target import ComputeTarget
 
-__all__ = ["Experiment", "Run", "RunLogHandler", "ScriptRun", "Workspace", "close"]
+__all__ = ["Environment", "Experiment", "Run", "RunLogHandler", "ScriptRun", "Workspace", "close"]
 
 
 class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Awaiting):
@@ -52,6 +53,14 @@ class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Awaiting):
     async def get_compute_targets(self) -> dict[str, ComputeTarget]:
         """Where submitted runs can execute, by name."""
         return await ComputeTarget._all(self)
+
+    async def get_environments(self) -> "dict[str, Environment]":
+        """The latest versions of registered environments and the ready-made ones, by name."""
+        return await list_environments(self, Environment)
+
+
+class Environment(EnvironmentCalls, Awaiting):
+    """What is installed for a submitted run, and the variables its processes see."""
 
 
 class Experiment(ExperimentCalls[Workspace, "Experiment", "Run"], Awaiting):

@@ -13,11 +13,26 @@ programs.
 
 from runstream.core._log_handler import RunLogHandler
 from runstream.core.compute_target import ComputeTarget
+from runstream.core.environment import Environment
 from runstream.core.experiment import Experiment
 from runstream.core.run import Run, get_run
+from runstream.core.runconfig import RunConfiguration
 from runstream.core.script_run import ScriptRun
+from runstream.core.script_run_config import ScriptRunConfig
 from runstream.core.workspace import Workspace
 
-__all__ = ["VERSION", "ComputeTarget", "Experiment", "Run", "RunLogHandler", "ScriptRun", "Workspace", "get_run"]
+__all__ = [
+    "VERSION",
+    "ComputeTarget",
+    "Environment",
+    "Experiment",
+    "Run",
+    "RunConfiguration",
+    "RunLogHandler",
+    "ScriptRun",
+    "ScriptRunConfig",
+    "Workspace",
+    "get_run",
+]
 
 VERSION = "0.1.0"

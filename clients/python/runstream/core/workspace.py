@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from runstream._channel import find_address, loop
 from runstream._channel.connection import Connection
 from runstream.core._config import WorkspaceConfig
+from runstream.core._environment import list_environments
 from runstream.core._forms import BLOCKING
 from runstream.core._surface import Blocking
 from runstream.core._workspace import WorkspaceCalls
 from runstream.core.compute_target import ComputeTarget
+from runstream.core.environment import Environment
 
 if TYPE_CHECKING:
     from runstream.core.experiment import Experiment
@@ -54,9 +56,9 @@ class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Blocking):
         return loop.run(ComputeTarget._all(self))
 
     @property
-    def environments(self) -> dict[str, object]:
-        """Registered environments by name; there are none."""
-        return {}
+    def environments(self) -> dict[str, Environment]:
+        """The latest versions of registered environments and the ready-made ones, by name, read from the service."""
+        return loop.run(list_environments(self, Environment))
 
     @property
     def datastores(self) -> dict[str, object]:
