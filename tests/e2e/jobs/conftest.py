@@ -50,7 +50,9 @@ class Site:
             info: dict[str, Any] = process.info
             if info["status"] == psutil.STATUS_ZOMBIE or "_uplink" in " ".join(info["cmdline"] or ()):
                 continue
-            is_of_job = (info["environ"] or {}).get("RUNSTREAM_RUN_ID") or "runstream._runner" in (info["cmdline"] or ())
+            is_of_job = (info["environ"] or {}).get("RUNSTREAM_RUN_ID") or "runstream._runner" in (
+                info["cmdline"] or ()
+            )
             is_here = (info["environ"] or {}).get("RUNSTREAM_STATE_DIR") == str(self.folder / "state")
             if is_of_job and is_here and word in " ".join(info["cmdline"] or ()):
                 found.append(process)
@@ -174,10 +176,10 @@ class AgentProgram:
 
 
 @contextmanager
-def agent(site: Site, ws: Workspace, target: str, *arguments: str) -> Iterator[AgentProgram]:
+def agent(site: Site, ws: Workspace, target: str, *arguments: str, **variables: str) -> Iterator[AgentProgram]:
     """An agent of a compute target, connected; it does not outlive the context."""
     command = [RUNSTREAM, "agent", "start", "-w", ws.name, "--target", target, *arguments]
-    with subprocess.Popen(command, env=site.environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=site.environment | variables, stderr=subprocess.PIPE, text=True) as process:
         program = AgentProgram(process)
         reader = threading.Thread(target=program.read)
         reader.start()

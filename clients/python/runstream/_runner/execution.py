@@ -3,13 +3,17 @@
 import asyncio
 import socket
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from runstream._channel import Connection
 from runstream._runner import endings, finish
 from runstream._runner.children import Children
+from runstream._runner.console import BuildLog
 from runstream._runner.crew import Crew, linger_seconds
+from runstream._runner.environments.choosing import python_for
+from runstream._runner.environments.specification import ENVIRONMENT_ERROR
 from runstream._runner.failures import JobFailed
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
@@ -17,7 +21,7 @@ from runstream._runner.lease import Lease
 from runstream._runner.output import JobLogs, log_names
 from runstream._runner.plan import PlannedProcess
 from runstream._runner.prepare import fill
-from runstream._runner.script import Python, command_of, find_python
+from runstream._runner.script import Python, command_of
 from runstream._runner.variables import OUTPUTS, job_variables
 from runstream._runner.watch import Orders
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
@@ -61,15 +65,16 @@ class Execution:
         """
         crew = self._crew = Crew(self._children, logs)
         self._lease.report(RUN_STATUS_PREPARING)
-        try:
-            python = await self._orders.unless_given(self._prepare(work))
-        finally:
-            await crew.stop(0, self._orders.is_urgent)
-        if python is None:
-            return endings.of_order(self._orders)
-        self._start(python, work, logs)
-        self._telling = asyncio.create_task(self._tell_processes(), name="tell-processes")
-        return await self._await_end(crew)
+        async with AsyncExitStack() as kept:
+            try:
+                python = await self._orders.unless_given(self._prepare(work, logs, kept))
+            finally:
+                await crew.stop(0, self._orders.is_urgent)
+            if python is None:
+                return endings.of_order(self._orders)
+            self._start(python, work, logs)
+            self._telling = asyncio.create_task(self._tell_processes(), name="tell-processes")
+            return await self._await_end(crew)
 
     async def told(self) -> None:
         """Returns when it is stored who the processes were."""
@@ -80,7 +85,18 @@ class Execution:
         """What became of the processes."""
         return [member.status() for member in self._crew.members] if self._crew else []
 
-    async def _prepare(self, work: Path) -> Python:
+    async def _prepare(self, work: Path, logs: JobLogs, kept: AsyncExitStack) -> Python:
+        """Makes the working directory and finds or makes the environment, which stays as long as `kept` is open."""
+        await self._fill(work)
+        console = BuildLog(self._children, logs, work.parent, self._variables, self._attempt)
+        kept.callback(console.close)
+        wanted = self._definition.environment.definition.python
+        try:
+            return await kept.enter_async_context(python_for(wanted, work, self._variables, console))
+        except OSError as error:
+            raise JobFailed(ENVIRONMENT_ERROR, f"The environment could not be made: {error}") from error
+
+    async def _fill(self, work: Path) -> None:
         try:
             await fill(self._connection, self._definition.snapshot, work)
             for folder in (OUTPUTS, LOGS):
@@ -89,8 +105,6 @@ class Execution:
             raise JobFailed("SnapshotError", f"The files of the run could not be prepared: {error.message}") from error
         except OSError as error:
             raise JobFailed("SnapshotError", f"The files of the run could not be written: {error}") from error
-        wanted = self._definition.environment.definition.python
-        return find_python(wanted.interpreter_path if wanted.user_managed else "", self._variables)
 
     def _start(self, python: Python, work: Path, logs: JobLogs) -> None:
         """Starts the processes.

@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -22,15 +22,19 @@ class FileLock:
 
     @classmethod
     @asynccontextmanager
-    async def held(cls, path: Path, *, shared: bool = False) -> AsyncIterator["FileLock"]:
-        """Waits for the lock and holds it while the context is open.
+    async def held(
+        cls, path: Path, *, shared: bool = False, wait: Callable[[], None] = lambda: None
+    ) -> AsyncIterator["FileLock"]:
+        """Waits for the lock and holds it while the context is open; `wait` is called if somebody else has it.
 
         Raises:
             OSError: The file cannot be made.
         """
         lock = cls(path)
-        while not lock.take(shared=shared):  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(LOOK_SECONDS)
+        if not lock.take(shared=shared):
+            wait()
+            while not lock.take(shared=shared):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(LOOK_SECONDS)
         try:
             yield lock
         finally:

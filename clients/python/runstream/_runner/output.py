@@ -1,15 +1,12 @@
 """The log files of a job: its processes write them, the uplink carries them while they grow."""
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Final
 
 from runstream._runner.job import JobToRun
 from runstream._spool import RunSpool
-from runstream._spool.launch import ensure_uplink
 from runstream._spool.lock import try_lock
-from runstream._spool.places import group_folder
 from runstream.exceptions import AzureMLException
 
 FLUSH_SECONDS: Final = 300.0
@@ -21,13 +18,6 @@ class JobLogs:
 
     def __init__(self, job: JobToRun) -> None:
         self._spool = RunSpool.open(job.run, job.address)
-        self._group = group_folder(job.address)
-
-    def wake_uplink(self) -> None:
-        """Starts an uplink unless one lives, so that it is ready when there is something to carry."""
-        with contextlib.suppress(OSError):
-            self._group.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ensure_uplink(self._group)
 
     def open(self, name: str) -> tuple[Path, int]:
         """Makes a log file `user_logs/<name>`: where it is, and an open file that is locked as long as anyone has it.

@@ -62,7 +62,6 @@ class Runner:
 
     async def run(self, *, comes_after: bool) -> int:
         """Executes the job; where a lost runner has begun, ends it as that would have, or as failed."""
-        self._logs.wake_uplink()
         try:
             claimed = await self._orders.unless_given(self._claim())
         except Lost as lost:
