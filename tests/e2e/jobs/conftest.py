@@ -65,6 +65,7 @@ def site() -> Iterator[Site]:
     folder = Path(mkdtemp(prefix="rs-", dir=quick_place()))
     environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state")}
     command = [RUNSTREAM, "up", "--data", str(folder / "data"), "--port", "0"]
+    site = None
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: bool(read_state(folder / "state" / "up.json")) or process.poll() is not None)
@@ -73,6 +74,8 @@ def site() -> Iterator[Site]:
             wait_until(lambda: not site.processes())
         finally:
             loop.stop()
+            for left in site.processes() if site else ():
+                left.kill()
             process.send_signal(signal.SIGINT)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -163,9 +163,15 @@ run.wait_for_completion(show_output=True)
 
 
 def test_what_a_grandchild_prints_after_its_parent_has_ended_is_recorded(exp: Experiment) -> None:
-    late = "import os; first = os.getppid()\\nwhile os.getppid() == first: pass\\nprint('late words')"
+    Path("late.py").write_text(
+        "import os, sys, time\nwhile os.getppid() == int(sys.argv[1]): time.sleep(0.01)\nprint('late words')\n"
+    )
     run = exp.submit(
-        script(f'import subprocess, sys\nsubprocess.Popen([sys.executable, "-c", "{late}"])\nprint("early")')
+        script(
+            "import os, subprocess, sys\n"
+            "subprocess.Popen([sys.executable, 'late.py', str(os.getpid())])\n"
+            "print('early')\n"
+        )
     )
     run.wait_for_completion()
 
