@@ -59,7 +59,7 @@ async def drive() -> int:
     from runstream.train.hyperdrive._driver import NO_RESULT, Driver
     from runstream.train.hyperdrive._sweep import Sweep
 
-    run = await aio.Run.get_context(allow_offline=False)
+    run = aio.Run.get_context(allow_offline=False)
     try:
         record = await run._refresh()
         succeeded = await Driver(Sweep.read(Path()), run._workspace, record).drive()

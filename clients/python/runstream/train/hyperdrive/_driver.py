@@ -16,7 +16,6 @@ from typing import Final
 from runstream._channel import Connection
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.connection import Request, Response, UnaryMethod
-from runstream._channel.pages import pages
 from runstream.aio import Workspace
 from runstream.api.metrics.v1.metrics_service_pb2 import TailSeriesRequest
 from runstream.api.runs.v1 import run_history_service_pb2 as api
@@ -30,6 +29,7 @@ from runstream.core._submission.methods import Submission
 from runstream.core._submission.script import submit_plan
 from runstream.core._tail import SeriesTail
 from runstream.exceptions import AzureMLException, ServiceException
+from runstream.train.hyperdrive._children import best_value, child_records
 from runstream.train.hyperdrive._proposals import Numbers, Trial, proposals_of, values_of
 from runstream.train.hyperdrive._sweep import (
     HYPERPARAMETERS_TAG,
@@ -39,7 +39,6 @@ from runstream.train.hyperdrive._sweep import (
 )
 from runstream.train.hyperdrive._trials import SweepRun, Trials
 
-PAGE_SIZE: Final = 500
 TAILS: Final = 100
 """How many runs are followed at the same time; of those that have ended all is read, some at a time."""
 NO_RESULT: Final = "No run of the sweep was completed."
@@ -72,7 +71,7 @@ class Driver:
         """
         for each in self._sweep.resume_from:
             self._earlier += await self._results_of(each)
-        for record in await self._children(self._id):
+        for record in await child_records(self._workspace, self._id):
             self._hear(record)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
@@ -191,36 +190,18 @@ class Driver:
             print(f"Best: {properties['best_child_run_id']} with {self._sweep.metric} {properties['score']}")  # noqa: T201
         return any(run.status == COMPLETED or run.is_stopped for run in self._trials)
 
-    async def _children(self, run_id: str) -> list[run_pb2.Run]:
-        connection = self._connection()
-        request = api.ListRunsRequest(
-            parent=self._workspace._record.name,
-            filter=filters.equals("parent", run_id),
-            page_size=PAGE_SIZE,
-            view=run_pb2.RUN_VIEW_FULL,
-        )
-        return [run async for page in pages(connection, connection.runs.ListRuns, request) for run in page.runs]
-
     async def _results_of(self, sweep: str) -> list[Trial]:
         """What an earlier sweep found, as far as its space was the same."""
         found = []
-        for record in await self._children(sweep):
+        for record in await child_records(self._workspace, sweep):
             numbers = json.loads(record.properties.get(NUMBERS_PROPERTY, "{}"))
-            best = best_summary(record, self._sweep)
+            best = best_value(record, self._sweep.metric, self._sweep.goal)
             if set(numbers) == set(self._sweep.sampling.parameter_space) and best is not None:
                 found.append(Trial(numbers, self._sweep.turned(best), has_ended=True))
         return found
 
     def _connection(self) -> Connection:
         return self._workspace._connection()
-
-
-def best_summary(record: run_pb2.Run, sweep: Sweep) -> float | None:
-    """The best value of the primary metric that the run history knows of a run."""
-    for summary in record.metric_summaries:
-        if summary.metric == sweep.metric and summary.HasField("min"):
-            return summary.max if sweep.turned(1.0) > 0 else summary.min
-    return None
 
 
 def _numbers(sweep: Sweep, values: Iterable[object]) -> list[float]:

@@ -38,9 +38,9 @@ class Expression:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Of the number that a value is made of, by `value_of`; both are possible. For `choice` and `randint` an integer.
+        """Of the number that a value is made of, by `value_of`; both are possible.
 
-        Normal distributions are made of their quantile.
+        For `choice` and `randint` it is an integer. Normal distributions are made of their quantile.
         """
         if self.kind == "choice":
             return 0, len(self.arguments) - 1

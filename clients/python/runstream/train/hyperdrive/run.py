@@ -5,22 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from runstream._channel import loop
-from runstream._channel.pages import pages
-from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
-from runstream.core import _filters as filters
 from runstream.core._forms import BLOCKING
 from runstream.core._status import CANCELED, FAILED, status_name
 from runstream.core._submission import register_submit_method
 from runstream.core.run import Run
 from runstream.exceptions import UserErrorException
+from runstream.train.hyperdrive._children import best_value, child_records
 from runstream.train.hyperdrive._submit import SWEEP_RUN, submit_sweep
 from runstream.train.hyperdrive._sweep import HYPERPARAMETERS_TAG, METRIC_PROPERTY
 from runstream.train.hyperdrive.runconfig import HyperDriveConfig, PrimaryMetricGoal
 
 __all__ = ["HyperDriveRun", "PrimaryMetricGoal"]
-
-PAGE_SIZE = 500
 
 
 class HyperDriveRun(Run):
@@ -78,11 +74,12 @@ class HyperDriveRun(Run):
 
     def _sorted(self, *, reverse: bool = False) -> list[dict[str, Any]]:
         known = [each for each in self._results() if each["best_primary_metric"] is not None]
-        return sorted(known, key=lambda each: each["best_primary_metric"], reverse=self._maximizes != reverse)
+        maximizes = self._goal is PrimaryMetricGoal.MAXIMIZE
+        return sorted(known, key=lambda each: each["best_primary_metric"], reverse=maximizes != reverse)
 
     @property
-    def _maximizes(self) -> bool:
-        return bool(PrimaryMetricGoal.from_str(self._metric["goal"]) is PrimaryMetricGoal.MAXIMIZE)
+    def _goal(self) -> PrimaryMetricGoal:
+        return PrimaryMetricGoal.from_str(self._metric["goal"])
 
     @property
     def _metric(self) -> dict[str, str]:
@@ -90,33 +87,16 @@ class HyperDriveRun(Run):
         return metric
 
     def _results(self) -> Sequence[dict[str, Any]]:
-        return [self._result(record) for record in loop.run(self._child_records())]
+        return [self._result(record) for record in loop.run(child_records(self._workspace, self.id))]
 
     def _result(self, record: run_pb2.Run) -> dict[str, Any]:
         tags = {tag.key: tag.value for tag in record.tags}
         return {
             "run_id": record.name.rpartition("/")[2],
             "hyperparameters": tags.get(HYPERPARAMETERS_TAG, "{}"),
-            "best_primary_metric": self._best(record),
+            "best_primary_metric": best_value(record, self._metric["name"], self._goal),
             "status": status_name(record.status),
         }
-
-    def _best(self, record: run_pb2.Run) -> float | None:
-        for summary in record.metric_summaries:
-            if summary.metric == self._metric["name"] and summary.HasField("min"):
-                return summary.max if self._maximizes else summary.min
-        return None
-
-    async def _child_records(self) -> list[run_pb2.Run]:
-        connection = self._connection()
-        request = api.ListRunsRequest(
-            parent=self._workspace._record.name,
-            filter=filters.equals("parent", self.id),
-            page_size=PAGE_SIZE,
-            view=run_pb2.RUN_VIEW_FULL,
-        )
-        listed = pages(connection, connection.runs.ListRuns, request)
-        return [record async for page in listed for record in page.runs]
 
 
 BLOCKING.run_types[SWEEP_RUN] = HyperDriveRun
