@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,11 @@ def sweep(
     )
 
 
+def hyperparameters(child: Run) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(child.tags["hyperparameters"] or "{}")
+    return values
+
+
 def test_a_grid_tries_every_combination_and_finds_the_best(exp: Experiment) -> None:
     submitted = exp.submit(sweep(SQUARE, GridParameterSampling({"x": choice(0, 1, 2, 5)}), total=100))
 
@@ -93,7 +99,7 @@ def test_a_grid_tries_every_combination_and_finds_the_best(exp: Experiment) -> N
     assert sorted(values["x"] for values in submitted.get_hyperparameters().values()) == [0, 1, 2, 5]
     best = submitted.get_best_run_by_primary_metric()
     assert best is not None
-    assert json.loads(best.tags["hyperparameters"]) == {"x": 2}
+    assert hyperparameters(best) == {"x": 2}
     assert best.get_metrics() == {"score": 0.0}
     ranked = submitted.get_children_sorted_by_primary_metric(top=3)
     assert [each["best_primary_metric"] for each in ranked] == [0.0, -1.0, -4.0]
@@ -106,6 +112,7 @@ def test_a_sweep_runs_as_many_as_it_was_told(sampling: type[HyperParameterSampli
 
     submitted.wait_for_completion(raise_on_error=True)
 
+    assert isinstance(submitted, HyperDriveRun)
     values = [each["x"] for each in submitted.get_hyperparameters().values()]
     assert len(set(values)) == 3
     assert all(0 <= value <= 5 for value in values)
@@ -127,7 +134,7 @@ def test_a_run_that_promises_too_little_is_stopped_while_it_runs(exp: Experiment
     with gate.open("w"):
         submitted.wait_for_completion(raise_on_error=True)
 
-    by_value = {json.loads(child.tags["hyperparameters"])["x"]: child for child in submitted.get_children()}
+    by_value = {hyperparameters(child)["x"]: child for child in submitted.get_children()}
     assert by_value[10].get_status() == "Completed"
     assert by_value[0].get_status() == "Canceled"
 
