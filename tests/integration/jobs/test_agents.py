@@ -232,7 +232,11 @@ async def test_an_agent_that_is_wrong_is_refused(pool: Submitter) -> None:
 
 
 async def test_an_agent_may_be_as_large_as_the_limits_say(pool: Submitter) -> None:
-    limits = {"slots": 10_000, "gpus": 1_000, "labels": {"l" * 252 + str(100 + n): "v" * 255 for n in range(100)}}
+    limits: dict[str, Any] = {
+        "slots": 10_000,
+        "gpus": 1_000,
+        "labels": {"l" * 252 + str(100 + n): "v" * 255 for n in range(100)},
+    }
     async with agent(pool.channel, "a" * 255, **limits):
         assert len((await agents(pool)).agents) == 1
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from runstream_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
-from runstream_server.jobs.rules.starting import HINT_TOPIC
+from runstream_server.jobs.rules.starting import HINT_TOPIC, agent_key
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.names import ComputeTargetName
 from runstream_server.postgres import Hints
@@ -131,13 +131,15 @@ class Settling:
     async def change(self, job: Job, change: Change) -> bool:
         """Changes a job that is as it was read, and hints at it."""
         changed = await self._store.change(HeldJob(job.name, job.lease), [job.state], change, self._now())
-        if changed:
-            self.hint(job.target)
+        if changed and change.to is JobState.QUEUED:
+            self._hints.publish(HINT_TOPIC, [str(job.target)])
+        elif changed and job.agent:
+            self._hints.publish(HINT_TOPIC, [agent_key(job.target, job.agent)])
         return changed
 
-    def hint(self, target: ComputeTargetName) -> None:
-        """Hints that something about the jobs of a target changed."""
-        self._hints.publish(HINT_TOPIC, [str(target)])
+    def hint_back(self, target: ComputeTargetName, agent: str) -> None:
+        """Hints that a job was taken back from an agent, and queued."""
+        self._hints.publish(HINT_TOPIC, [str(target), agent_key(target, agent)])
 
 
 def is_over(run: ManagedRun) -> bool:

@@ -62,12 +62,16 @@ class Submissions:
         self._starters[target.kind].check_job(target, new.spec)
         if target.kind is not TargetKind.LOCAL:
             self._watch(new.target.workspace)
-        if not await self._store.add(new, target.kind, self._now()):
-            raise ComputeTargetNotFound(new.target)
-        job = await self._store.of_request(new.name.workspace, new.request_id)
-        if job is None:
+        job = await self._store.add(new, target.kind, self._now())
+        return await self._finished(job or await self._obstacle(new))
+
+    async def _obstacle(self, new: Submission) -> Job:
+        """The job that the same request added meanwhile; raises what else was in the way."""
+        if job := await self._store.of_request(new.name.workspace, new.request_id):
+            return job
+        if await self._store.get(new.name):
             raise RunExists(new.name)
-        return await self._finished(job)
+        raise ComputeTargetNotFound(new.target)
 
     async def _finished(self, job: Job) -> tuple[ManagedRun, Job]:
         """The run and the job of a request, as they are when it is done."""
