@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
+from runstream._channel.tasks import end_tasks
 from runstream._spool.artifacts import decode_artifact
 from runstream._spool.events import Refusal, Stop, append_event
 from runstream._spool.format import ARTIFACT, FOLLOW_FILE, FOLLOW_FOLDER, MARK, MAX_DROPPED_METRICS, REFUSED, Header
@@ -165,8 +166,7 @@ class Carrier:
             await asyncio.wait({finding, stopping}, return_when=asyncio.FIRST_COMPLETED)
             return finding.done() and finding.result()
         finally:
-            finding.cancel()
-            stopping.cancel()
+            await end_tasks(finding, stopping)
 
     def stop(self, stopped: Stopped) -> None:
         """Notes that the services want nothing more of the writer."""
