@@ -107,6 +107,11 @@ class SegmentReader:
         segment = await self._at_offset(file, offset)
         return await self.marks(segment) if segment is not None else ()
 
+    async def end_of_segment(self, file: LogFile, offset: int) -> int | None:
+        """Where the segment ends that has an offset; None if no segment has it."""
+        segment = await self._at_offset(file, offset)
+        return segment.end_offset if segment is not None else None
+
     async def _at_offset(self, file: LogFile, offset: int) -> Segment | None:
         segment = self._segments.get(file.number)
         if segment is not None and segment.start_offset <= offset < segment.end_offset:
