@@ -111,7 +111,7 @@ class Source(Protocol[Request]):
 class AppendStream(Generic[Request]):
     """Sends what a source has, over as many streams as it takes, until the source is at its end and all is durable.
 
-    What is there goes at once when nothing is unacknowledged. Meanwhile it gathers, until the acknowledgement comes or a
+    What is there goes at once when nothing is unacknowledged. Otherwise it gathers until the acknowledgement comes or a
     message is full: so the messages of a slow writer do not wait, those of a fast one follow each other without pause,
     and a server with much to do gets as much in fewer messages.
     """
