@@ -58,14 +58,18 @@ def group_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
 
 def arrange_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
     """The same without chunks and summaries, which `encode_growths` makes."""
-    places: dict[Place, list[Share]] = {}
+    runs: dict[RunPlace, dict[str, list[Share]]] = {}
     for append in appends:
         if append.payload is None:
             continue
-        workspace, run = append.key.workspace, append.key.run
+        metrics = runs.setdefault((append.key.workspace, append.key.run), {})
         for piece in append.payload.pieces:
-            places.setdefault((workspace, run, piece.metric), []).append((append, piece))
-    return [_arrange(place, places[place]) for place in sorted(places)]
+            metrics.setdefault(piece.metric, []).append((append, piece))
+    return [
+        _arrange((*run, metric), runs[run][metric])
+        for run in sorted(runs)
+        for metric in sorted(runs[run])  # by run first: there are fewer of them than of series
+    ]
 
 
 def make_growth(place: Place, shares: Sequence[Share]) -> SeriesGrowth:

@@ -199,8 +199,8 @@ async def _grow_series(connection: Connection, growths: Sequence[SeriesGrowth], 
 
 def _columns(growths: Sequence[SeriesGrowth]) -> tuple[list[str], list[str], list[str]]:
     """Workspaces, runs and metrics."""
-    workspaces, runs, metrics = zip(*(growth.place for growth in growths), strict=True)
-    return list(workspaces), list(runs), list(metrics)
+    places = [growth.place for growth in growths]
+    return [place[0] for place in places], [place[1] for place in places], [place[2] for place in places]
 
 
 def _unless_all(values: list[T], usual: T) -> list[T]:
