@@ -12,7 +12,6 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from runstream._uplink.append import Window
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.experiment_pb2 import Experiment
@@ -113,27 +112,23 @@ async def write_paced(call: Any, series: Sequence[str], seconds: float, period_s
     """Logs a value of each series each period, `seconds` / `period_seconds` times, whatever the server does.
 
     Sends as the uplink does (`runstream._uplink.append`, and any client that follows the contract): at once what there
-    is when nothing is unacknowledged, otherwise what gathered until the acknowledgement came, and as long again as it
-    took, at most 0.25 s. What gathers here never fills a batch.
+    is when nothing is unacknowledged, otherwise what gathered until the acknowledgement came. What gathers here does not
+    fill a batch.
 
     Returns how many milliseconds it took from each period, when its values were logged, until they were acknowledged.
     """
     begun = time.perf_counter() + random.random() * period_seconds
     count = round(seconds / period_seconds)
     taken: list[float] = []
-    window = Window()
     sequence = 0
     while len(taken) < count:
-        due = begun + len(taken) * period_seconds - time.perf_counter()
-        await asyncio.sleep(max(due, window.rest_seconds))
+        await asyncio.sleep(begun + len(taken) * period_seconds - time.perf_counter())
         logged = min(count, int((time.perf_counter() - begun) / period_seconds) + 1)
         gathered = max(1, logged - len(taken))
         sequence += 1
-        window.add(sequence, 0)
         await call.write(_gathered(tuple(series), gathered, sequence))
-        while (durable := await _acknowledged(call)) < sequence:
+        while await _acknowledged(call) < sequence:
             pass
-        window.release(durable)
         late = time.perf_counter() - begun - len(taken) * period_seconds
         taken.extend((late - place * period_seconds) * 1_000 for place in range(gathered))
     call.cancel()

@@ -1,7 +1,6 @@
 """The client of append streams, against a server on a port that breaks off as a test tells it."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -301,17 +300,6 @@ async def test_a_window_bounds_the_number_of_pieces_too() -> None:
     assert not waiting.done()
     window.release(0)
     await waiting
-
-
-async def test_a_window_rests_while_something_is_unacknowledged_and_then_for_a_while() -> None:
-    window = Window(1_000_000)
-    assert window.rest_seconds <= 0
-    window.add(1, 1)
-    window.add(2, 1)
-    window.release(1)
-    assert window.rest_seconds == math.inf
-    window.release(2)
-    assert window.rest_seconds <= append.MAX_REST_SECONDS
 
 
 async def test_a_window_lets_one_piece_of_any_size_through() -> None:

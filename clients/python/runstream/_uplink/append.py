@@ -19,9 +19,7 @@ from runstream._spool.progress import MAX_UNACKNOWLEDGED
 
 OPEN_SECONDS = 15.0
 GATHER_SECONDS = 0.05
-"""How often it is looked whether a message has filled that may not be sent otherwise."""
-MAX_REST_SECONDS = 0.25
-"""How long at most nothing small is sent after an acknowledgement."""
+"""How often it is looked whether a message has filled while another one is unacknowledged."""
 STATUS_SECONDS = 5.0
 """How long messages and the status of a call are waited for that takes nothing more."""
 HEALTHY_SECONDS = 10.0
@@ -113,10 +111,9 @@ class Source(Protocol[Request]):
 class AppendStream(Generic[Request]):
     """Sends what a source has, over as many streams as it takes, until the source is at its end and all is durable.
 
-    What is there goes at once when nothing is unacknowledged. Otherwise it gathers until the acknowledgement comes, and
-    then as long again as that took, or until a message is full: so the messages of a slow writer do not wait, those of
-    a fast one follow each other without pause, and a server with much to do gets as much in fewer messages, which do
-    not wait there for each other.
+    What is there goes at once when nothing is unacknowledged. Otherwise it gathers until the acknowledgement comes or a
+    message is full: so the messages of a slow writer do not wait, those of a fast one follow each other without pause,
+    and a server with much to do gets as much in fewer messages.
     """
 
     def __init__(self, start: Callable[[], Any], source: Source[Request], channel: grpc.aio.Channel) -> None:
@@ -180,8 +177,8 @@ class AppendStream(Generic[Request]):
     async def _send(self, call: Exchange) -> None:
         while True:
             await self._window.has_room()
-            while not self._source.is_full and (seconds := self._window.rest_seconds) > 0:
-                await self._window.moves(min(seconds, GATHER_SECONDS))
+            while not (self._window.is_clear or self._source.is_full):
+                await self._window.moves(GATHER_SECONDS)
             piece = await self._source.next()
             if piece is None:
                 break
@@ -242,28 +239,24 @@ class Window:
 
     def __init__(self, max_bytes: int = 0) -> None:
         self._max_bytes = max_bytes
-        self._pieces: deque[tuple[int, int, float]] = deque()
+        self._pieces: deque[tuple[int, int]] = deque()
         self._bytes = 0
-        self._rest_end = 0.0
         self._released = asyncio.Event()
 
     @property
-    def rest_seconds(self) -> float:
-        """How long nothing small is sent: while something is unacknowledged, then as long again as it took."""
-        return math.inf if self._pieces else self._rest_end - time.monotonic()
+    def is_clear(self) -> bool:
+        """Whether everything is acknowledged."""
+        return not self._pieces
 
     def add(self, position: int, size: int) -> None:
         """Notes a piece before it is sent."""
-        self._pieces.append((position, size, time.monotonic()))
+        self._pieces.append((position, size))
         self._bytes += size
 
     def release(self, position: int) -> None:
         """Forgets all pieces up to a position."""
-        now = time.monotonic()
         while self._pieces and self._pieces[0][0] <= position:
-            _, size, sent_time = self._pieces.popleft()
-            self._bytes -= size
-            self._rest_end = now + min(now - sent_time, MAX_REST_SECONDS)
+            self._bytes -= self._pieces.popleft()[1]
         self._released.set()
 
     async def has_room(self) -> None:
