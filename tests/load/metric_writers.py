@@ -112,8 +112,7 @@ async def write_paced(call: Any, series: Sequence[str], seconds: float, period_s
     """Logs a value of each series each period, `seconds` / `period_seconds` times, whatever the server does.
 
     Sends as the uplink does (`runstream._uplink.append`, and any client that follows the contract): at once what there
-    is when nothing is unacknowledged, otherwise what gathered until the acknowledgement came. What gathers here does not
-    fill a batch.
+    is when nothing is unacknowledged, otherwise what gathered until the acknowledgement came. None of it fills a batch.
 
     Returns how many milliseconds it took from each period, when its values were logged, until they were acknowledged.
     """
