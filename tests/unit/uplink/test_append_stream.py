@@ -10,7 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
-from runstream._uplink.append import MAX_FENCES, AppendStream, Patience, Piece, Stopped, Window
+from runstream._uplink.append import GATHER_SECONDS, MAX_FENCES, AppendStream, Patience, Piece, Stopped, Window
 from runstream.api.metrics.v1 import metrics_service_pb2 as api
 from tests import stubs
 
@@ -255,7 +255,7 @@ async def test_what_fills_no_message_waits_until_nothing_is_unacknowledged(serve
         for _ in range(3):
             await peer.stores(1)
             reading = asyncio.ensure_future(peer.stores(1))
-            await asyncio.wait({reading}, timeout=2 * append.GATHER_SECONDS)
+            await asyncio.wait({reading}, timeout=2 * GATHER_SECONDS)
             waited += not reading.done()
             await peer.acknowledges()
             await reading
