@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,8 @@ class Content(NamedTuple):
     """SHA-256 as 64 lower-case hexadecimal digits."""
     size: int
     """In bytes."""
+    held: bytes | None = None
+    """The bytes of a small file, where they are kept from the look at it until they are sent."""
 
     @contextmanager
     def open(self, start: int = 0, size: int | None = None) -> Iterator["Exactly"]:
@@ -30,7 +34,7 @@ class Content(NamedTuple):
         Raises:
             UserErrorException: It cannot be read any more.
         """
-        with _open(self.source) as file:
+        with _open(self.source if self.held is None else self.held) as file:
             file.seek(start)
             yield Exactly(file, self.size - start if size is None else size, _name(self.source))
 
@@ -83,6 +87,31 @@ def look_at(source: Source) -> Content:
         return Content(source, digest, file.tell())
 
 
+def read(source: Source, size: int) -> Content:
+    """Digest and bytes of a small file that has so many bytes, more than none; of one that grows, the first of them.
+
+    Raises:
+        UserErrorException: It cannot be read.
+    """
+    data = source if isinstance(source, bytes) else _first(source, size)
+    return Content(source, hashlib.sha256(data).hexdigest(), len(data), data)
+
+
+def size_of(source: Source) -> int:
+    """How many bytes a file has; 0: none, or it is only known once it is read, as that of a pipe.
+
+    Raises:
+        UserErrorException: It is not there.
+    """
+    if isinstance(source, bytes):
+        return len(source)
+    try:
+        status = source.stat()
+    except OSError as error:
+        raise _unreadable(str(source), error) from None
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
 def changed(name: str) -> UserErrorException:
     """The error of a file that is written to while it is uploaded."""
     return UserErrorException(f"{name} was changed while it was uploaded; upload it again.", reason="FILE_CHANGED")
@@ -108,6 +137,21 @@ def _open(source: Source) -> Iterator[Readable]:
         raise _unreadable(str(source), error) from None
     with file:
         yield file
+
+
+def _first(file: Path, size: int) -> bytes:
+    """The first bytes of a file. The calls of the system: a file object takes as long as hashing what is in it."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, size)
+            while len(data) < size and (more := os.read(descriptor, size - len(data))):
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unreadable(str(file), error) from None
 
 
 def _unreadable(name: str, error: OSError) -> UserErrorException:

@@ -44,14 +44,6 @@ async def send_eagerly(connection: Connection, workspace: str, file: Path, setti
     return digest
 
 
-def is_huge(source: Path | bytes, settings: Settings) -> bool:
-    """Whether something is worth being sent before it is known what it is."""
-    try:
-        return isinstance(source, Path) and source.stat().st_size >= settings.eager_bytes
-    except OSError:
-        return False
-
-
 async def _hash(unhashed: Content) -> str:
     content = await in_thread(look_at, unhashed.source)
     if content.size != unhashed.size:
