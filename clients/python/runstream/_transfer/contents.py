@@ -3,16 +3,18 @@
 import hashlib
 import io
 import os
-import socket
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from runstream.exceptions import UserErrorException
 
 Source = Path | bytes
+HASHED_BYTES: Final = 1024 * 1024
+"""Between two looks at whether a digest is still wanted."""
 Readable: TypeAlias = io.BufferedReader | io.BytesIO
 
 
@@ -62,29 +64,30 @@ class Exactly:
         self._left -= len(block)
         return block
 
-    def send_to(self, sock: socket.socket, /) -> None:
-        """Sends all of a file on disk from there to the network; what is in memory stays to be read.
 
-        Raises:
-            UserErrorException: There are fewer now.
-        """
-        if self._left and isinstance(self._file, io.BufferedReader):
-            self._left -= sock.sendfile(self._file, self._file.tell(), self._left)
-            if self._left:
-                raise changed(self._name)
+class GivenUp(Exception):
+    """Nobody wants to know any more what a file is."""
 
 
-def look_at(source: Source) -> Content:
+def look_at(source: Source, unwanted: threading.Event | None = None) -> Content:
     """Digest and size of a file, which is read once.
 
     Raises:
         UserErrorException: It cannot be read.
+        GivenUp: `unwanted` was set meanwhile.
     """
     if isinstance(source, bytes):
         return Content(source, hashlib.sha256(source).hexdigest(), len(source))
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(HASHED_BYTES))
     with _open(source) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Content(source, digest, file.tell())
+        try:
+            while count := file.readinto(buffer):
+                digest.update(buffer[:count])
+                if unwanted is not None and unwanted.is_set():
+                    raise GivenUp
+        except OSError as error:
+            raise _unreadable(str(source), error) from None
+        return Content(source, digest.hexdigest(), file.tell())
 
 
 def read(source: Source, size: int) -> Content:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
-from runstream._transfer.contents import Content, changed, look_at
+from runstream._transfer.contents import Content, changed
 from runstream._transfer.http import HttpClient
 from runstream._transfer.known import missing_of
 from runstream._transfer.large import LargeUpload
+from runstream._transfer.looking import looked_at
 from runstream._transfer.progress import Meter, Moved
 from runstream._transfer.settings import Settings
 
@@ -45,7 +46,7 @@ async def send_eagerly(connection: Connection, workspace: str, file: Path, setti
 
 
 async def _hash(unhashed: Content) -> str:
-    content = await in_thread(look_at, unhashed.source)
+    content = await looked_at(unhashed.source)
     if content.size != unhashed.size:
         raise changed(str(unhashed.source))
     return content.digest

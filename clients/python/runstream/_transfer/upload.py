@@ -10,11 +10,12 @@ from typing import Final
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import each, parts
-from runstream._transfer.contents import Content, Source, look_at, size_of
+from runstream._transfer.contents import Content, Source, size_of
 from runstream._transfer.eager import send_eagerly
 from runstream._transfer.http import HttpClient
 from runstream._transfer.known import missing_of
 from runstream._transfer.large import LargeUpload
+from runstream._transfer.looking import all_looked_at
 from runstream._transfer.places import check_names
 from runstream._transfer.progress import Meter, Silent
 from runstream._transfer.settings import DEFAULT, Settings
@@ -160,8 +161,5 @@ async def bind(connection: Connection, run: str, files: Sequence[tuple[str, str]
 
 
 async def _look_at(sources: Sequence[Source]) -> list[Content]:
-    async def look(some: Sequence[Source]) -> list[Content]:
-        return await in_thread(lambda: [look_at(source) for source in some])
-
     count = min(SOME, -(-len(sources) // LOOKED_AT_ONCE)) or 1
-    return [content for some in await each(look, parts(sources, count), LOOKED_AT_ONCE) for content in some]
+    return [content for some in await each(all_looked_at, parts(sources, count), LOOKED_AT_ONCE) for content in some]
