@@ -1,18 +1,20 @@
 """Benchmarks of the ingestion of metrics."""
 
 import asyncio
+import os
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import asyncpg
 import grpc
 import psutil
 
 from runstream_server.rpc import open_channel
-from tests.load.backend import backend
+from tests.load.backend import Up, backend, backend_of
 from tests.load.figures import Figure, cost, rate
 from tests.load.metric_writers import (
     Curves,
@@ -27,6 +29,9 @@ from tests.load.metric_writers import (
 )
 from tests.make_runs import make_run
 
+if TYPE_CHECKING:
+    from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
+
 SAMPLES = 5
 WRITERS = 4
 SERIES = [f"loss/{number}" for number in range(10)]
@@ -36,6 +41,8 @@ COPIED = 200_000
 RUNS = 1_000
 PERIOD_SECONDS = 0.1
 CONNECTIONS = 8
+SMALL_CONNECTIONS = 64
+"""As many hosts have a connection each: the system divides connections, not streams, among processes."""
 SMALL_ACK_SECONDS = 1.0
 SMALL_ACCEPTED = 0.995
 STORED = 200_000_000
@@ -90,22 +97,34 @@ async def _copied_per_second(connection: "asyncpg.Connection[asyncpg.Record]", c
 
 
 async def small(seconds: float = 60.0) -> AsyncIterator[Figure]:
-    """1,000 runs that log 10 metrics every 100 ms: what is accepted, how long that takes, and the memory of the server.
+    """1,000 runs that log 10 metrics every 100 ms: what is accepted, how long it takes, the memory of the server.
 
-    A value counts as accepted when it is stored, and was acknowledged at the latest a second after the last one was
-    logged. One process has all the writers; how much of a processor it takes is shown as well.
+    The server has a process for each core, as `runstream-server serve --workers` starts them. A value is accepted
+    when it is stored, and was acknowledged at the latest a second after the last one was logged. One process has all
+    the writers; how much of a processor it takes is shown as well.
     """
-    async with backend() as (up, runs), AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(own_connection(up.address)) for _ in range(CONNECTIONS)]
-        names = await make_runs(runs, RUNS)
-        server = psutil.Process(up.pid)
-        calls = await open_streams(channels, names, "w")
+    async with backend_of(os.cpu_count() or 1) as (up, runs):
+        async for figure in _small("metrics.ingest.small", up, runs, seconds):
+            yield figure
+
+
+async def small_one(seconds: float = 60.0) -> AsyncIterator[Figure]:
+    """As `small`, with the one process of `runstream up`."""
+    async with backend() as (up, runs):
+        async for figure in _small("metrics.ingest.one", up, runs, seconds):
+            yield figure
+
+
+async def _small(name: str, up: Up, runs: "RunHistoryServiceAsyncStub", seconds: float) -> AsyncIterator[Figure]:
+    async with AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(own_connection(up.address)) for _ in range(SMALL_CONNECTIONS)]
+        calls = await open_streams(channels, await make_runs(runs, RUNS), "w")
         memory, begun, used = [], time.perf_counter(), time.process_time()
         async with asyncio.TaskGroup() as tasks:
             writing = [tasks.create_task(write_paced(call, SERIES, seconds, PERIOD_SECONDS)) for call in calls]
             while not all(task.done() for task in writing):
                 await asyncio.sleep(1.0)
-                memory.append(server.memory_info().rss / 1e6)
+                memory.append(_largest_memory(up.pid))
         client = (time.process_time() - used) / (time.perf_counter() - begun)
         taken = [task.result() for task in writing]
         stored = await _stored_values(up.postgres)
@@ -113,14 +132,22 @@ async def small(seconds: float = 60.0) -> AsyncIterator[Figure]:
     accepted = min(stored, _acknowledged_values(taken, seconds + SMALL_ACK_SECONDS)) / seconds
     cuts = [statistics.quantiles(part, n=100) for part in _thirds(taken)]
     limit = "the time between two batches of a run", [PERIOD_SECONDS * 1_000] * 3
-    yield cost("metrics.ingest.small_ack_p50", "ms", [cut[49] for cut in cuts], limit, None)
-    yield cost("metrics.ingest.small_ack_p99", "ms", [cut[98] for cut in cuts], limit, SMALL_ACK_SECONDS * 1_000)
+    yield cost(f"{name}_ack_p50", "ms", [cut[49] for cut in cuts], limit, None)
+    yield cost(f"{name}_ack_p99", "ms", [cut[98] for cut in cuts], limit, SMALL_ACK_SECONDS * 1_000)
     logged = "what is logged", [offered / seconds] * 3
-    yield rate("metrics.ingest.small", "values/s", [accepted] * 3, logged, SMALL_ACCEPTED * offered / seconds)
-    yield cost("metrics.ingest.small_client", "processors", [client] * 3, ("one", [1.0] * 3), None)
+    yield rate(name, "values/s", [accepted] * 3, logged, SMALL_ACCEPTED * offered / seconds)
+    yield cost(f"{name}_client", "processors", [client] * 3, ("one", [1.0] * 3), None)
     third = len(memory) // 3
     middle, last = statistics.median(memory[third : 2 * third]), statistics.median(memory[2 * third :])
-    yield cost("metrics.ingest.small_memory", "MB", [last] * 3, ("in the third before", [middle] * 3), middle * 1.1)
+    yield cost(f"{name}_memory", "MB", [last] * 3, ("in the third before", [middle] * 3), middle * 1.1)
+
+
+def _largest_memory(server: int) -> float:
+    """The MB of the largest process of a server that is no Postgres, nor S3 server."""
+    process = psutil.Process(server)
+    own = [each for each in process.children() if "runstream" in each.name() or "python" in each.name()]
+    workers = [each for each in own if "s3_server" not in " ".join(each.cmdline())]
+    return max(each.memory_info().rss for each in [process, *workers]) / 1e6
 
 
 def _acknowledged_values(taken: Sequence[Sequence[float]], seconds: float) -> int:
