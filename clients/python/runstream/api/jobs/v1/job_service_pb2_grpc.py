@@ -132,7 +132,8 @@ class JobServiceServicer(object):
         parent run does not exist.
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
-        * `ALREADY_EXISTS` / `RUN_ALREADY_EXISTS`: another run has this id.
+        * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+        * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
         * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
         says why.
         """
@@ -202,6 +203,8 @@ class JobServiceServicer(object):
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
         * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+        * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+        * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,7 +226,7 @@ class JobServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
-        * `ALREADY_EXISTS` / `COMPUTE_TARGET_ALREADY_EXISTS`: another compute target has this name.
+        * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
         * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -49,7 +49,8 @@ class JobServiceStub:
       parent run does not exist.
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
-    * `ALREADY_EXISTS` / `RUN_ALREADY_EXISTS`: another run has this id.
+    * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+    * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
     * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
       says why.
     """
@@ -119,6 +120,8 @@ class JobServiceStub:
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
     * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+    * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+    * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
     """
 
     ListAgents: grpc.UnaryUnaryMultiCallable[
@@ -140,7 +143,7 @@ class JobServiceStub:
 
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
-    * `ALREADY_EXISTS` / `COMPUTE_TARGET_ALREADY_EXISTS`: another compute target has this name.
+    * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
     * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
     """
 
@@ -251,7 +254,8 @@ class JobServiceAsyncStub:
       parent run does not exist.
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
-    * `ALREADY_EXISTS` / `RUN_ALREADY_EXISTS`: another run has this id.
+    * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+    * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
     * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
       says why.
     """
@@ -321,6 +325,8 @@ class JobServiceAsyncStub:
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
     * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+    * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+    * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
     """
 
     ListAgents: grpc.aio.UnaryUnaryMultiCallable[
@@ -342,7 +348,7 @@ class JobServiceAsyncStub:
 
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
-    * `ALREADY_EXISTS` / `COMPUTE_TARGET_ALREADY_EXISTS`: another compute target has this name.
+    * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
     * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
     """
 
@@ -455,7 +461,8 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
           parent run does not exist.
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
-        * `ALREADY_EXISTS` / `RUN_ALREADY_EXISTS`: another run has this id.
+        * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+        * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
         * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
           says why.
         """
@@ -535,6 +542,8 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
         * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+        * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+        * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
         """
 
     @abc.abstractmethod
@@ -560,7 +569,7 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
-        * `ALREADY_EXISTS` / `COMPUTE_TARGET_ALREADY_EXISTS`: another compute target has this name.
+        * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
         * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
         """
 

@@ -1,0 +1,30 @@
+"""What the methods of the service have in common."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+
+from runstream_server.jobs.rules.environments import Environments
+from runstream_server.jobs.rules.leases import Leases
+from runstream_server.jobs.rules.submission import Submissions
+from runstream_server.jobs.rules.targets import Targets
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the methods delegate to."""
+
+    targets: Targets
+    environments: Environments
+    submissions: Submissions
+    leases: Leases
+
+
+class Methods:
+    """A part of the service."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
