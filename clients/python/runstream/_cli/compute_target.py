@@ -27,7 +27,10 @@ POOL_OPTIONS = ("machine_type", "min_nodes", "max_nodes", "lost_after")
 
 @click.group("compute-target", cls=Group)
 def compute_target() -> None:
-    """List, create and delete compute targets: where submitted runs execute."""
+    """List, create and delete compute targets.
+
+    A compute target is where submitted runs execute. Every workspace has `local`, the machine of the caller.
+    """
 
 
 @compute_target.command("list", epilog="Example: runstream compute-target list -o table")
@@ -62,7 +65,7 @@ def create_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--min-nodes", type=click.IntRange(0), default=0, metavar="N", help="A note for people."),
         click.option("--max-nodes", type=click.IntRange(0), default=0, metavar="N", help="A note for people."),
         click.option(
-            *("--lost-after", "lost_after"),
+            "--lost-after",
             type=click.FloatRange(60),
             metavar="SECONDS",
             help="How long a runner may be unheard of before its run is given up. Default: 6 hours.",

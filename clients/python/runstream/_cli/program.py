@@ -31,9 +31,7 @@ class Entry:
 COMMANDS = {
     "artifact": Entry("List, download, upload and remove the files of runs.", "runstream._cli.artifact"),
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
-    "compute-target": Entry(
-        "List, create and delete compute targets: where submitted runs execute.", "runstream._cli.compute_target"
-    ),
+    "compute-target": Entry("List, create and delete compute targets.", "runstream._cli.compute_target"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
     "folder": Entry("Attach folders to a workspace and an experiment.", "runstream._cli.folder"),
     "log": Entry("List, show, follow and search the log files of runs.", "runstream._cli.log"),
