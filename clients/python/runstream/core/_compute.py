@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from runstream._channel.pages import pages
 from runstream.api.jobs.v1 import agent_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as api
 from runstream.core._compute_configurations import ComputeConfiguration
@@ -167,13 +168,8 @@ class ComputeTargetCalls:
     async def _agents(self) -> Agents:
         connection = self._workspace._connection()
         request = api.ListAgentsRequest(parent=self._record.name, page_size=PAGE_SIZE)
-        found: Agents = []
-        while True:
-            response = await connection.call(connection.jobs.ListAgents, request)
-            found.extend(response.agents)
-            request.page_token = response.next_page_token
-            if not request.page_token:
-                return found
+        listed = pages(connection, connection.jobs.ListAgents, request)
+        return [agent async for page in listed for agent in page.agents]
 
     async def _update(self, changed: api.ComputeTarget, field: str) -> None:
         connection = self._workspace._connection()
@@ -236,13 +232,8 @@ async def list_compute_targets(workspace: "WorkspaceCalls[Any, Any, Any]") -> Se
     """The records of all compute targets of a workspace, in ascending order of name."""
     connection = workspace._connection()
     request = api.ListComputeTargetsRequest(parent=workspace._record.name, page_size=PAGE_SIZE)
-    found: list[api.ComputeTarget] = []
-    while True:
-        response = await connection.call(connection.jobs.ListComputeTargets, request)
-        found.extend(response.compute_targets)
-        request.page_token = response.next_page_token
-        if not request.page_token:
-            return found
+    listed = pages(connection, connection.jobs.ListComputeTargets, request)
+    return [target async for page in listed for target in page.compute_targets]
 
 
 def _exception(error: UserErrorException) -> ComputeTargetException:
