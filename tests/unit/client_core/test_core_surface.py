@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from runstream import aio, core
-from runstream.core import Run
+from runstream.core import Run, compute
 from runstream.core.run import _OfflineRun, _SubmittedRun
 
 MODULES = {
@@ -27,7 +27,7 @@ MODULES = {
     ],
     "runstream.core.environment": ["Environment", "CondaDependencies"],
     "runstream.core.conda_dependencies": ["CondaDependencies"],
-    "runstream.core.compute": ["ComputeTarget"],
+    "runstream.core.compute": ["ComputeTarget", "AmlCompute", "KubernetesCompute"],
     "runstream.core.compute_target": ["ComputeTargetException"],
 }
 
@@ -38,6 +38,7 @@ AWAITING_ONLY = {
     "set_display_name",
     "set_description",
     "get_experiments",
+    "get",
     "get_compute_targets",
     "get_environments",
 }
@@ -56,9 +57,11 @@ def test_names_are_where_scripts_import_them_from(module: str) -> None:
     assert isinstance(core.VERSION, str)
 
 
-@pytest.mark.parametrize("name", ["Workspace", "Experiment", "Run", "ScriptRun", "Environment"])
+@pytest.mark.parametrize(
+    "name", ["Workspace", "Experiment", "Run", "ScriptRun", "Environment", "AmlCompute", "KubernetesCompute"]
+)
 def test_both_forms_have_the_same_methods_with_the_same_parameters(name: str) -> None:
-    blocking, awaiting = getattr(core, name), getattr(aio, name)
+    blocking, awaiting = getattr(core, name, None) or getattr(compute, name), getattr(aio, name)
 
     assert public(blocking) - public(awaiting) <= BLOCKING_ONLY
     assert public(awaiting) - public(blocking) <= AWAITING_ONLY

@@ -153,6 +153,12 @@ def test_a_configuration_is_saved_with_its_packages_beside(tmp_path: Path) -> No
     assert RunConfiguration.load(tmp_path, "gpu") == rc
 
 
+def test_what_yaml_has_no_word_for_is_saved_as_its_text(tmp_path: Path) -> None:
+    RunConfiguration("train.py", ["--data", Path("a/b")]).save(tmp_path, "local")
+
+    assert RunConfiguration.load(tmp_path, "local").arguments == ["--data", "a/b"]
+
+
 def test_what_was_edited_in_the_files_is_read(tmp_path: Path) -> None:
     RunConfiguration("train.py").save(tmp_path, "local")
     file, packages = tmp_path / ".azureml" / "local", tmp_path / ".azureml" / "conda_dependencies.yml"
