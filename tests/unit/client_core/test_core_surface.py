@@ -104,6 +104,17 @@ def test_importing_the_sdk_imports_nothing_heavy() -> None:
     assert not {"grpc", "numpy", "pandas", "matplotlib", "rich", "click", "yaml"} & set(modules)
 
 
+def test_a_script_that_logs_does_not_import_what_submits() -> None:
+    program = (
+        "import sys, runstream.core; print(*sys.modules); runstream.core.Environment, runstream.core.ScriptRunConfig"
+    )
+    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+
+    assert not {"runstream.core._job.settings", "runstream.core._compute", "runstream.api.jobs"} & set(modules)
+    with pytest.raises(AttributeError, match="no attribute 'Enviroment'"):
+        core.Enviroment  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_importing_the_sdk_starts_no_thread() -> None:
     program = "import threading, runstream.core; print(threading.active_count())"
 

@@ -274,6 +274,8 @@ def test_a_registered_environment_is_referred_to_as_long_as_it_is_unchanged(src:
     environment = src.run_config.environment = Environment._of(record)
 
     assert plan_job(src).definition.environment.name == record.name
+    assert plan_job(src, "workspaces/default").definition.environment.name == record.name
+    assert plan_job(src, "workspaces/default-too").definition.environment.name == ""
     environment.python.conda_dependencies.add_pip_package("numpy")
     changed = plan_job(src).definition.environment
     assert changed.name == ""

@@ -66,8 +66,8 @@ class JobPlan:
     max_run_duration_seconds: int | None
 
 
-def plan_job(source: Script) -> JobPlan:
-    """Checks what a user wrote, and makes of it what is submitted.
+def plan_job(source: Script, workspace: str | None = None) -> JobPlan:
+    """Checks what a user wrote, and makes of it what is submitted to a workspace: a resource name; None: to any.
 
     Raises:
         ExperimentExecutionException: There is neither script nor command, or the script is not in the source folder.
@@ -91,7 +91,7 @@ def plan_job(source: Script) -> JobPlan:
         container=_container(configuration),
     )
     environment = _environment(configuration, folder, definition.container.use_container)
-    definition.environment.CopyFrom(encode_job_environment(environment))
+    definition.environment.CopyFrom(encode_job_environment(environment, workspace))
     if (grace := configuration.termination_grace_seconds) is not None:
         definition.termination_grace.CopyFrom(Duration(seconds=whole_number("termination_grace_seconds", grace, 0)))
     details = json.dumps(_details(definition, configuration, environment), default=str)

@@ -42,13 +42,14 @@ def encode_environment(environment: EnvironmentSettings) -> messages.Environment
     )
 
 
-def encode_job_environment(environment: EnvironmentSettings) -> messages.Environment:
-    """The environment of a job; it refers to a registered version if it still is what was registered."""
+def encode_job_environment(environment: EnvironmentSettings, workspace: str | None) -> messages.Environment:
+    """The environment of a job; it refers to a registered version if it still is what this workspace has of it."""
     definition = encode_environment(environment)
     registered = environment._registered
-    if registered is None or _content(registered.definition) != _content(definition):
+    if registered is None or (workspace and not registered.name.startswith(f"{workspace}/")):
         return messages.Environment(definition=definition)
-    return messages.Environment(name=registered.name, definition=definition)
+    is_unchanged = _content(registered.definition) == _content(definition)
+    return messages.Environment(name=registered.name if is_unchanged else "", definition=definition)
 
 
 def decode_environment(definition: messages.EnvironmentDefinition, settings: EnvironmentSettings) -> None:
