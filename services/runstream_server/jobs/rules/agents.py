@@ -183,7 +183,7 @@ class AgentSession:
             await self._desk.settling.change(job, Change(JobState.ENDED, raises_lease=True))
             return False
         if run.is_to_cancel:
-            await self._desk.settling.judge(job, [JobState.OFFERED], CANCELED)
+            await self._desk.settling.judge(HeldJob(job.name, job.lease), [JobState.OFFERED], CANCELED)
             return False
         return True
 

@@ -3,7 +3,7 @@
 Each step may be repeated, by any process, after a crash at any point.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +30,9 @@ class Patience:
 
     lease: timedelta
     """Whoever has a job."""
+
+    lost: timedelta
+    """A runner that was not heard of, where the target does not say."""
 
 
 class Settling:
@@ -90,7 +93,7 @@ class Settling:
         if run.has_ended:
             await self.change(job, Change(JobState.ENDED))
         elif run.is_to_cancel:
-            await self.judge(job, [job.state], CANCELED)
+            await self.judge(HeldJob(job.name, job.lease), [job.state], CANCELED)
         else:
             expire_time = self._now() + self._patience.start if job.kind is TargetKind.LOCAL else None
             await self.change(job, Change(JobState.QUEUED, expire_time=expire_time))
@@ -115,13 +118,12 @@ class Settling:
         await self.change(job, Change(JobState.ENDED))
         return run
 
-    async def judge(self, job: Job, states: list[JobState], verdict: Verdict) -> bool:
+    async def judge(self, held: HeldJob, states: Sequence[JobState], verdict: Verdict) -> bool:
         """Takes a job away from whoever has it, and ends its run; returns False if it was in none of these states."""
-        held = HeldJob(job.name, job.lease)
         change = Change(JobState.ENDING, raises_lease=True, verdict=verdict)
         if not await self._store.change(held, states, change, self._now()):
             return False
-        judged = await self._store.get(job.name)
+        judged = await self._store.get(held.name)
         if judged is not None:
             await self.end(judged)
         return True
