@@ -29,7 +29,7 @@ class Entry:
 
 
 COMMANDS = {
-    "agent": Entry("Offer this machine to a compute target, and look at the agents of one.", "runstream._cli.agent"),
+    "agent": Entry("Offer this machine to a compute target; look at agents.", "runstream._cli.agent"),
     "artifact": Entry("List, download, upload and remove the files of runs.", "runstream._cli.artifact"),
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
