@@ -271,6 +271,17 @@ class Span:
         return self.end_index - self.start_index
 
 
+def span_columns(spans: Sequence[Span]) -> tuple[str, Sequence[str], Sequence[int], Sequence[int], Sequence[int]]:
+    """Spans of one workspace as arguments of a statement: the workspace, then runs, series, first and end indexes."""
+    return (
+        spans[0].series.run.workspace,
+        [span.series.run.run for span in spans],
+        [span.series.number for span in spans],
+        [span.start_index for span in spans],
+        [span.end_index for span in spans],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
     """A chunk and its place."""

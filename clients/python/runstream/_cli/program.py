@@ -32,6 +32,7 @@ COMMANDS = {
     "agent": Entry("Offer this machine to a compute target; look at agents.", "runstream._cli.agent"),
     "artifact": Entry("List, download, upload and remove the files of runs.", "runstream._cli.artifact"),
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
+    "compute-target": Entry("List, create and delete compute targets.", "runstream._cli.compute_target"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
     "folder": Entry("Attach folders to a workspace and an experiment.", "runstream._cli.folder"),
     "log": Entry("List, show, follow and search the log files of runs.", "runstream._cli.log"),
@@ -76,7 +77,7 @@ class Program(Group):
         """Loads the command of this name; None if there is none."""
         entry = COMMANDS.get(cmd_name)
         if entry and entry.module:
-            loaded: click.Command = getattr(import_module(entry.module), cmd_name)
+            loaded: click.Command = getattr(import_module(entry.module), cmd_name.replace("-", "_"))
             return loaded
         return self._of_package(ctx, cmd_name)
 

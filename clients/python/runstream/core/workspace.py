@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from runstream._channel import find_address, loop
 from runstream._channel.connection import Connection
+from runstream.core._compute import targets_by_name
 from runstream.core._config import WorkspaceConfig
 from runstream.core._environment import list_environments
 from runstream.core._forms import BLOCKING
@@ -53,7 +54,7 @@ class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Blocking):
     @property
     def compute_targets(self) -> dict[str, ComputeTarget]:
         """Where submitted runs can execute, by name, read from the service."""
-        return loop.run(ComputeTarget._all(self))
+        return loop.run(targets_by_name(self, ComputeTarget))
 
     @property
     def environments(self) -> dict[str, Environment]:

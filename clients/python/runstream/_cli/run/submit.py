@@ -25,7 +25,7 @@ EPILOG = """\
 Examples:
   runstream run submit-script -e digits train.py --rate 0.1
   runstream run submit-script -e digits -c gpu --async train.py
-  runstream run submit-script -e digits --target gpu-pool -d conda.yml train.py
+  runstream run submit-script -e digits --target pool -d conda.yml train.py
 """
 
 
