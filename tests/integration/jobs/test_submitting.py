@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runstream.api.jobs.v1 import environment_pb2, job_pb2
@@ -112,7 +113,7 @@ async def test_an_error_of_the_script_is_not_replaced(submitter: Submitter) -> N
         await submitter.report(name, lease, S.RUN_STATUS_RUNNING)
         if own:
             changed = run_pb2.Run(name=name, error=run_pb2.RunError(code="Own", message="from the script"))
-            request = runs.UpdateRunRequest(run=changed, update_mask={"paths": ["error"]})
+            request = runs.UpdateRunRequest(run=changed, update_mask=FieldMask(paths=["error"]))
             await stubs.run_history(submitter.channel).UpdateRun(request)
         error = run_pb2.RunError(code="ExitCode", message="1", exception_type="X", stack_trace="at a\nat b")
         ended = await submitter.report(name, lease, S.RUN_STATUS_FAILED, error=error)
