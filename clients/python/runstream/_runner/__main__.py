@@ -1,15 +1,13 @@
 """`python -m runstream._runner`: executes one submitted run."""
 
 import argparse
-import contextlib
 import re
 import sys
 from typing import NoReturn
 
 from runstream._runner.guard import guard
 from runstream._runner.job import JobToRun, make_holder
-from runstream._spool.launch import ensure_uplink
-from runstream._spool.places import group_folder
+from runstream._runner.waking import wake_uplink
 
 _RUN = re.compile(r"workspaces/[^/]+/runs/[^/]+")
 
@@ -23,16 +21,8 @@ def main() -> NoReturn:
 
         return execute(job, comes_after=comes_after, guard_pipe=pipe)
 
-    _wake_uplink(job.address)
+    wake_uplink(job.address)
     sys.exit(guard(run))
-
-
-def _wake_uplink(address: str) -> None:
-    """Starts an uplink unless one lives, so that it is ready when there is something to carry."""
-    with contextlib.suppress(OSError):
-        group = group_folder(address)
-        group.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ensure_uplink(group)
 
 
 def _job() -> JobToRun:

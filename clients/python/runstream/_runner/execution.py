@@ -1,6 +1,7 @@
 """One execution of a job, from its files to the ends of its processes."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -32,6 +33,8 @@ from runstream.exceptions import AzureMLException
 GRACE_SECONDS: Final = 30.0
 LOGS: Final = "logs"
 WARNINGS: Final = "runner"
+
+_logger = logging.getLogger(__name__)
 
 
 class Execution:
@@ -120,6 +123,7 @@ class Execution:
             self._crew.start([PlannedProcess("process 0", log, command)], work, variables)
         except OSError as error:
             raise JobFailed("UserError", f"{command[0]} cannot be started: {error.strerror}.") from error
+        _logger.info("%s: started", self._job.run)
         self._lease.report(RUN_STATUS_RUNNING)
         for folder in self._definition.watched_directories or [LOGS]:
             logs.follow_folder(folder.strip("/"), work / folder)

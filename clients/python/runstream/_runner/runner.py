@@ -20,6 +20,7 @@ from runstream._runner.job import CANCELED, COMPLETED, FAILED, NOT_OURS, JobToRu
 from runstream._runner.lease import Lease, Lost
 from runstream._runner.output import JobLogs
 from runstream._runner.processes import adopt_orphans
+from runstream._runner.waking import wake_uplink
 from runstream._runner.watch import Order, Orders, hearing_signals, leave_guard, watch_run
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
 from runstream.api.runs.v1.run_pb2 import RUN_STATUS_FINALIZING
@@ -62,6 +63,7 @@ class Runner:
 
     async def run(self, *, comes_after: bool) -> int:
         """Executes the job; where a lost runner has begun, ends it as that would have, or as failed."""
+        wake_uplink(self._job.address)  # once more: the one that the guard found alive may have left meanwhile
         try:
             claimed = await self._orders.unless_given(self._claim())
         except Lost as lost:
@@ -111,7 +113,9 @@ class Runner:
             await asyncio.wait({storing})
             return Ending("")
         ending = storing.result()
+        _logger.info("%s: stored", self._job.run)
         await self._lease.end(ending)
+        _logger.info("%s: reported", self._job.run)
         return ending
 
     async def _store(self, ending: Ending) -> Ending:
@@ -130,6 +134,7 @@ class Runner:
         return ending
 
     def _note(self, progress: Progress) -> None:
+        _logger.info("%s: %s", self._job.run, "ended" if progress.ending else "claimed")
         self._progress = progress
         self._folder.write(progress)
 
