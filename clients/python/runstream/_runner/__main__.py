@@ -5,8 +5,10 @@ import re
 import sys
 from typing import NoReturn
 
+from runstream._runner.failures import JobFailed
 from runstream._runner.guard import guard
 from runstream._runner.job import JobToRun, make_holder
+from runstream._runner.nodes import this_node
 from runstream._runner.waking import wake_uplink
 
 _RUN = re.compile(r"workspaces/[^/]+/runs/[^/]+")
@@ -32,6 +34,10 @@ def _job() -> JobToRun:
     parser.add_argument("--lease", type=int, default=0, help="the lease of the offer; default: nobody offered the job")
     parser.add_argument("--keep", action="store_true", help="leave the working directory when the run has ended")
     given = parser.parse_args()
+    try:
+        this_node()
+    except JobFailed as failed:
+        parser.error(failed.message)
     return JobToRun(given.run, given.address, make_holder(), given.lease, given.keep)
 
 
