@@ -1,15 +1,15 @@
 """`python -m runstream._runner`: executes one submitted run."""
 
 import argparse
-import contextlib
 import re
 import sys
 from typing import NoReturn
 
+from runstream._runner.failures import JobFailed
 from runstream._runner.guard import guard
 from runstream._runner.job import JobToRun, make_holder
-from runstream._spool.launch import ensure_uplink
-from runstream._spool.places import group_folder
+from runstream._runner.nodes import this_node
+from runstream._runner.waking import wake_uplink
 
 _RUN = re.compile(r"workspaces/[^/]+/runs/[^/]+")
 
@@ -23,16 +23,8 @@ def main() -> NoReturn:
 
         return execute(job, comes_after=comes_after, guard_pipe=pipe)
 
-    _wake_uplink(job.address)
+    wake_uplink(job.address)
     sys.exit(guard(run))
-
-
-def _wake_uplink(address: str) -> None:
-    """Starts an uplink unless one lives, so that it is ready when there is something to carry."""
-    with contextlib.suppress(OSError):
-        group = group_folder(address)
-        group.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ensure_uplink(group)
 
 
 def _job() -> JobToRun:
@@ -42,6 +34,10 @@ def _job() -> JobToRun:
     parser.add_argument("--lease", type=int, default=0, help="the lease of the offer; default: nobody offered the job")
     parser.add_argument("--keep", action="store_true", help="leave the working directory when the run has ended")
     given = parser.parse_args()
+    try:
+        this_node()
+    except JobFailed as failed:
+        parser.error(failed.message)
     return JobToRun(given.run, given.address, make_holder(), given.lease, given.keep)
 
 
