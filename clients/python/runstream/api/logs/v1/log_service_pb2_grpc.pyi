@@ -102,7 +102,7 @@ class LogServiceStub:
     searched, when `max_matches` were found, or after 60 s.
 
     Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
-    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+    others wait, which are told so at once and every 5 s by an empty message. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -213,7 +213,7 @@ class LogServiceAsyncStub:
     searched, when `max_matches` were found, or after 60 s.
 
     Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
-    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+    others wait, which are told so at once and every 5 s by an empty message. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -332,7 +332,7 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         searched, when `max_matches` were found, or after 60 s.
 
         Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
-        others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+        others wait, which are told so at once and every 5 s by an empty message. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
