@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from runstream.api.jobs.v1 import agent_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
@@ -111,6 +112,28 @@ async def test_a_waiting_job_says_what_it_waits_for(pool: Submitter) -> None:
     assert all(job.HasField("queueing_time") for job in told)
     assert behind == "waits for 1 free slot; 4 jobs before it"
     assert status.status_message == "1 agent connected, 0 of 2 slots free"
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_offers_and_agents_are_counted(pool: Submitter) -> None:
+    outcomes = ("made", "claimed", "declined")
+    before = [counted("runstream_jobs_offers_total", outcome=outcome) for outcome in outcomes]
+    async with agent(pool.channel, slots=2) as first:
+        for _ in range(2):
+            await submit(pool)
+        kept, declined = await first.offer(), await first.offer()
+        await first.decline(declined)
+        async with agent(pool.channel, "b") as second:
+            await second.offer()
+            await pool.claim(kept.job.run, lease=kept.lease)
+            streams = counted("runstream_jobs_agent_streams")
+    after = [counted("runstream_jobs_offers_total", outcome=outcome) for outcome in outcomes]
+
+    assert [new - old for new, old in zip(after, before, strict=True)] == [3, 1, 1]
+    assert streams == 2
 
 
 async def test_a_declined_job_goes_to_another_agent_first(pool: Submitter) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from prometheus_client import REGISTRY
 
 from runstream.api.jobs.v1 import compute_target_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
@@ -27,7 +28,7 @@ from tests import stubs
 from tests.append_clients import failure_of
 from tests.conftest import Backend
 from tests.connected_agents import POOL, agent, held_by, make_pool
-from tests.submitted import S, Submitter
+from tests.submitted import LOCAL, S, Submitter
 
 STEP = timedelta(seconds=10)
 TWICE = job_pb2.JobDefinition(script="train.py", max_attempts=2)
@@ -87,6 +88,20 @@ async def held(pool: Submitter, definition: job_pb2.JobDefinition, status: Any =
     return HeldJob(RunName.parse(name), lease)
 
 
+def counted(outcome: str) -> float:
+    return REGISTRY.get_sample_value("runstream_jobs_leases_lost_total", {"outcome": outcome}) or 0.0
+
+
+async def test_jobs_that_wait_are_counted(pool: Submitter, keeper: Keeper) -> None:
+    for target in (POOL, POOL, LOCAL):
+        await pool.submit(compute_target=target)
+
+    await keeper.pass_time(STEP)
+
+    kinds = ("local", "agent_pool", "kubernetes")
+    assert [REGISTRY.get_sample_value("runstream_jobs_queued", {"kind": kind}) for kind in kinds] == [1, 2, 0]
+
+
 async def test_a_local_run_fails_if_no_runner_claims_it_within_a_minute(submitter: Submitter, keeper: Keeper) -> None:
     name, claimed = (await submitter.submit()).run.name, (await submitter.submit()).run.name
     await submitter.claim(claimed)
@@ -113,7 +128,7 @@ async def test_a_runner_that_renews_its_lease_keeps_it(pool: Submitter, keeper: 
 
 
 async def test_a_run_whose_runner_is_lost_is_executed_again_if_it_may(pool: Submitter, keeper: Keeper) -> None:
-    lost = await held(pool, TWICE)
+    lost, was_lost = await held(pool, TWICE), counted("repeated")
     name = str(lost.name)
 
     await keeper.pass_time(timedelta(seconds=75))
@@ -136,6 +151,7 @@ async def test_a_run_whose_runner_is_lost_is_executed_again_if_it_may(pool: Subm
         await other.report(held_by(offer), held_by(offer))
     assert (await pool.run(name)).status == S.RUN_STATUS_COMPLETED
     assert offer.lease > lost.lease
+    assert counted("repeated") == was_lost + 1
 
 
 async def test_a_run_whose_runner_is_lost_for_good_fails_after_a_time(pool: Submitter, keeper: Keeper) -> None:

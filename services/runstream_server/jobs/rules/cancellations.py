@@ -45,9 +45,10 @@ class Cancellations:
             self._watches[workspace] = self._tasks.create_task(self._watch(workspace), name=f"jobs-watch-{workspace}")
 
     async def sweep(self) -> None:
-        """Looks at all workspaces with queued jobs, and watches no others from now on."""
+        """Looks at all workspaces with queued jobs, and no longer watches those without."""
+        watched = set(self._watches)
         workspaces = await self._upkeep.workspaces_with_queues()
-        self._forget(set(self._watches) - set(workspaces))
+        self._forget(watched - set(workspaces))
         for workspace in workspaces:
             self.watch(workspace)
             await self._look(workspace)

@@ -60,8 +60,6 @@ class Submissions:
         if new.target.compute_target != LOCAL:
             target = await self._targets.get_other(new.target)
         self._starters[target.kind].check_job(target, new.spec)
-        if target.kind is not TargetKind.LOCAL:
-            self._watch(new.target.workspace)
         job = await self._store.add(new, target.kind, self._now())
         return await self._finished(job or await self._obstacle(new))
 
@@ -77,6 +75,8 @@ class Submissions:
         """The run and the job of a request, as they are when it is done."""
         if job.state is JobState.SUBMITTING:
             run = await self._settling.submit(job)
+            if job.kind is not TargetKind.LOCAL:
+                self._watch(job.name.workspace)  # only now: who sees no queued job there stops watching
         else:
             run = await self._runs.get(job.name)
         return run, await self._get(job.name)
