@@ -44,8 +44,6 @@ class Progress:
     lease: int = 0
     """0: the job is not claimed."""
     attempt: int = 1
-    is_started: bool = False
-    """Whether processes of the job were started."""
     skips_outputs: bool = False
     processes: list[dict[str, Any]] = field(default_factory=list)
     """What became of each process."""
@@ -60,16 +58,10 @@ class JobFolder:
 
     @classmethod
     def of(cls, job: JobToRun) -> "JobFolder":
-        """The folder for a job and the runners of one guard; it is made if need be.
-
-        Raises:
-            OSError: It cannot be made.
-        """
+        """The folder for a job and the runners of one guard, which need not exist."""
         digest = hashlib.sha256(f"{job.address}\n{job.run}\n{job.holder}".encode()).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9_.=-]", "_", job.run_id)[:_MAX_NAME_CHARACTERS]
-        folder = cls(jobs_root() / f"{name}-{digest}")
-        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return cls(jobs_root() / f"{name}-{digest}")
 
     @property
     def work(self) -> Path:
@@ -91,6 +83,7 @@ class JobFolder:
         Raises:
             OSError: It cannot be written.
         """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.path / f".{_STATE}"
         with new.open("w", encoding="utf-8") as file:
             json.dump(asdict(progress), file)
