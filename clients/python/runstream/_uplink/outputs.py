@@ -21,7 +21,7 @@ MAX_NAMES: Final = 1_000
 GIVEN_BYTES: Final = 4 * 1024 * 1024
 """How much is given back to the disk at once."""
 KEPT_BYTES: Final = 64 * 1024
-"""What stays of what is stored: for the digest that an opening has, and for who tells of a failure by the last lines."""
+"""What stays of what is stored: for the digest of an opening, and for who tells of a failure by the last lines."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
 
 _KEEP_SIZE_PUNCH_HOLE: Final = 0x01 | 0x02
