@@ -1,7 +1,7 @@
 """One execution of a job, from its files to the ends of its processes."""
 
 import asyncio
-import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -34,8 +34,6 @@ from runstream.exceptions import AzureMLException
 GRACE_SECONDS: Final = 30.0
 LOGS: Final = "logs"
 
-_logger = logging.getLogger(__name__)
-
 
 class Execution:
     """Executes a job that is claimed."""
@@ -62,8 +60,8 @@ class Execution:
         self._crew = Crew(children, logs)
         self._telling: asyncio.Task[None] | None = None
 
-    async def run(self, work: Path) -> Ending:
-        """Executes the job until its processes have ended; how.
+    async def run(self, work: Path, note_processes: Callable[[], None]) -> Ending:
+        """Executes the job until its processes have ended; how. `note_processes` is called when they are started.
 
         Raises:
             JobFailed: It cannot be executed.
@@ -77,7 +75,7 @@ class Execution:
                 await self._crew.stop(0, self._orders.is_urgent)
             if ready is None:
                 return endings.of_order(self._orders)
-            return await self._execute(ready)
+            return await self._execute(ready, note_processes)
 
     async def told(self) -> None:
         """Returns when it is stored who the processes were."""
@@ -115,14 +113,14 @@ class Execution:
         except OSError as error:
             raise JobFailed("SnapshotError", f"The files of the run could not be written: {error}") from error
 
-    async def _execute(self, ready: Prepared) -> Ending:
+    async def _execute(self, ready: Prepared, note_processes: Callable[[], None]) -> Ending:
         try:
             start_processes(self._crew, self._logs, self._definition, ready, self._variables, self._attempt)
         except JobFailed:
             await self._crew.stop(0, self._orders.is_urgent)
             raise
-        _logger.info("%s: started", self._job.run)
         self._holding.report(RUN_STATUS_RUNNING)
+        note_processes()
         for folder in self._definition.watched_directories or [LOGS]:
             self._logs.follow_folder(folder.strip("/"), ready.work / folder)
         if ready.plan.uses_mpi:  # which process a rank is turns out later

@@ -44,8 +44,6 @@ class Progress:
     lease: int = 0
     """0: the job is not claimed."""
     attempt: int = 1
-    is_started: bool = False
-    """Whether processes of the job were started."""
     skips_outputs: bool = False
     processes: list[dict[str, Any]] = field(default_factory=list)
     """What became of each process."""
@@ -60,15 +58,9 @@ class JobFolder:
 
     @classmethod
     def of(cls, job: JobToRun) -> "JobFolder":
-        """The folder for a job and the runners of one guard; it is made if need be.
-
-        Raises:
-            OSError: It cannot be made.
-        """
+        """The folder for a job and the runners of one guard, which need not exist."""
         digest = hashlib.sha256(f"{job.address}\n{job.run}\n{job.holder}".encode()).hexdigest()[:8]
-        folder = cls(jobs_root() / f"{folder_name(job.run_id)}-{digest}")
-        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return cls(jobs_root() / f"{folder_name(job.run_id)}-{digest}")
 
     @property
     def work(self) -> Path:
@@ -90,6 +82,7 @@ class JobFolder:
         Raises:
             OSError: It cannot be written.
         """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.path / f".{_STATE}"
         with new.open("w", encoding="utf-8") as file:
             json.dump(asdict(progress), file)

@@ -83,6 +83,12 @@ def statuses(members: Sequence[Told]) -> list[dict[str, Any]]:
     ]
 
 
+def terminated(known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What stands in `process_status.json`, after processes of which nothing more is known were killed."""
+    now = moment(time.time_ns())
+    return [each if each["status"] != "Started" else {**each, "status": "Terminated", "time": now} for each in known]
+
+
 def infos(members: Sequence[Told], host: str) -> list[dict[str, Any]]:
     """What stands in `process_info.json`."""
     for member in members:

@@ -33,10 +33,12 @@ def adopt_orphans() -> None:
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def die_with_parent() -> None:
-    """Has the system kill this process when its parent dies. For a process that was just forked."""
+def die_with(parent: int) -> None:
+    """Has the system kill this process, which its parent has just forked, when that dies; it may be dead already."""
     if _libc is not None:
         _libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def descendants(root: int) -> list[Process]:

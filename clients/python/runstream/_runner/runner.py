@@ -19,6 +19,7 @@ from runstream._runner.folder import Ending, JobFolder, Progress
 from runstream._runner.holding import Following, Holding
 from runstream._runner.job import CANCELED, COMPLETED, FAILED, NOT_OURS, JobToRun
 from runstream._runner.lease import Lease, Lost
+from runstream._runner.members import terminated
 from runstream._runner.nodes import this_node
 from runstream._runner.output import JobLogs
 from runstream._runner.processes import adopt_orphans
@@ -83,7 +84,7 @@ class Runner:
         async with self._beside():
             ending = self._progress.ending
             if ending is None:
-                ending = endings.of_lost_runner() if comes_after else await self._execute(claimed)
+                ending = self._end_lost() if comes_after else await self._execute(claimed)
                 self._note(replace(self._progress, ending=ending))
             if ending.status:
                 ending = await self._finish(ending)
@@ -101,12 +102,21 @@ class Runner:
         execution = self._execution = Execution(
             self._job, claimed, self._connection, self._children, self._orders, self._holding, self._logs
         )
+
+        def note_processes() -> None:
+            self._note(replace(self._progress, processes=execution.statuses()))
+
         try:
-            ending = await execution.run(self._folder.work)
+            ending = await execution.run(self._folder.work, note_processes)
         except JobFailed as error:
             ending = endings.of_failure(error)
         self._progress = replace(self._progress, processes=execution.statuses())
         return ending
+
+    def _end_lost(self) -> Ending:
+        """The end after a lost runner, whose processes the guard has ended."""
+        self._progress = replace(self._progress, processes=terminated(self._progress.processes))
+        return endings.of_lost_runner()
 
     async def _finish(self, ending: Ending) -> Ending:
         """Stores the results and reports the end; how it ended after all."""
@@ -121,9 +131,7 @@ class Runner:
             await asyncio.wait({storing})
             return Ending("")
         ending = storing.result()
-        _logger.info("%s: stored", self._job.run)
         await self._holding.end(ending)
-        _logger.info("%s: reported", self._job.run)
         return ending
 
     async def _store(self, ending: Ending) -> Ending:
@@ -142,9 +150,11 @@ class Runner:
         return ending
 
     def _note(self, progress: Progress) -> None:
-        _logger.info("%s: %s", self._job.run, "ended" if progress.ending else "claimed")
         self._progress = progress
-        self._folder.write(progress)
+        try:
+            self._folder.write(progress)
+        except OSError as error:  # another runner would know less, which is no reason for this one to stop
+            _logger.warning("%s cannot be written: %s", self._folder.path, error)
 
     def _leave(self, ending: Ending) -> int:
         self._folder.remove(keeps_files=self._job.keeps_files or self._progress.skips_outputs)
