@@ -10,8 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
-from runstream._uplink import append
-from runstream._uplink.append import MAX_FENCES, AppendStream, Piece, Stopped, Window
+from runstream._uplink.append import MAX_FENCES, AppendStream, Patience, Piece, Stopped, Window
 from runstream.api.metrics.v1 import metrics_service_pb2 as api
 from tests import stubs
 
@@ -135,12 +134,7 @@ async def drains(peer: Peer) -> None:
     await peer.context.abort(grpc.StatusCode.UNAVAILABLE, "draining")
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(append, "backoff_seconds", lambda _: 0.0)
-    monkeypatch.setattr(append, "DRAINED_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(append, "FOREIGN_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(append, "OPEN_SECONDS", 0.5)
+IMPATIENT = Patience(open_seconds=0.5, drained_seconds=0.0, foreign_seconds=0.0, pause_seconds=lambda _: 0.0)
 
 
 @pytest.fixture
@@ -169,7 +163,7 @@ Serve = Callable[[Peer], Awaitable[grpc.aio.Channel]]
 async def carry(peer: Peer, numbers: Numbers, serve: Serve) -> None:
     channel = await serve(peer)
     async with asyncio.timeout(SECONDS):
-        await AppendStream(stubs.metrics(channel).WriteMetrics, numbers, channel).run()
+        await AppendStream(stubs.metrics(channel).WriteMetrics, numbers, channel, IMPATIENT).run()
 
 
 async def test_everything_is_stored_and_finished(serve: Serve) -> None:

@@ -17,7 +17,6 @@ from runstream._spool.progress import ProgressFile
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import Record
 from runstream._spool.writer import SpoolWriter
-from runstream._uplink import metrics
 from runstream._uplink.append import Piece, Stopped
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.metrics import MetricSource
@@ -87,7 +86,7 @@ def uplink(spool: Path, attendant: Attendant) -> Iterator[tuple[MetricSource, Pr
     """A source as an uplink has it; in the end it is left as a kill leaves it."""
     reader, progress, doorbell = SpoolReader(spool), ProgressFile(progress_of(spool)), Doorbell()
     try:
-        yield MetricSource(reader, progress, doorbell.bell(spool), attendant), progress
+        yield MetricSource(reader, progress, doorbell.bell(spool), attendant, gather_seconds=0.0), progress
     finally:
         doorbell.close()
         progress.close()
@@ -96,11 +95,6 @@ def uplink(spool: Path, attendant: Attendant) -> Iterator[tuple[MetricSource, Pr
 
 def begin(folder: Path) -> SpoolWriter:
     return SpoolWriter(folder, RUN, "127.0.0.1:9")
-
-
-@pytest.fixture(autouse=True)
-def _no_gathering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "GATHER_SECONDS", 0.0)
 
 
 @given(lives=st.lists(lives, max_size=8))

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from runstream._channel import Connection
+from runstream._channel.tasks import end_tasks
 from runstream._channel.threads import in_thread
 from runstream._transfer.contents import Content, changed, look_at
 from runstream._transfer.http import HttpClient
@@ -36,9 +37,7 @@ async def send_eagerly(connection: Connection, workspace: str, file: Path, setti
                 await sending
                 return digest
         finally:
-            for task in (hashing, sending):
-                task.cancel()
-            await asyncio.gather(hashing, sending, return_exceptions=True)
+            await end_tasks(hashing, sending)
     await upload.abort()
     meter.advance(unhashed.size - moved.size)
     return digest

@@ -36,11 +36,19 @@ class MetricSource:
     same records again, and whatever the server has of it, nothing is lost or doubled.
     """
 
-    def __init__(self, reader: SpoolReader, progress: ProgressFile, bell: Bell, attendant: Attendant) -> None:
+    def __init__(
+        self,
+        reader: SpoolReader,
+        progress: ProgressFile,
+        bell: Bell,
+        attendant: Attendant,
+        gather_seconds: float = GATHER_SECONDS,
+    ) -> None:
         self._reader = reader
         self._progress = progress
         self._bell = bell
         self._attendant = attendant
+        self._gather_seconds = gather_seconds
         self._feed = Feed(reader, attendant)
         self._made = 0
         self._next = 1
@@ -114,7 +122,7 @@ class MetricSource:
             batch = self._known(self._next)
             return self._piece(batch, self._feed.rebuild(batch.start, batch.end))
         if not self._is_behind:
-            await asyncio.sleep(self._made_time + GATHER_SECONDS - time.monotonic())
+            await asyncio.sleep(self._made_time + self._gather_seconds - time.monotonic())
         while True:
             self._bell.arm()
             builder = self._gather()
