@@ -35,13 +35,13 @@ class World:
         self.server, self.site, self.workspace, self.choice = server, site, workspace, choice
         self.pool = make_pool(workspace)
         self.runs: list[Submitted] = []
-        self._agents = ExitStack()
-        self._agent: AgentProgram | None = None
+        self.agents: list[AgentProgram] = []
+        self._stack = ExitStack()
 
     def start_agent(self) -> None:
         """Starts an agent, always of the same name."""
         arguments = ("--name", "only", "--slots", str(RUNS))
-        self._agent = self._agents.enter_context(agent(self.site, self.workspace, self.pool, *arguments))
+        self.agents.append(self._stack.enter_context(agent(self.site, self.workspace, self.pool, *arguments)))
 
     def submit(self) -> Submitted:
         """Starts a program that submits a run."""
@@ -60,8 +60,7 @@ class World:
 
     async def kill_agent(self, _: Submitted) -> None:
         """Kills the agent, and starts another one."""
-        assert self._agent is not None
-        await asyncio.to_thread(self._agent.end, signal.SIGKILL)
+        await asyncio.to_thread(self.agents[-1].end, signal.SIGKILL)
         await asyncio.to_thread(self.start_agent)
 
     async def kill_runner(self, run: Submitted) -> None:
@@ -82,7 +81,7 @@ class World:
         for run in self.runs:
             run.open()
             run.close()
-        self._agents.close()
+        self._stack.close()
         for process in self.site.processes():
             process.kill()
 
@@ -143,6 +142,9 @@ async def _settle(world: World) -> None:
         try:
             await until_answered(has_ended)
         except TimeoutError:
-            pytest.fail(f"{run.run_id} is {run.status} after {SECONDS} s: {run.target}, {run.code}, {run.blows}")
+            said = "".join(line for each in world.agents for line in each.lines)
+            pytest.fail(
+                f"{run.run_id} is {run.status} after {SECONDS} s: {run.target}, {run.code}, {run.blows}\n{said}"
+            )
         await asyncio.to_thread(run.check)
     await until(lambda: not world.site.processes())
