@@ -29,7 +29,7 @@ Examples:
 
 @click.group(cls=EnvironmentGroup, epilog=EPILOG)
 def environment() -> None:
-    """Look at the Python environments that runs on this machine were given."""
+    """List and remove environments of this machine."""
 
 
 @environment.command(epilog="Example: runstream environment ls --query '[].description'")
@@ -45,9 +45,9 @@ def ls(session: Session) -> None:
 )
 @pass_session
 def prune(session: Session, days: float) -> None:
-    """Remove environments that were not used for long, and list those removed.
+    """Remove environments not used for long.
 
-    What a run uses stays. The next run that asks for a removed one waits until it is made again.
+    Lists those removed. What a run uses stays. The next run that asks for a removed one waits until it is made again.
     """
     session.show([_document(each) for each in remove_unused(timedelta(days=days).total_seconds())])
 
