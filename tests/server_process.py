@@ -35,13 +35,14 @@ class ServerProcess:
         async with asyncio.timeout(START_SECONDS):
             async for line in self._process.stderr:
                 said += line
+                _show(line)
                 event = json.loads(line) if line.startswith(b"{") else {}
                 if event.get("event") == "serving":
                     self.address = event["address"]
                     break
             else:
                 raise RuntimeError(f"the server did not start: {said.decode()}")
-        self._lines = asyncio.create_task(_drop(self._process.stderr))
+        self._lines = asyncio.create_task(_show_all(self._process.stderr))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -92,6 +93,11 @@ class ServerProcess:
         }
 
 
-async def _drop(lines: asyncio.StreamReader) -> None:
-    async for _ in lines:
-        pass
+async def _show_all(lines: asyncio.StreamReader) -> None:
+    async for line in lines:
+        _show(line)
+
+
+def _show(line: bytes) -> None:
+    """Shows what a server said: pytest keeps it for tests that fail."""
+    print(line.decode(errors="replace"), end="", file=sys.stderr)
