@@ -10,6 +10,7 @@ from runstream_server.errors import InvalidField
 _WORKSPACE = re.compile(r"[A-Za-z0-9_\-]{3,33}")
 _EXPERIMENT = re.compile(r"[A-Za-z0-9\-]{1,36}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
+_AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _RUN = re.compile(r"\w[\w.:+@=\-]{0,255}")
 
@@ -115,6 +116,29 @@ class ComputeTargetName:
 
     def __str__(self) -> str:
         return f"workspaces/{self.workspace}/computeTargets/{self.compute_target}"
+
+
+@dataclass(frozen=True, order=True)
+class AgentName:
+    """`workspaces/{workspace}/computeTargets/{compute_target}/agents/{agent}`."""
+
+    target: ComputeTargetName
+    agent: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        target, _, agent = text.rpartition("/agents/")
+        if not _AGENT.fullmatch(agent):
+            raise InvalidField(
+                field,
+                "expected workspaces/WORKSPACE/computeTargets/TARGET/agents/AGENT with an agent of 1 to 255 letters,"
+                f" digits and _ - ., the first a letter, a digit or _; got {text[:120]!r}",
+            )
+        return cls(ComputeTargetName.parse(target, field), agent)
+
+    def __str__(self) -> str:
+        return f"{self.target}/agents/{self.agent}"
 
 
 @dataclass(frozen=True, order=True)

@@ -72,9 +72,9 @@ class ComputeTarget:
     """None: it exists in every workspace."""
 
     @property
-    def lost_after(self) -> timedelta:
-        """How long the runner of a job may be unheard of before the job is given up."""
-        return self.configuration.lost_after if isinstance(self.configuration, AgentPool) else LOST_AFTER
+    def lost_after(self) -> timedelta | None:
+        """How long the runner of a job may be unheard of before the job is given up; None: the target does not say."""
+        return self.configuration.lost_after if isinstance(self.configuration, AgentPool) else None
 
 
 @dataclass(frozen=True, slots=True)

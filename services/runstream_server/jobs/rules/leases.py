@@ -52,7 +52,7 @@ class Leases:
             await self._settling.change(job, Change(JobState.ENDED, raises_lease=True))
             raise JobEnded(name)
         if run.is_to_cancel:
-            await self._settling.judge(job, [JobState.HELD], CANCELED)
+            await self._settling.judge(HeldJob(name, job.lease), [JobState.HELD], CANCELED)
             raise JobEnded(name)
         return job, run
 

@@ -3,13 +3,13 @@
 Each step may be repeated, by any process, after a crash at any point.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from runstream_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
-from runstream_server.jobs.rules.starting import HINT_TOPIC
+from runstream_server.jobs.rules.starting import HINT_TOPIC, agent_key
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.names import ComputeTargetName
 from runstream_server.postgres import Hints
@@ -30,6 +30,9 @@ class Patience:
 
     lease: timedelta
     """Whoever has a job."""
+
+    lost: timedelta
+    """A runner that was not heard of, where the target does not say."""
 
 
 class Settling:
@@ -90,7 +93,7 @@ class Settling:
         if run.has_ended:
             await self.change(job, Change(JobState.ENDED))
         elif run.is_to_cancel:
-            await self.judge(job, [job.state], CANCELED)
+            await self.judge(HeldJob(job.name, job.lease), [job.state], CANCELED)
         else:
             expire_time = self._now() + self._patience.start if job.kind is TargetKind.LOCAL else None
             await self.change(job, Change(JobState.QUEUED, expire_time=expire_time))
@@ -115,13 +118,12 @@ class Settling:
         await self.change(job, Change(JobState.ENDED))
         return run
 
-    async def judge(self, job: Job, states: list[JobState], verdict: Verdict) -> bool:
+    async def judge(self, held: HeldJob, states: Sequence[JobState], verdict: Verdict) -> bool:
         """Takes a job away from whoever has it, and ends its run; returns False if it was in none of these states."""
-        held = HeldJob(job.name, job.lease)
         change = Change(JobState.ENDING, raises_lease=True, verdict=verdict)
         if not await self._store.change(held, states, change, self._now()):
             return False
-        judged = await self._store.get(job.name)
+        judged = await self._store.get(held.name)
         if judged is not None:
             await self.end(judged)
         return True
@@ -129,13 +131,15 @@ class Settling:
     async def change(self, job: Job, change: Change) -> bool:
         """Changes a job that is as it was read, and hints at it."""
         changed = await self._store.change(HeldJob(job.name, job.lease), [job.state], change, self._now())
-        if changed:
-            self.hint(job.target)
+        if changed and change.to is JobState.QUEUED:
+            self._hints.publish(HINT_TOPIC, [str(job.target)])
+        elif changed and job.agent:
+            self._hints.publish(HINT_TOPIC, [agent_key(job.target, job.agent)])
         return changed
 
-    def hint(self, target: ComputeTargetName) -> None:
-        """Hints that something about the jobs of a target changed."""
-        self._hints.publish(HINT_TOPIC, [str(target)])
+    def hint_back(self, target: ComputeTargetName, agent: str) -> None:
+        """Hints that a job was taken back from an agent, and queued."""
+        self._hints.publish(HINT_TOPIC, [str(target), agent_key(target, agent)])
 
 
 def is_over(run: ManagedRun) -> bool:

@@ -1,6 +1,6 @@
 """`JobService` on the wire: decode, delegate, encode."""
 
-from runstream.api.jobs.v1.job_service_pb2_grpc import JobServiceServicer
+from runstream_server.jobs.servicer.agents import AgentMethods
 from runstream_server.jobs.servicer.base import Rules
 from runstream_server.jobs.servicer.environments import EnvironmentMethods
 from runstream_server.jobs.servicer.jobs import JobMethods
@@ -9,5 +9,5 @@ from runstream_server.jobs.servicer.targets import TargetMethods
 __all__ = ["JobServicer", "Rules"]
 
 
-class JobServicer(JobMethods, TargetMethods, EnvironmentMethods, JobServiceServicer):
+class JobServicer(JobMethods, AgentMethods, TargetMethods, EnvironmentMethods):
     """`JobService` on the wire."""

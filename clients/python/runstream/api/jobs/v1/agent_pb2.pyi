@@ -47,7 +47,9 @@ class Agent(google.protobuf.message.Message):
     RUNS_FIELD_NUMBER: builtins.int
     LAST_SEEN_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The resource name. Format: `workspaces/{workspace}/computeTargets/{compute_target}/agents/{agent}`."""
+    """The resource name. Format: `workspaces/{workspace}/computeTargets/{compute_target}/agents/{agent}`; `{agent}` is 1 to
+    255 letters, digits, `_`, `-` and `.`, the first a letter, a digit or `_`.
+    """
     host: builtins.str
     """The machine's name; up to 255 characters."""
     slots: builtins.int
@@ -138,7 +140,7 @@ class AgentHello(google.protobuf.message.Message):
 
     @property
     def held(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HeldJob]:
-        """The jobs whose runners it has."""
+        """The jobs whose runners it has, up to 10,000."""
 
     def __init__(
         self,
@@ -163,7 +165,7 @@ class AgentReport(google.protobuf.message.Message):
     """Whether it takes no more jobs."""
     @property
     def held(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HeldJob]:
-        """The jobs whose runners it has."""
+        """The jobs whose runners it has, up to 10,000."""
 
     def __init__(
         self,
