@@ -2,6 +2,7 @@
 
 import psutil
 
+from tests.conditions import until_answered
 from tests.runners import Gate, Jobs, S, gone, kill
 
 WAITING = """
@@ -51,3 +52,20 @@ async def test_a_script_dies_with_its_guard_and_its_runner(jobs: Jobs) -> None:
     kill(processes[0].pid)
 
     await gone(processes)
+
+
+async def test_a_job_whose_guard_and_runner_were_killed_is_ended_by_the_next_runner(jobs: Jobs) -> None:
+    runner = await jobs.start(await jobs.submit(WAITING))
+    await jobs.printed(runner.run, "child\n")
+    processes = runner.processes()
+    runner.process.kill()
+    kill(processes[0].pid)
+
+    await jobs.execute("print('another')")
+
+    await gone(processes)
+    await until_answered(lambda: has_failed(jobs, runner.run))
+
+
+async def has_failed(jobs: Jobs, run: str) -> bool:
+    return (await jobs.run(run)).error.code == "RunnerDied"

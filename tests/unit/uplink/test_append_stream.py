@@ -10,7 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
-from runstream._uplink.append import MAX_FENCES, AppendStream, Patience, Piece, Stopped, Window
+from runstream._uplink.append import GATHER_SECONDS, MAX_FENCES, AppendStream, Patience, Piece, Stopped, Window
 from runstream.api.metrics.v1 import metrics_service_pb2 as api
 from tests import stubs
 
@@ -24,9 +24,10 @@ IN_FLIGHT_BYTES = 1_000_000
 class Numbers:
     """Batches with nothing in them, numbered."""
 
-    def __init__(self, count: int, size: int = 1) -> None:
+    def __init__(self, count: int, size: int = 1, *, is_full: bool = True) -> None:
         self._count = count
         self._size = size
+        self.is_full = is_full
         self._next = 1
         self.durable = 0
         self.opened_at: list[int] = []
@@ -241,6 +242,45 @@ async def test_no_more_is_under_way_than_the_server_allows(serve: Serve) -> None
     peer = Peer(counts, behaves)
     await carry(peer, Numbers(20, size=IN_FLIGHT_BYTES // 2), serve)
     assert counted.is_set()
+    assert peer.stored == list(range(1, 21))
+
+
+async def test_what_fills_no_message_waits_until_nothing_is_unacknowledged(serve: Serve) -> None:
+    """The server has no more than one message at any time before it acknowledges it."""
+    waited = 0
+
+    async def counts(peer: Peer) -> None:
+        nonlocal waited
+        await peer.opens()
+        for _ in range(3):
+            await peer.stores(1)
+            reading = asyncio.ensure_future(peer.stores(1))
+            await asyncio.wait({reading}, timeout=2 * GATHER_SECONDS)
+            waited += not reading.done()
+            await peer.acknowledges()
+            await reading
+            await peer.acknowledges()
+        await peer.context.abort(grpc.StatusCode.UNAVAILABLE, "enough")
+
+    peer, numbers = Peer(counts, behaves), Numbers(20, is_full=False)
+    await carry(peer, numbers, serve)
+    assert waited == 3
+    assert peer.stored == list(range(1, 21))
+
+
+async def test_what_fills_a_message_meanwhile_does_not_wait(serve: Serve) -> None:
+    numbers = Numbers(20, is_full=False)
+
+    async def fills(peer: Peer) -> None:
+        await peer.opens()
+        await peer.stores(1)
+        numbers.is_full = True
+        await peer.stores(4)
+        await peer.context.abort(grpc.StatusCode.UNAVAILABLE, "enough")
+
+    peer = Peer(fills, behaves)
+    await carry(peer, numbers, serve)
+    assert peer.streams == 2
     assert peer.stored == list(range(1, 21))
 
 

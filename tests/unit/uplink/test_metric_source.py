@@ -153,6 +153,24 @@ async def test_a_batch_is_the_same_when_it_is_made_again(tmp_path: Path) -> None
     writer.abandon()
 
 
+async def test_a_batch_is_full_when_it_was_made_before_or_the_spool_has_enough_for_one(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    log(writer, 0, 1)
+    with uplink(writer.path, Attendant()) as (source, _):
+        await source._catch_up()
+        source.opened(MetricsOpened(durable_sequence=0, max_batch_bytes=4 * BATCH_BYTES))
+        assert not source.is_full
+        await source.next()
+        log(writer, 1, BATCH_BYTES)
+        assert source.is_full
+        while (source._reader.size - source._feed.position) >= BATCH_BYTES:
+            await source.next()
+        assert not source.is_full
+        source.opened(MetricsOpened(durable_sequence=0, max_batch_bytes=4 * BATCH_BYTES))
+        assert source.is_full
+    writer.abandon()
+
+
 async def test_a_server_that_has_more_than_was_sent_stops_the_writer(tmp_path: Path) -> None:
     writer = begin(tmp_path)
     log(writer, 0, 10)

@@ -33,6 +33,7 @@ COMMANDS = {
     "artifact": Entry("List, download, upload and remove the files of runs.", "runstream._cli.artifact"),
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
     "compute-target": Entry("List, create and delete compute targets.", "runstream._cli.compute_target"),
+    "environment": Entry("List and remove environments of this machine.", "runstream._cli.environment"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
     "folder": Entry("Attach folders to a workspace and an experiment.", "runstream._cli.folder"),
     "log": Entry("List, show, follow and search the log files of runs.", "runstream._cli.log"),

@@ -14,7 +14,7 @@ from runstream._runner.crew import Crew, linger_seconds
 from runstream._runner.environments.choosing import python_for
 from runstream._runner.environments.specification import ENVIRONMENT_ERROR
 from runstream._runner.failures import JobFailed
-from runstream._runner.folder import Ending
+from runstream._runner.folder import WORK, Ending
 from runstream._runner.holding import Holding
 from runstream._runner.job import JobToRun
 from runstream._runner.members import statuses
@@ -47,8 +47,10 @@ class Execution:
         orders: Orders,
         holding: Holding,
         logs: JobLogs,
+        folder: Path,
     ) -> None:
         self._job = job
+        self._work = folder / WORK
         self._definition = claimed.job.definition
         self._attempt = max(claimed.job.attempt, 1)
         self._connection = connection
@@ -56,11 +58,11 @@ class Execution:
         self._orders = orders
         self._holding = holding
         self._logs = logs
-        self._variables = job_variables(job, claimed.run.experiment_display_name, self._definition)
+        self._variables = job_variables(job, claimed.run.experiment_display_name, self._definition, folder)
         self._crew = Crew(children, logs)
         self._telling: asyncio.Task[None] | None = None
 
-    async def run(self, work: Path, note_processes: Callable[[], None]) -> Ending:
+    async def run(self, note_processes: Callable[[], None]) -> Ending:
         """Executes the job until its processes have ended; how. `note_processes` is called when they are started.
 
         Raises:
@@ -70,7 +72,7 @@ class Execution:
         async with AsyncExitStack() as kept:
             kept.callback(self._crew.close)
             try:
-                ready = await self._orders.unless_given(self._prepare(work, kept))
+                ready = await self._orders.unless_given(self._prepare(kept))
             finally:
                 await self._crew.stop(0, self._orders.is_urgent)
             if ready is None:
@@ -86,9 +88,9 @@ class Execution:
         """What became of the processes."""
         return statuses(self._crew.members)
 
-    async def _prepare(self, work: Path, kept: AsyncExitStack) -> Prepared:
+    async def _prepare(self, kept: AsyncExitStack) -> Prepared:
         """Makes the working directory and finds or makes the environment, which stays as long as `kept` is open."""
-        plan = make_plan(self._definition, this_node())
+        plan, work = make_plan(self._definition, this_node()), self._work
         await self._fill(work)
         console = BuildLog(self._children, self._logs, work.parent, self._variables, self._attempt)
         kept.callback(console.close)

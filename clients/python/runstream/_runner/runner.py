@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from runstream._runner.members import terminated
 from runstream._runner.nodes import this_node
 from runstream._runner.output import JobLogs
 from runstream._runner.processes import adopt_orphans
+from runstream._runner.recovery import resume_lost_jobs
 from runstream._runner.waking import wake_uplink
 from runstream._runner.watch import Order, Orders, hearing_signals, leave_guard, watch_run
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
@@ -82,6 +84,8 @@ class Runner:
             return self._leave(Ending(""))
         self._orders.hear(claimed.run.status, claimed.run.HasField("cancel_request_time"))
         async with self._beside():
+            if this_node().is_first:
+                await in_thread(resume_lost_jobs)
             ending = self._progress.ending
             if ending is None:
                 ending = self._end_lost() if comes_after else await self._execute(claimed)
@@ -95,19 +99,27 @@ class Runner:
         if not self._progress.lease:
             attempt = max(claimed.job.attempt, 1)
             skips = claimed.job.definition.skip_outputs
-            self._note(Progress(lease=claimed.lease, attempt=attempt, skips_outputs=skips))
+            job = self._job if this_node().is_first else None
+            self._note(Progress(job, socket.gethostname(), claimed.lease, attempt, skips))
         return claimed
 
     async def _execute(self, claimed: ClaimJobResponse) -> Ending:
         execution = self._execution = Execution(
-            self._job, claimed, self._connection, self._children, self._orders, self._holding, self._logs
+            self._job,
+            claimed,
+            self._connection,
+            self._children,
+            self._orders,
+            self._holding,
+            self._logs,
+            self._folder.path,
         )
 
         def note_processes() -> None:
             self._note(replace(self._progress, processes=execution.statuses()))
 
         try:
-            ending = await execution.run(self._folder.work, note_processes)
+            ending = await execution.run(note_processes)
         except JobFailed as error:
             ending = endings.of_failure(error)
         self._progress = replace(self._progress, processes=execution.statuses())

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from runstream._runner.job import JobToRun
+from runstream._runner.processes import MARK_VARIABLE
 from runstream.api.jobs.v1.job_pb2 import JobDefinition
 
 NO_TOKEN: Final = "none-needed"  # noqa: S105
@@ -17,7 +19,11 @@ _INHERITED_NOT: Final = frozenset({"RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME"
 
 
 def job_variables(
-    job: JobToRun, experiment: str, definition: JobDefinition, surroundings: Mapping[str, str] = os.environ
+    job: JobToRun,
+    experiment: str,
+    definition: JobDefinition,
+    folder: Path,
+    surroundings: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """The variables of every process of a job: those of this process, then those of the definition, then ours."""
     inherited = {name: value for name, value in surroundings.items() if name not in _INHERITED_NOT}
@@ -27,6 +33,7 @@ def job_variables(
         **definition.environment.definition.environment_variables,
         **definition.environment_variables,
         **_identity(job, experiment, surroundings),
+        MARK_VARIABLE: str(folder),
     }
 
 

@@ -66,6 +66,11 @@ class MetricSource:
         return self._progress.progress.sequence >= self._made
 
     @property
+    def is_full(self) -> bool:
+        """Whether a batch is to be made again, or what the spool has fills one."""
+        return self._next <= self._made or self._reader.size - self._feed.position >= self._batch_bytes
+
+    @property
     def goes_on(self) -> bool:
         """Whether the writer's process writes another spool."""
         return self._feed.goes_on
