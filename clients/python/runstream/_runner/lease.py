@@ -128,7 +128,7 @@ class Lease:
         return None
 
     async def _tell_that_it_ran(self) -> None:
-        """Reports that the job ran, which is not known while the report of it is on its way, or was lost with a runner."""
+        """Reports that the job ran: the report of it is still on its way, or was lost with a killed runner."""
         request = ReportJobRequest(run=self._job.run, lease=self.number, status=RunStatus.RUN_STATUS_RUNNING)
         with contextlib.suppress(AzureMLException):  # the end, which comes next, is refused for the same reason
             await call_patiently(self._connection, self._connection.jobs.ReportJob, request)
