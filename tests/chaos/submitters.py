@@ -107,11 +107,13 @@ class Submitted:
         self.program.kill()
 
     def kill_runner(self, choice: random.Random) -> None:
-        """Kills one of the two processes of the runner."""
+        """Kills one of the two processes of the runner, or both."""
         if living := self.runners():
-            victim = choice.choice(living)
-            self.blows.add("guard" if victim is living[0] and len(living) > 1 else "runner")
-            victim.send_signal(signal.SIGKILL)
+            both = [living] if self.target == "local" else []
+            victims = choice.choice([living[:1], living[1:], *both]) or living
+            self.blows.add("runner" if living[-1] in victims else "guard")
+            for victim in victims:
+                victim.send_signal(signal.SIGKILL)
 
     def check(self) -> None:
         """Sees that the run has ended as it had to, after all that was done.

@@ -64,7 +64,7 @@ class World:
         await asyncio.to_thread(self.start_agent)
 
     async def kill_runner(self, run: Submitted) -> None:
-        """Kills a process of the runner."""
+        """Kills the runner, its guard, or both."""
         run.kill_runner(self.choice)
 
     async def kill_submitter(self, run: Submitted) -> None:
