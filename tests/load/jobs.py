@@ -39,6 +39,8 @@ async def submit() -> AsyncIterator[Figure]:
                 if isinstance(piece, bytes) and len(first) <= number:
                     first.append(time.perf_counter() - begun)
             completed.append(time.perf_counter() - begun)
+            if run.status != "Completed":
+                raise RuntimeError(f"a run ended as {run.status}")
     limit = ("python hello.py alone", alone[1:])
     yield cost("jobs.submit.first_line", "s", first[1:], limit, 1.5)
     yield cost("jobs.submit.completed", "s", completed[1:], limit, 2.5)
@@ -54,6 +56,8 @@ async def cancel() -> AsyncIterator[Figure]:
                 if isinstance(piece, bytes):
                     break
             processes = _processes_of(run.id)
+            if len(processes) < 2:
+                raise RuntimeError("the processes of the run are not there")
             begun = time.perf_counter()
             await run.cancel()
             psutil.wait_procs(processes)
