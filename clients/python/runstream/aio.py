@@ -38,7 +38,7 @@ from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.submitted import SubmittedCalls
 from runstream.core._run.waiting import Printer
 from runstream.core._submission import submit_below, submit_in
-from runstream.core._submission.script import SCRIPT_RUN
+from runstream.core._submission.methods import SCRIPT_RUN
 from runstream.core._surface import Awaiting
 from runstream.core._workspace import WorkspaceCalls
 

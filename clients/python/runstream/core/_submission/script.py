@@ -14,14 +14,13 @@ from runstream.core._git import git_properties
 from runstream.core._run.creation import current_user
 from runstream.core._source import SNAPSHOT_PROPERTY, store_snapshot, survey_folder
 from runstream.core._submission.ids import new_run_id
-from runstream.core._submission.methods import Submission
+from runstream.core._submission.methods import SCRIPT_RUN, Submission, register_submit_method
+from runstream.core.script_run_config import ScriptRunConfig
 from runstream.exceptions import AzureMLException, ExperimentExecutionException
 
 if TYPE_CHECKING:
     from runstream.core._job.definition import JobPlan
-    from runstream.core.script_run_config import ScriptRunConfig
 
-SCRIPT_RUN: Final = "azureml.scriptrun"
 LOCAL: Final = "local"
 SUBMIT_SECONDS: Final = 90.0
 """How long services that are away are waited for: a restart does not keep a run from being submitted."""
@@ -31,7 +30,7 @@ PROCESS_FILES: Final = {
 }
 
 
-async def submit_script(config: "ScriptRunConfig", to: Submission) -> run_pb2.Run:
+async def submit_script(config: ScriptRunConfig, to: Submission) -> run_pb2.Run:
     """Submits what a configuration says and, for this machine, starts its runner; the record of the run.
 
     Raises:
@@ -90,3 +89,6 @@ async def _start(to: Submission, run: run_pb2.Run) -> None:
         with suppress(AzureMLException):
             await connection.call(connection.runs.FailRun, request)
         raise ExperimentExecutionException(message, error) from error
+
+
+register_submit_method(ScriptRunConfig, submit_script)
