@@ -24,7 +24,7 @@ from tests.submitted import AgentProgram, Site, agent, make_pool
 
 RUNS = 4 if SCALE.factor == 1 else 24
 MOMENTS = ("submitting", "starting", "running")
-PATIENCE = {"LEASE": "6", "START": "8", "LOST": "3", "REPORT": "2"}
+PATIENCE = {"LEASE": "6", "START": "30", "LOST": "3", "REPORT": "2"}
 """Settings of the server: how many seconds it waits for whom."""
 
 
