@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._runner.job import JobToRun
+from runstream._runner.nodes import NODE_VARIABLES
 from runstream._runner.processes import MARK_VARIABLE
 from runstream.api.jobs.v1.job_pb2 import JobDefinition
 
@@ -14,8 +15,10 @@ NO_TOKEN: Final = "none-needed"  # noqa: S105
 TOKEN_VARIABLES: Final = ("RUNSTREAM_TOKEN", "AZUREML_RUN_TOKEN")
 OUTPUTS: Final = "outputs"
 DEFAULT_LABEL: Final = "runstream"
-_INHERITED_NOT: Final = frozenset({"RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__"})
-"""Of this process, which says nothing about the environment of the job."""
+_INHERITED_NOT: Final = frozenset(
+    {"RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__", *NODE_VARIABLES}
+)
+"""Of this process, which says nothing about the environment of the job, nor about jobs that the job submits."""
 
 
 def job_variables(
