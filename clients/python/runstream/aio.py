@@ -18,6 +18,7 @@ properties that ask the service there are methods: `Workspace.get`, `Experiment.
 Use one form in a process where you can: with event loops in several threads gRPC prints harmless `BlockingIOError`s.
 """
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
@@ -36,9 +37,10 @@ from runstream.core._run import RunCalls
 from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.submitted import SubmittedCalls
 from runstream.core._run.waiting import Printer
+from runstream.core._submission import submit_below, submit_in
+from runstream.core._submission.methods import SCRIPT_RUN
 from runstream.core._surface import Awaiting
 from runstream.core._workspace import WorkspaceCalls
-from runstream.core.script_run import SCRIPT_RUN
 
 __all__ = [
     "AmlCompute",
@@ -102,6 +104,21 @@ class LocalTarget(LocalComputeCalls, ComputeTarget):
 class Experiment(ExperimentCalls[Workspace, "Experiment", "Run"], Awaiting):
     """An experiment is a named folder of runs."""
 
+    async def submit(
+        self,
+        config: Any,
+        tags: Mapping[str, object] | None = None,
+        *,
+        run_id: str | None = None,
+        show_output: bool = False,
+        _parent_run_id: str | None = None,
+    ) -> "Run":
+        """Submits a run and returns it at once; what executes it does not depend on this program."""
+        run: Run = await submit_in(self, config, tags, run_id=run_id, parent_id=_parent_run_id)
+        if show_output:
+            await run.wait_for_completion(show_output=True, raise_on_error=False)
+        return run
+
 
 class AwaitingContext(ContextCalls, Awaiting):
     """The `async with` statement of runs."""
@@ -151,6 +168,20 @@ class Run(RunCalls[Workspace, Experiment, "Run"], AwaitingContext):
         """The run this one is part of; None for a top-level run."""
         return await self._find_parent()
 
+    async def submit_child(
+        self,
+        config: Any,
+        tags: Mapping[str, object] | None = None,
+        *,
+        run_id: str | None = None,
+        show_output: bool = False,
+    ) -> "Run":
+        """Submits a run below this one, in its experiment, and returns it at once."""
+        child: Run = await submit_below(self, config, tags, run_id=run_id)
+        if show_output:
+            await child.wait_for_completion(show_output=True, raise_on_error=False)
+        return child
+
     async def refresh(self) -> None:
         """Reads the run again; the run of a job knows nothing but its names before it."""
         await self._refresh()
@@ -182,7 +213,7 @@ class Run(RunCalls[Workspace, Experiment, "Run"], AwaitingContext):
 
 
 class ScriptRun(Run):
-    """The run of a script that was submitted."""
+    """The run of a script that was submitted. What executes it does not depend on the program that submitted it."""
 
 
 class _SubmittedRun(SubmittedCalls[Workspace, Experiment, Run], Run):
