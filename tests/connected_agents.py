@@ -30,6 +30,7 @@ class RawAgent:
     def __init__(self, channel: grpc.aio.Channel, hello: agent_pb2.AgentHello) -> None:
         self.call: Any = stubs.jobs(channel).ConnectAgent()
         self.hello = hello
+        self._saying = asyncio.Lock()
 
     async def begin(self) -> agent_pb2.AgentWelcome:
         """Introduces itself."""
@@ -38,7 +39,8 @@ class RawAgent:
 
     async def say(self, **message: Any) -> None:
         """Sends a message."""
-        await self.call.write(agent_pb2.ConnectAgentRequest(**message))
+        async with self._saying:
+            await self.call.write(agent_pb2.ConnectAgentRequest(**message))
 
     async def hear(self) -> agent_pb2.ConnectAgentResponse:
         """The next message."""
@@ -82,7 +84,7 @@ def held_by(offer: agent_pb2.JobOffer) -> agent_pb2.HeldJob:
 
 def hello_of(short: str = "a", held: Iterable[agent_pb2.HeldJob] = (), **of_agent: Any) -> agent_pb2.AgentHello:
     """Introduces an agent."""
-    described = {"name": f"{POOL}/agents/{short}", "host": short, "slots": 1} | of_agent
+    described: dict[str, Any] = {"name": f"{POOL}/agents/{short}", "host": short, "slots": 1} | of_agent
     return agent_pb2.AgentHello(agent=agent_pb2.Agent(**described), held=held)
 
 

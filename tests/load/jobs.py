@@ -29,17 +29,18 @@ PAUSE = "import signal, subprocess, sys\nsubprocess.Popen([sys.executable, '-c',
 async def submit() -> AsyncIterator[Figure]:
     """From the call of submit to the first line in the log and to Completed, beside the script alone."""
     async with _project(HELLO) as experiment:
-        first, completed, alone = [], [], []
+        first: list[float] = []
+        completed, alone = [], []
         for number in range(SAMPLES + 1):
-            begun = time.perf_counter()
-            subprocess.run([sys.executable, "hello.py"], check=True, stdout=subprocess.DEVNULL)
-            alone.append(time.perf_counter() - begun)
+            alone.append(_seconds_alone())
             begun = time.perf_counter()
             run = await experiment.submit(_config())
             async for piece in run._output(wait_post_processing=True, raise_on_error=False):
                 if isinstance(piece, bytes) and len(first) <= number:
                     first.append(time.perf_counter() - begun)
             completed.append(time.perf_counter() - begun)
+            if run.status != "Completed":
+                raise RuntimeError(f"a run ended as {run.status}")
     limit = ("python hello.py alone", alone[1:])
     yield cost("jobs.submit.first_line", "s", first[1:], limit, 1.5)
     yield cost("jobs.submit.completed", "s", completed[1:], limit, 2.5)
@@ -55,6 +56,8 @@ async def cancel() -> AsyncIterator[Figure]:
                 if isinstance(piece, bytes):
                     break
             processes = _processes_of(run.id)
+            if len(processes) < 2:
+                raise RuntimeError("the processes of the run are not there")
             begun = time.perf_counter()
             await run.cancel()
             psutil.wait_procs(processes)
@@ -93,11 +96,14 @@ class _project:  # noqa: N801
         self._backend = backend()
         up, _ = await self._backend.__aenter__()
         self._folder, self._before = TemporaryDirectory(prefix="runstream-bench-"), Path.cwd()
-        os.chdir(self._folder.name)
-        Path("hello.py").write_text(self._text)
+        self._enter()
         os.environ |= {"RUNSTREAM_ADDRESS": up.address, "RUNSTREAM_STATE_DIR": str(up.data.parent / "state")}
         workspace = await aio.Workspace.get()
         return await aio.Experiment.get_or_create(workspace, "bench")
+
+    def _enter(self) -> None:
+        os.chdir(self._folder.name)
+        Path("hello.py").write_text(self._text)
 
     async def __aexit__(self, *error: object) -> None:
         os.chdir(self._before)
@@ -135,11 +141,20 @@ def _agent(experiment: aio.Experiment, pool: str) -> Iterator[None]:
 
 
 def _processes_of(run_id: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["environ"]):
-        if (process.info["environ"] or {}).get("RUNSTREAM_RUN_ID") == run_id:  # type: ignore[attr-defined]
-            found.append(process)
-    return found
+    return [process for process in psutil.process_iter() if _run_of(process) == run_id]
+
+
+def _run_of(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("RUNSTREAM_RUN_ID", "")
+    except psutil.Error:
+        return ""
+
+
+def _seconds_alone() -> float:
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "hello.py"], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
 
 
 def _seconds_to_kill() -> float:
@@ -151,7 +166,8 @@ def _seconds_to_kill() -> float:
 
 
 def _scripts_per_second() -> float:
-    begun, running = time.perf_counter(), []
+    running: list[subprocess.Popen[bytes]] = []
+    begun = time.perf_counter()
     for _ in range(CHILDREN // 10):
         if len(running) == SLOTS:
             running.pop(0).wait()

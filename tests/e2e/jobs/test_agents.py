@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runstream.core import Experiment, Run, Workspace
 from tests.conditions import wait_until
-from tests.e2e.jobs.conftest import RUNSTREAM, SECONDS, Site, agent, await_log, make_pool, script
+from tests.job_sites import RUNSTREAM, SECONDS, Site, agent, await_log, make_pool, script
 
 GATED = """
 import os, sys, time
@@ -75,10 +75,11 @@ def test_a_draining_agent_ends_when_its_jobs_have_ended(
         code = draining.process.wait(SECONDS)
         waited = waiting.get_detailed_status()
     waiting.cancel()
+    cancelled = waiting.wait_for_completion(wait_post_processing=True)["status"]
 
     assert (status, code) == ("Completed", 0)
     assert waited["status"] == "Queued"
-    assert waiting.get_status() == "Canceled"
+    assert cancelled == "Canceled"
 
 
 def test_a_second_signal_stops_the_jobs_of_an_agent(site: Site, ws: Workspace, exp: Experiment, project: Path) -> None:

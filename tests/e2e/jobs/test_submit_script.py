@@ -12,7 +12,7 @@ from typing import Any
 
 from runstream.core import Experiment, Run
 from tests.conditions import wait_until
-from tests.e2e.jobs.conftest import RUNSTREAM, SECONDS, Site
+from tests.job_sites import RUNSTREAM, SECONDS, Site
 
 SUBMIT = ("run", "submit-script", "-e", "digits")
 PAUSE = "import signal\nprint('working', flush=True)\nsignal.pause()\n"
@@ -51,6 +51,8 @@ def test_a_run_that_fails_is_told_by_the_exit_code_and_its_document(site: Site, 
     assert command.returncode == 6
     assert "reading" in err
     assert (document["status"], document["script_name"], document["target"]) == ("Failed", "train.py", "local")
+    assert document["run_definition"]["script"] == "train.py"
+    assert document["queueing_info"] is None
 
 
 def test_an_asynchronous_submission_returns_the_run_at_once(site: Site, exp: Experiment) -> None:

@@ -12,7 +12,7 @@ from runstream import aio
 from runstream.core import Experiment, Run, ScriptRun
 from runstream.exceptions import ActivityFailedException, ExperimentExecutionException, UserErrorException
 from tests.conditions import wait_until
-from tests.e2e.jobs.conftest import RUNSTREAM, SECONDS, Site, await_log, log_of, script
+from tests.job_sites import RUNSTREAM, SECONDS, Site, await_log, log_of, script
 
 HELLO = """
 import os, sys

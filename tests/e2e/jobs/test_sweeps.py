@@ -24,7 +24,7 @@ from runstream.train.hyperdrive import (
 )
 from runstream.train.hyperdrive.sampling import HyperParameterSampling
 from tests.conditions import wait_until
-from tests.e2e.jobs.conftest import Site, script
+from tests.job_sites import Site, script
 
 SQUARE = """
 import argparse

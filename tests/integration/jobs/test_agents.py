@@ -4,9 +4,11 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from runstream.api.jobs.v1 import agent_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
+from runstream_server.postgres import Postgres
 from tests.append_clients import failure_of
 from tests.conftest import Backend
 from tests.connected_agents import POOL, RawAgent, agent, held_by, hello_of, make_pool
@@ -111,6 +113,28 @@ async def test_a_waiting_job_says_what_it_waits_for(pool: Submitter) -> None:
     assert all(job.HasField("queueing_time") for job in told)
     assert behind == "waits for 1 free slot; 4 jobs before it"
     assert status.status_message == "1 agent connected, 0 of 2 slots free"
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_offers_and_agents_are_counted(pool: Submitter) -> None:
+    outcomes = ("made", "claimed", "declined")
+    before = [counted("runstream_jobs_offers_total", outcome=outcome) for outcome in outcomes]
+    async with agent(pool.channel, slots=2) as first:
+        for _ in range(2):
+            await submit(pool)
+        kept, declined = await first.offer(), await first.offer()
+        await first.decline(declined)
+        async with agent(pool.channel, "b") as second:
+            await second.offer()
+            await pool.claim(kept.job.run, lease=kept.lease)
+            streams = counted("runstream_jobs_agent_streams")
+    after = [counted("runstream_jobs_offers_total", outcome=outcome) for outcome in outcomes]
+
+    assert [new - old for new, old in zip(after, before, strict=True)] == [3, 1, 1]
+    assert streams == 2
 
 
 async def test_a_declined_job_goes_to_another_agent_first(pool: Submitter) -> None:
@@ -232,9 +256,30 @@ async def test_an_agent_that_is_wrong_is_refused(pool: Submitter) -> None:
 
 
 async def test_an_agent_may_be_as_large_as_the_limits_say(pool: Submitter) -> None:
-    limits = {"slots": 10_000, "gpus": 1_000, "labels": {"l" * 252 + str(100 + n): "v" * 255 for n in range(100)}}
+    limits: dict[str, Any] = {
+        "slots": 10_000,
+        "gpus": 1_000,
+        "labels": {"l" * 252 + str(100 + n): "v" * 255 for n in range(100)},
+    }
     async with agent(pool.channel, "a" * 255, **limits):
         assert len((await agents(pool)).agents) == 1
+
+
+async def test_a_page_of_large_agents_ends_early_and_misses_none(pool: Submitter, postgres: Postgres) -> None:
+    labels = {f"{n:03}": "v" * 255 for n in range(100)}
+    await postgres.execute(
+        """
+        INSERT INTO jobs.agent
+        SELECT 'space', 'pool', n::text, '', $1, 1, 0, false, false, 1, now() FROM generate_series(1000, 1299) n
+        """,
+        labels,
+    )
+    first = await agents(pool, page_size=1_000)
+    second = await agents(pool, page_size=1_000, page_token=first.next_page_token)
+
+    names = [each.name.rpartition("/")[2] for page in (first, second) for each in page.agents]
+    assert names == [str(n) for n in range(1_000, 1_300)]
+    assert not second.next_page_token
 
 
 async def test_only_an_agent_that_introduced_itself_may_speak_and_only_once(pool: Submitter) -> None:

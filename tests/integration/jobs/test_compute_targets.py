@@ -1,5 +1,7 @@
 """Compute targets: made, changed, listed, deleted, within their limits."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -10,6 +12,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from runstream.api.jobs.v1 import compute_target_pb2 as kinds
 from runstream.api.jobs.v1 import job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
+from runstream_server.jobs.model import ComputeTarget, KubernetesNamespace, TargetKind
+from runstream_server.jobs.store.targets import TargetStore
+from runstream_server.names import ComputeTargetName
+from runstream_server.postgres import Postgres
 from tests.append_clients import failure_of
 from tests.make_runs import WORKSPACE
 from tests.submitted import S, Submitter
@@ -22,6 +28,10 @@ CODE = grpc.StatusCode
 def creation(target: str = "pool", **of_target: Any) -> messages.CreateComputeTargetRequest:
     made = messages.ComputeTarget(**{"kind": POOL} | of_target)
     return messages.CreateComputeTargetRequest(parent=WORKSPACE, compute_target=made, compute_target_id=target)
+
+
+def pool_lost_after(seconds: int) -> kinds.AgentPool:
+    return kinds.AgentPool(lost_after=Duration(seconds=seconds))
 
 
 async def test_a_pool_is_made_with_defaults_and_read_again(submitter: Submitter) -> None:
@@ -122,45 +132,81 @@ async def test_a_job_of_several_nodes_is_refused_where_there_is_one(submitter: S
     assert (failure.code, failure.reason) == (CODE.FAILED_PRECONDITION, "TARGET_CANNOT_RUN")
 
 
-@pytest.mark.parametrize(
-    ("good", "bad"),
-    [
-        ({"description": "d" * 5_000}, {"description": "d" * 5_001}),
-        ({"agent_pool": kinds.AgentPool(machine_type="m" * 255)},
-         {"agent_pool": kinds.AgentPool(machine_type="m" * 256)}),
-        ({"agent_pool": kinds.AgentPool(lost_after=Duration(seconds=60))},
-         {"agent_pool": kinds.AgentPool(lost_after=Duration(seconds=59))}),
-        ({"agent_pool": kinds.AgentPool(lost_after=Duration(seconds=30 * 86_400))},
-         {"agent_pool": kinds.AgentPool(lost_after=Duration(seconds=30 * 86_400 + 1))}),
-        ({"agent_pool": kinds.AgentPool(max_nodes=100_000)}, {"agent_pool": kinds.AgentPool(max_nodes=100_001)}),
-        ({"target": "ab"}, {"target": "a"}),
-        ({"target": "a" * 63}, {"target": "a" * 64}),
-        ({"target": "a-1"}, {"target": "1-a"}),
-        ({"target": "local2"}, {"target": "local"}),
-        ({}, {"kind": messages.COMPUTE_TARGET_KIND_LOCAL}),
-        ({}, {"kubernetes": kinds.KubernetesNamespace(namespace="ml")}),
-    ],
-)  # fmt: skip
-async def test_a_target_keeps_its_limits(submitter: Submitter, good: Any, bad: Any) -> None:
-    await submitter.stub.CreateComputeTarget(creation(**good))
-
-    assert (await failure_of(submitter.stub.CreateComputeTarget(creation(**bad)))).reason == "INVALID_FIELD"
+WITHIN_AND_BEYOND: Sequence[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"description": "d" * 5_000}, {"description": "d" * 5_001}),
+    ({"agent_pool": kinds.AgentPool(machine_type="m" * 255)}, {"agent_pool": kinds.AgentPool(machine_type="m" * 256)}),
+    ({"agent_pool": pool_lost_after(60)}, {"agent_pool": pool_lost_after(59)}),
+    ({"agent_pool": pool_lost_after(30 * 86_400)}, {"agent_pool": pool_lost_after(30 * 86_400 + 1)}),
+    ({"agent_pool": pool_lost_after(60)}, {"agent_pool": pool_lost_after(2**62)}),
+    ({"agent_pool": kinds.AgentPool(max_nodes=100_000)}, {"agent_pool": kinds.AgentPool(max_nodes=100_001)}),
+    ({"agent_pool": kinds.AgentPool(min_nodes=1)}, {"agent_pool": kinds.AgentPool(min_nodes=2, max_nodes=1)}),
+    ({"target": "ab"}, {"target": "a"}),
+    ({"target": "a" * 63}, {"target": "a" * 64}),
+    ({"target": "a-1"}, {"target": "1-a"}),
+    ({"target": "local2"}, {"target": "local"}),
+    ({}, {"kind": messages.COMPUTE_TARGET_KIND_LOCAL}),
+    ({}, {"kubernetes": kinds.KubernetesNamespace(namespace="ml")}),
+]
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        kinds.KubernetesNamespace(),
-        kinds.KubernetesNamespace(namespace="ml", resource_requests={f"r{n}": "1" for n in range(21)}),
-        kinds.KubernetesNamespace(namespace="ml", node_selector={f"n{n}": "1" for n in range(51)}),
-        kinds.KubernetesNamespace(namespace="ml", pod_template_json="[]"),
-        kinds.KubernetesNamespace(namespace="ml", pod_template_json="{"),
-        kinds.KubernetesNamespace(namespace="ml", pod_template_json='{"a": "' + 65_536 * "a" + '"}'),
-        kinds.KubernetesNamespace(namespace="ml", cluster="c" * 256),
-        kinds.KubernetesNamespace(namespace="ml", keep_finished=Duration(seconds=-1)),
-    ],
-)
-async def test_a_namespace_keeps_its_limits(submitter: Submitter, bad: kinds.KubernetesNamespace) -> None:
-    request = creation(kind=KUBERNETES, kubernetes=bad)
+async def test_a_target_keeps_its_limits(submitter: Submitter) -> None:
+    failures = []
+    for number, (within, beyond) in enumerate(WITHIN_AND_BEYOND):
+        await submitter.stub.CreateComputeTarget(creation(**{"target": f"t{number}"} | within))
+        failures.append(await failure_of(submitter.stub.CreateComputeTarget(creation(**beyond))))
 
-    assert (await failure_of(submitter.stub.CreateComputeTarget(request))).reason == "INVALID_FIELD"
+    assert {failure.reason for failure in failures} == {"INVALID_FIELD"}
+
+
+def namespace(**of_namespace: Any) -> kinds.KubernetesNamespace:
+    return kinds.KubernetesNamespace(**{"namespace": "ml"} | of_namespace)
+
+
+NAMESPACES = [
+    (namespace(resource_requests={f"r{n}": "1" for n in range(20)}), True),
+    (namespace(resource_requests={f"r{n}": "1" for n in range(21)}), False),
+    (namespace(resource_limits={f"r{n}": "1" for n in range(21)}), False),
+    (namespace(node_selector={f"n{n}": "1" for n in range(50)}), True),
+    (namespace(node_selector={f"n{n}": "1" for n in range(51)}), False),
+    (namespace(pod_template_json='{"a": "' + 65_527 * "a" + '"}'), True),
+    (namespace(pod_template_json='{"a": "' + 65_528 * "a" + '"}'), False),
+    (namespace(pod_template_json="[]"), False),
+    (namespace(pod_template_json="{"), False),
+    (namespace(pod_template_json="[" * 60_000), False),
+    (namespace(cluster="c" * 255), True),
+    (namespace(cluster="c" * 256), False),
+    (namespace(keep_finished=Duration(seconds=-1)), False),
+    (namespace(namespace=""), False),
+]
+
+
+async def test_a_namespace_keeps_its_limits(submitter: Submitter) -> None:
+    requests = [creation(kind=KUBERNETES, kubernetes=each) for each, _ in NAMESPACES]
+    reasons = [(await failure_of(submitter.stub.CreateComputeTarget(request))).reason for request in requests]
+
+    expected = ["CLUSTER_NOT_CONFIGURED" if is_within else "INVALID_FIELD" for _, is_within in NAMESPACES]
+    assert reasons == expected
+
+
+async def test_a_namespace_is_kept_as_it_was_given_and_executes_nothing_without_a_cluster(
+    submitter: Submitter, postgres: Postgres
+) -> None:
+    given = KubernetesNamespace(
+        namespace="ml",
+        cluster="east",
+        resource_requests={"cpu": "2"},
+        resource_limits={"nvidia.com/gpu": "1"},
+        node_selector={"pool": "gpu"},
+        pod_template_json="{}",
+        keep_finished=timedelta(minutes=5),
+    )
+    name, at = ComputeTargetName("space", "cluster"), datetime.now(UTC)
+    await TargetStore(postgres).create(ComputeTarget(name, TargetKind.KUBERNETES, "ours", given, at))
+    got = (await submitter.stub.GetComputeTarget(messages.GetComputeTargetRequest(name=str(name)))).compute_target
+
+    failure = await failure_of(submitter.stub.SubmitRun(submitter.request(compute_target=str(name))))
+
+    assert (await TargetStore(postgres).get(name)) == ComputeTarget(name, TargetKind.KUBERNETES, "ours", given, at)
+    assert (got.kubernetes.cluster, dict(got.kubernetes.resource_limits)) == ("east", {"nvidia.com/gpu": "1"})
+    assert (got.kubernetes.keep_finished.seconds, got.kind) == (300, KUBERNETES)
+    assert (failure.code, failure.reason) == (CODE.FAILED_PRECONDITION, "TARGET_CANNOT_RUN")

@@ -2,10 +2,11 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
-import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runstream.api.jobs.v1 import environment_pb2, job_pb2
@@ -112,7 +113,7 @@ async def test_an_error_of_the_script_is_not_replaced(submitter: Submitter) -> N
         await submitter.report(name, lease, S.RUN_STATUS_RUNNING)
         if own:
             changed = run_pb2.Run(name=name, error=run_pb2.RunError(code="Own", message="from the script"))
-            request = runs.UpdateRunRequest(run=changed, update_mask={"paths": ["error"]})
+            request = runs.UpdateRunRequest(run=changed, update_mask=FieldMask(paths=["error"]))
             await stubs.run_history(submitter.channel).UpdateRun(request)
         error = run_pb2.RunError(code="ExitCode", message="1", exception_type="X", stack_trace="at a\nat b")
         ended = await submitter.report(name, lease, S.RUN_STATUS_FAILED, error=error)
@@ -182,35 +183,36 @@ async def test_what_was_not_submitted_has_no_job(submitter: Submitter) -> None:
     assert {(await failure_of(call)).reason for call in calls} == {"JOB_NOT_FOUND"}
 
 
-@pytest.mark.parametrize(
-    ("of_request", "code", "reason"),
-    [
-        ({"run": run_pb2.Run()}, CODE.INVALID_ARGUMENT, "INVALID_FIELD"),
-        ({"run": run_pb2.Run(experiment=f"{WORKSPACE}/experiments/0")}, CODE.NOT_FOUND, "EXPERIMENT_NOT_FOUND"),
-        ({"run": run_pb2.Run(parent=f"{WORKSPACE}/runs/none")}, CODE.NOT_FOUND, "RUN_NOT_FOUND"),
-        ({"run_id": "taken"}, CODE.ALREADY_EXISTS, "RUN_EXISTS"),
-        ({"compute_target": f"{WORKSPACE}/computeTargets/none"}, CODE.NOT_FOUND, "COMPUTE_TARGET_NOT_FOUND"),
-        ({"request_id": ""}, CODE.INVALID_ARGUMENT, "INVALID_FIELD"),
-        (
-            {
-                "parent": "workspaces/none",
-                "compute_target": "workspaces/none/computeTargets/local",
-                "run": run_pb2.Run(experiment="workspaces/none/experiments/0"),
-            },
-            CODE.NOT_FOUND,
-            "WORKSPACE_NOT_FOUND",
-        ),
-    ],
-)
-async def test_what_is_refused_leaves_no_job(submitter: Submitter, of_request: Any, code: Any, reason: str) -> None:
+REFUSED: Sequence[tuple[dict[str, Any], Any, str]] = [
+    ({"run": run_pb2.Run()}, CODE.INVALID_ARGUMENT, "INVALID_FIELD"),
+    ({"run": run_pb2.Run(experiment=f"{WORKSPACE}/experiments/0")}, CODE.NOT_FOUND, "EXPERIMENT_NOT_FOUND"),
+    ({"run": run_pb2.Run(parent=f"{WORKSPACE}/runs/none")}, CODE.NOT_FOUND, "RUN_NOT_FOUND"),
+    ({"run_id": "taken"}, CODE.ALREADY_EXISTS, "RUN_EXISTS"),
+    ({"compute_target": f"{WORKSPACE}/computeTargets/none"}, CODE.NOT_FOUND, "COMPUTE_TARGET_NOT_FOUND"),
+    ({"compute_target": "workspaces/other/computeTargets/local"}, CODE.INVALID_ARGUMENT, "INVALID_FIELD"),
+    ({"request_id": ""}, CODE.INVALID_ARGUMENT, "INVALID_FIELD"),
+    (
+        {
+            "parent": "workspaces/none",
+            "compute_target": "workspaces/none/computeTargets/local",
+            "run": run_pb2.Run(experiment="workspaces/none/experiments/0"),
+        },
+        CODE.NOT_FOUND,
+        "WORKSPACE_NOT_FOUND",
+    ),
+]
+
+
+async def test_what_is_refused_leaves_no_job(submitter: Submitter) -> None:
     await submitter.submit(run_id="taken")
-    request = submitter.request(**{"run_id": "refused"} | of_request)
+    for of_request, code, reason in REFUSED:
+        request = submitter.request(**{"run_id": "refused"} | of_request)
 
-    failure = await failure_of(submitter.stub.SubmitRun(request))
+        failure = await failure_of(submitter.stub.SubmitRun(request))
 
-    assert (failure.code, failure.reason) == (code, reason)
-    left = submitter.stub.GetJob(messages.GetJobRequest(run=f"{WORKSPACE}/runs/refused"))
-    assert (await failure_of(left)).reason == "JOB_NOT_FOUND"
+        assert (failure.code, failure.reason) == (code, reason)
+        left = submitter.stub.GetJob(messages.GetJobRequest(run=f"{WORKSPACE}/runs/refused"))
+        assert (await failure_of(left)).reason == "JOB_NOT_FOUND"
 
 
 async def test_a_run_that_was_not_submitted_keeps_its_id(submitter: Submitter) -> None:
@@ -245,3 +247,30 @@ async def test_a_request_id_is_known_per_workspace(submitter: Submitter) -> None
     second = await submitter.submit(SCRIPT, request_id=request_id, run_id="other")
 
     assert second.run.name == first.run.name
+
+
+async def test_what_a_runner_says_keeps_its_limits(submitter: Submitter) -> None:
+    name, stub = (await submitter.submit()).run.name, submitter.stub
+    lease = (await submitter.claim(name, "h" * 255)).lease
+    await submitter.report(name, lease, S.RUN_STATUS_RUNNING, reason="r" * 300)
+    error = run_pb2.RunError(code="c" * 257)
+    wrong = [
+        stub.ClaimJob(messages.ClaimJobRequest(run=name, holder="h" * 256)),
+        stub.ClaimJob(messages.ClaimJobRequest(run=name)),
+        stub.ClaimJob(messages.ClaimJobRequest(run=name, holder="h", lease=-1)),
+    ] + [
+        stub.ReportJob(messages.ReportJobRequest(run=name, lease=lease, **of_report))
+        for of_report in (
+            {"status": S.RUN_STATUS_RUNNING, "reason": "r" * 301},
+            {"status": S.RUN_STATUS_QUEUED},
+            {"status": S.RUN_STATUS_RUNNING, "error": run_pb2.RunError(code="c")},
+            {"status": S.RUN_STATUS_FAILED, "error": error},
+            {"status": S.RUN_STATUS_RUNNING, "time": Timestamp(seconds=-1)},
+        )
+    ]
+
+    assert {(await failure_of(call)).reason for call in wrong} == {"INVALID_FIELD"}
+    error = run_pb2.RunError(code="c" * 256, message="m" * 200_000, stack_trace="nul \0 " + "s" * 200_000)
+    ended = await submitter.report(name, lease, S.RUN_STATUS_FAILED, error=error)
+    assert (ended.error.code, len(ended.error.message), len(ended.error.stack_trace)) == ("c" * 256, 3_000, 99_999)
+    assert " ... (cut) ... " in ended.error.message

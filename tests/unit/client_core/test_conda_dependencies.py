@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstream.core import VERSION
@@ -127,6 +127,7 @@ def test_what_is_no_specification_is_refused_by_its_name(tmp_path: Path, text: s
         CondaDependencies(file)
 
 
+@settings(max_examples=50)
 @given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
 def test_a_specification_survives_its_text(pip: list[str], conda: list[str], channels: list[str]) -> None:
     made = CondaDependencies.create(pip_packages=pip, conda_packages=conda)

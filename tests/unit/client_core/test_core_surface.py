@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from runstream import aio, core
-from runstream.core import Run
+from runstream.core import Run, compute
 from runstream.core.run import _OfflineRun, _SubmittedRun
 
 MODULES = {
@@ -27,7 +27,7 @@ MODULES = {
     ],
     "runstream.core.environment": ["Environment", "CondaDependencies"],
     "runstream.core.conda_dependencies": ["CondaDependencies"],
-    "runstream.core.compute": ["ComputeTarget"],
+    "runstream.core.compute": ["ComputeTarget", "AmlCompute", "KubernetesCompute"],
     "runstream.core.compute_target": ["ComputeTargetException"],
 }
 
@@ -38,6 +38,7 @@ AWAITING_ONLY = {
     "set_display_name",
     "set_description",
     "get_experiments",
+    "get",
     "get_compute_targets",
     "get_environments",
 }
@@ -56,9 +57,11 @@ def test_names_are_where_scripts_import_them_from(module: str) -> None:
     assert isinstance(core.VERSION, str)
 
 
-@pytest.mark.parametrize("name", ["Workspace", "Experiment", "Run", "ScriptRun", "Environment"])
+@pytest.mark.parametrize(
+    "name", ["Workspace", "Experiment", "Run", "ScriptRun", "Environment", "AmlCompute", "KubernetesCompute"]
+)
 def test_both_forms_have_the_same_methods_with_the_same_parameters(name: str) -> None:
-    blocking, awaiting = getattr(core, name), getattr(aio, name)
+    blocking, awaiting = getattr(core, name, None) or getattr(compute, name), getattr(aio, name)
 
     assert public(blocking) - public(awaiting) <= BLOCKING_ONLY
     assert public(awaiting) - public(blocking) <= AWAITING_ONLY
@@ -99,6 +102,17 @@ def test_importing_the_sdk_imports_nothing_heavy() -> None:
     modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
 
     assert not {"grpc", "numpy", "pandas", "matplotlib", "rich", "click", "yaml"} & set(modules)
+
+
+def test_a_script_that_logs_does_not_import_what_submits() -> None:
+    program = (
+        "import sys, runstream.core; print(*sys.modules); runstream.core.Environment, runstream.core.ScriptRunConfig"
+    )
+    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+
+    assert not {"runstream.core._job.settings", "runstream.core._compute", "runstream.api.jobs"} & set(modules)
+    with pytest.raises(AttributeError, match="no attribute 'Enviroment'"):
+        core.Enviroment  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_importing_the_sdk_starts_no_thread() -> None:

@@ -181,6 +181,47 @@ def test_variables_of_run_and_environment_are_texts(src: ScriptRunConfig) -> Non
     assert definition.environment_variables == {"A": "2.5"}
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("max_run_duration_seconds", value) for value in (0, -1, 1.5, "1h", True)),
+        *(("max_attempts", value) for value in (0, "twice", None)),
+        *(("priority", value) for value in ("high", 0.5)),
+        *(("node_count", value) for value in (0, "two")),
+        ("termination_grace_seconds", -1),
+        ("environment_variables", ["A=1"]),
+        ("history.directories_to_watch", 5),
+        ("requirements.gpus", -1),
+        ("requirements.labels", "fast"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told_by_its_name(src: ScriptRunConfig, name: str, value: Any) -> None:
+    owner: Any = src.run_config
+    *parents, attribute = name.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    setattr(owner, attribute, value)
+
+    with pytest.raises(RunConfigurationException, match=attribute):
+        plan_job(src)
+
+
+def test_a_single_folder_to_watch_is_a_list_of_one(src: ScriptRunConfig) -> None:
+    src.run_config.history.directories_to_watch = "checkpoints"  # type: ignore[assignment]
+
+    assert list(plan_job(src).definition.watched_directories) == ["checkpoints"]
+
+
+def test_details_that_are_too_long_are_left_out(src: ScriptRunConfig) -> None:
+    src.run_config.environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["a" * 250_000])
+    src.run_config.environment_variables = {"LONG": "x" * 50_000}
+
+    definition = plan_job(src).definition
+
+    assert definition.details_json == ""
+    assert run_definition(job_pb2.Job(definition=definition))["script"] == "train.py"
+
+
 def test_packages_may_be_in_a_file_of_the_source_folder(src: ScriptRunConfig) -> None:
     conda = CondaDependencies.create(pip_packages=["numpy"])
     conda.save(Path(str(src.source_directory)) / "packages.yml")
@@ -233,6 +274,8 @@ def test_a_registered_environment_is_referred_to_as_long_as_it_is_unchanged(src:
     environment = src.run_config.environment = Environment._of(record)
 
     assert plan_job(src).definition.environment.name == record.name
+    assert plan_job(src, "workspaces/default").definition.environment.name == record.name
+    assert plan_job(src, "workspaces/default-too").definition.environment.name == ""
     environment.python.conda_dependencies.add_pip_package("numpy")
     changed = plan_job(src).definition.environment
     assert changed.name == ""

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from runstream.api.jobs.v1.job_pb2 import Job
 from runstream.core import Environment, RunConfiguration, ScriptRunConfig
 from runstream.core._job.definition import JobPlan, plan_job
+from runstream.core._job.run_definition import run_definition
 from runstream.core.runconfig import DockerConfiguration, MpiConfiguration
+from runstream.core.script_run_config import get_run_config_from_script_run
 from runstream.exceptions import (
     AzureMLException,
     ExperimentExecutionException,
@@ -195,6 +198,30 @@ def test_a_compute_target_may_be_an_object_with_a_name(folder: Path) -> None:
 
     assert plan(folder, compute_target=target).target == "pool"
     assert plan(folder, compute_target=None).target == "local"
+
+
+def test_the_configuration_of_a_submitted_run_is_made_again(folder: Path) -> None:
+    class Run:
+        """A run that tells of itself."""
+
+        id = "digits_1"
+
+        def __init__(self, **details: Any) -> None:
+            self._details = details
+
+        def get_details(self) -> dict[str, Any]:
+            return self._details
+
+    src = ScriptRunConfig(folder, "train.py", ["--alpha", 0.5], compute_target="pool")
+    submitted: Any = Run(runDefinition=run_definition(Job(definition=plan_job(src).definition)))
+    interactive: Any = Run()
+
+    rc = get_run_config_from_script_run(submitted)
+
+    assert isinstance(rc, RunConfiguration)
+    assert (rc.script, rc.arguments, rc.target) == ("train.py", ["--alpha", "0.5"], "pool")
+    with pytest.raises(UserErrorException, match="not submitted"):
+        get_run_config_from_script_run(interactive)
 
 
 def test_all_these_errors_are_of_the_sdk() -> None:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import grpc
 
-from runstream._agent.roster import Declined, Roster
+from runstream._agent.roster import Roster
 from runstream._channel import Connection
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailure, to_exception
@@ -20,6 +20,7 @@ DRAINED_PAUSE_SECONDS: Final = 2.0
 MAX_REPLACED: Final = 5
 """How often in a row a stream may be replaced: who is replaced again and again has a twin."""
 REPLACED: Final = "AGENT_REPLACED"
+MAX_REASON_CHARACTERS: Final = 3_000
 FINAL_CODES: Final = frozenset(
     {"NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"}
 )
@@ -45,7 +46,6 @@ class Conversation:
         self._connect = connect
         self._agent = agent
         self._roster = roster
-        self._declined: list[messages.JobDeclined] = []
         self._is_drained = False
         self._was_welcome = False
         self._replaced = 0
@@ -109,15 +109,10 @@ class Conversation:
                 self._is_drained = True
 
     def _take(self, offer: messages.JobOffer) -> None:
-        try:
-            if self._agent.draining:
-                raise Declined("the agent takes no more jobs")
+        if self._agent.draining:
+            self._roster.decline(offer, "the agent takes no more jobs")
+        else:
             self._roster.take(offer)
-        except Declined as reason:
-            logger.warning("job of %s declined: %s", offer.job.run, reason)
-            job = messages.HeldJob(run=offer.job.run, lease=offer.lease)
-            self._declined.append(messages.JobDeclined(job=job, reason=str(reason)))
-            self._roster.changed.set()
 
     async def _report(self, call: Exchange, interval: float) -> None:
         """Tells of each change, and twice as often as it has to."""
@@ -128,9 +123,9 @@ class Conversation:
             except TimeoutError:
                 """Nothing changed, which is worth telling too."""
             self._roster.changed.clear()
-            while self._declined:
-                await _on(call, call.write(messages.ConnectAgentRequest(declined=self._declined[0])))
-                self._declined.pop(0)
+            while self._roster.declined:
+                await _on(call, call.write(messages.ConnectAgentRequest(declined=_declined(*self._roster.declined[0]))))
+                self._roster.declined.pop(0)
             report = messages.AgentReport(held=self._held(), draining=self._agent.draining)
             await _on(call, call.write(messages.ConnectAgentRequest(report=report)))
 
@@ -142,6 +137,11 @@ class Conversation:
         is_refused = failure.code in FINAL_CODES and failure.reason and not self._was_welcome
         if is_refused or self._replaced > MAX_REPLACED:
             raise to_exception(failure, self._agent.name)
+
+
+def _declined(offer: messages.JobOffer, reason: str) -> messages.JobDeclined:
+    job = messages.HeldJob(run=offer.job.run, lease=offer.lease)
+    return messages.JobDeclined(job=job, reason=reason[:MAX_REASON_CHARACTERS])
 
 
 async def _on(call: Exchange, action: Awaitable[T]) -> T:

@@ -26,10 +26,6 @@ Start = Callable[[JobOffer, Sequence[str]], int]
 """Starts a runner for an offer, with these GPUs; returns its process id. It raises OSError when it cannot."""
 
 
-class Declined(Exception):
-    """A job cannot be started here."""
-
-
 class Roster:
     """The runners of an agent, and what they hold."""
 
@@ -39,8 +35,12 @@ class Roster:
         self._gpus = gpus
         self._held: dict[str, Held] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._waiting: list[JobOffer] = []
+        """Offers for GPUs whose runner has told its end, and has not ended yet."""
         self.changed = asyncio.Event()
-        """Set whenever something else is held; who looks clears it."""
+        """Set whenever something else is held or declined; who looks clears it."""
+        self.declined: list[tuple[JobOffer, str]] = []
+        """Offers that cannot be taken, and why; who tells of them removes them."""
 
     @property
     def held(self) -> list[Held]:
@@ -59,30 +59,45 @@ class Roster:
         self._write()
 
     def take(self, offer: JobOffer) -> None:
-        """Starts a runner for an offer; one that has a runner already has it.
+        """Starts a runner for an offer, as soon as there are GPUs for it, or declines it.
 
-        Raises:
-            Declined: It cannot be started.
+        A job that has a runner already keeps it.
         """
         run, needs = offer.job.run, offer.job.definition.requirements
         present = self._held.get(run)
         if present is not None and present.lease >= offer.lease:
-            return
+            return None
         if present is not None:
-            raise Declined("an earlier runner of the job has not ended yet")
-        gpus = free_gpus(self._gpus, (gpu for each in self.held for gpu in each.gpus), needs.gpus)
-        if gpus is None:
-            raise Declined(f"{needs.gpus} GPUs are wanted, and fewer are free")
-        self._launch(offer, Held(run, offer.lease, gpus))
+            return self.decline(offer, "an earlier runner of the job has not ended yet")
+        if needs.gpus > len(self._gpus):
+            return self.decline(offer, f"{needs.gpus} GPUs are wanted, and there are {len(self._gpus)}")
+        self._held[run] = Held(run, offer.lease)
+        self._waiting.append(offer)
+        self._start_waiting()
+        return None
+
+    def decline(self, offer: JobOffer, reason: str) -> None:
+        """Leaves an offered job to others."""
+        logger.warning("job of %s declined: %s", offer.job.run, reason)
+        self.declined.append((offer, reason))
+        self.changed.set()
 
     def stop(self, run: str, lease: int) -> None:
         """Has a runner that holds a job by this lease, or an older one, stop what it executes."""
         held = self._held.get(run)
-        if held is not None and held.process is not None and held.lease <= lease:
+        if held is None or held.lease > lease:
+            return
+        if held.process is not None:
             send_signal(held.process, signal.SIGTERM)
+        else:
+            self._waiting = [offer for offer in self._waiting if offer.job.run != run]
+            self._drop(run)
 
     def stop_all(self) -> None:
         """Has all runners stop what they execute, as for a machine that goes down."""
+        for offer in self._waiting:
+            self._drop(offer.job.run)
+        self._waiting = []
         for held in self.held:
             if held.process is not None:
                 send_signal(held.process, signal.SIGTERM)
@@ -99,6 +114,17 @@ class Roster:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
 
+    def _start_waiting(self) -> None:
+        """Starts runners for offers that wait, as far as there are GPUs."""
+        waiting, self._waiting = self._waiting, []
+        for offer in waiting:
+            used = (gpu for each in self.held for gpu in each.gpus)
+            gpus = free_gpus(self._gpus, used, offer.job.definition.requirements.gpus)
+            if gpus is None:
+                self._waiting.append(offer)
+            else:
+                self._launch(offer, replace(self._held[offer.job.run], gpus=gpus))
+
     def _launch(self, offer: JobOffer, held: Held) -> None:
         self._held[held.run] = held
         self._write()
@@ -106,11 +132,11 @@ class Roster:
             pid = self._start(offer, held.gpus)
         except OSError as error:
             self._drop(held.run)
-            raise Declined(f"the runner cannot be started: {error}") from error
+            return self.decline(offer, f"the runner cannot be started: {error}")
         logger.info("runner of %s started, process %d%s", held.run, pid, f", GPUs {held.gpus}" if held.gpus else "")
         process = identify(pid) or ProcessId(pid, "")
         self._hold(replace(held, process=process))
-        self._write()
+        return self._write()
 
     def _hold(self, held: Held) -> None:
         self._held[held.run] = held
@@ -128,6 +154,7 @@ class Roster:
         logger.info("runner of %s ended", held.run)
         self._watches.pop(held.run)
         self._drop(held.run)
+        self._start_waiting()
 
     def _drop(self, run: str) -> None:
         self._held.pop(run)

@@ -24,13 +24,13 @@ START_EXAMPLES = """\
 \b
 Examples:
   runstream agent start --target gpu-pool
-  runstream agent start --target gpu-pool --slots 4 --label gpu=a100 --label room=b12
+  runstream agent start --target gpu-pool --slots 4 --label gpu=a100
 """
 
 
 @click.group(cls=Group)
 def agent() -> None:
-    """Offer this machine to a compute target, and look at the agents of one."""
+    """Offer this machine to a compute target; look at agents."""
 
 
 def target_option(command: Any) -> Any:
@@ -50,11 +50,11 @@ def name_option(command: Any) -> Any:
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="What jobs may ask for. May be repeated.")
 @pass_session
 def start(session: Session, target: str, name: str | None, slots: int | None, label: Sequence[str]) -> None:
-    """Execute jobs of a compute target on this machine, in the foreground, until Ctrl-C or SIGTERM.
+    """Execute jobs of a compute target on this machine.
 
-    The first signal lets the jobs end that are executed, and takes no more; a second one stops them. What is executed
-    goes on when the agent is killed, and belongs to the next one of its name. GPUs are found by nvidia-smi, of those
-    that CUDA_VISIBLE_DEVICES lists, if it is set; each job sees only its own.
+    The agent stays in the foreground. Ctrl-C or SIGTERM has it take no more jobs, and end when those have ended that it
+    executes; a second signal stops them. When it is killed they go on, and belong to the next agent of its name. GPUs
+    are those that CUDA_VISIBLE_DEVICES lists, else all that nvidia-smi tells; each job sees only its own.
     """
     from runstream._agent.gpus import find_gpus
     from runstream._agent.ledger import AgentRuns
@@ -84,9 +84,9 @@ def start(session: Session, target: str, name: str | None, slots: int | None, la
 @name_option
 @pass_session
 def drain(session: Session, target: str, name: str | None) -> None:
-    """Have an agent of this machine take no more jobs, and end when those that it executes have ended.
+    """Have an agent of this machine end after its jobs.
 
-    The second time it stops them.
+    It takes no more of them. The second time it stops those that it executes.
     """
     from runstream._agent.ledger import agent_folder, agent_pid
 
@@ -102,7 +102,10 @@ def drain(session: Session, target: str, name: str | None) -> None:
 @target_option
 @pass_session
 def list_(session: Session, target: str) -> None:
-    """List the agents of a compute target, those not heard of for a week left out."""
+    """List the agents of a compute target.
+
+    Those not heard of for a week are left out.
+    """
     request = ListAgentsRequest(parent=f"{session.workspace}/computeTargets/{target}", page_size=1000)
     pages = session.services.pages(lambda c: c.jobs.ListAgents, request)
     found = [agent_document(each) for page in pages for each in page.agents]
@@ -149,7 +152,7 @@ def _state(agent: Document) -> str:
 
 
 def _agent_name(session: Session, target: str, name: str | None) -> str:
-    chosen = name or re.sub(r"[^a-z0-9-]+", "-", platform.node().lower()).strip("-") or "agent"
+    chosen = name or re.sub(r"[^A-Za-z0-9_.-]+", "-", platform.node()).lstrip("-.") or "agent"
     return f"{session.workspace}/computeTargets/{target}/agents/{chosen}"
 
 

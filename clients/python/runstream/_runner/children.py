@@ -7,10 +7,11 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from runstream._runner.processes import die_with_parent, has_group
+from runstream._runner.processes import die_with, has_group
 
 LOOK_SECONDS: Final = 0.5
 """How often is looked for what no signal tells."""
@@ -68,7 +69,7 @@ class Children:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with, os.getpid()),
         )
         child = self._children[process.pid] = Child(process)
         return child

@@ -7,6 +7,7 @@ from typing import Final
 
 from runstream._runner.children import Children
 from runstream._runner.finish import of_attempt
+from runstream._runner.nodes import this_node
 from runstream._runner.output import JobLogs
 
 BUILD_LOG: Final = "azureml-logs/20_image_build_log.txt"
@@ -22,12 +23,19 @@ class BuildLog:
         self._logs = logs
         self._folder = folder
         self._variables = variables
-        self._name = of_attempt(BUILD_LOG, attempt)
+        self._name = of_attempt(BUILD_LOG, attempt, this_node().index)
         self._file = -1
 
     def say(self, text: str) -> None:
         """Adds a line."""
         os.write(self._open(), f"{text}\n".encode())
+
+    def write(self, name: str, text: str) -> Path:
+        """Makes a file beside the log, in a folder of its own."""
+        path = self._folder / "build" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+        return path
 
     async def run(self, command: Sequence[str]) -> int:
         """Runs a program; its exit code.

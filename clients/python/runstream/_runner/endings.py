@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from runstream._runner.crew import Member
 from runstream._runner.failures import JobFailed
 from runstream._runner.folder import Ending
+from runstream._runner.members import Told
 from runstream._runner.script_errors import PythonError, describe_exit, find_python_error, last_lines, read_tail
 from runstream._runner.watch import Order, Orders
 
@@ -25,12 +25,12 @@ def of_order(orders: Orders) -> Ending:
     return Ending("CANCELED", time.time_ns())
 
 
-def of_crew(members: Sequence[Member]) -> Ending:
+def of_crew(members: Sequence[Told]) -> Ending:
     """The end of a job whose processes have ended by themselves: the exit codes decide."""
     culprits = [member for member in members if member.code and not member.is_stopped]
     if not culprits:
-        return Ending("COMPLETED", max((member.end_time_ns for member in members), default=time.time_ns()))
-    return _of_culprit(culprits[0], members)
+        return Ending("COMPLETED", max((member.end_time_ns for member in members), default=0) or time.time_ns())
+    return _of_culprit(min(culprits, key=lambda member: member.end_time_ns), members)
 
 
 def of_failure(error: JobFailed) -> Ending:
@@ -50,7 +50,7 @@ def failed(code: str, message: str) -> Ending:
     return Ending("FAILED", time.time_ns(), code=code, message=message[:MAX_MESSAGE_CHARACTERS])
 
 
-def _of_culprit(culprit: Member, members: Sequence[Member]) -> Ending:
+def _of_culprit(culprit: Told, members: Sequence[Told]) -> Ending:
     tail = read_tail(culprit.log)
     error = find_python_error(tail) if (culprit.code or 0) > 0 else None
     message = "\n".join(filter(None, (_headline(error), _exits(culprit, members), _quoted(tail))))
@@ -68,12 +68,16 @@ def _headline(error: PythonError | None) -> str:
     return f"User program failed with {error.exception_type}: {error.text}" if error else ""
 
 
-def _exits(culprit: Member, members: Sequence[Member]) -> str:
-    subject = "The process" if len(members) == 1 else culprit.planned.name.capitalize()
-    others = "; ".join(
-        f"{member.planned.name} {describe_exit(member.code or 0)}" for member in members if member is not culprit
-    )
+def _exits(culprit: Told, members: Sequence[Told]) -> str:
+    subject = "The process" if len(members) == 1 else culprit.name.capitalize()
+    others = "; ".join(f"{member.name} {_exit(member)}" for member in members if member is not culprit)
     return f"{subject} {describe_exit(culprit.code or 0)}." + (f" The others: {others}." if others else "")
+
+
+def _exit(member: Told) -> str:
+    if member.code is None:
+        return "was ended with it"
+    return describe_exit(member.code) + (" when it was asked to end" if member.is_stopped else "")
 
 
 def _quoted(tail: str) -> str:

@@ -1,37 +1,38 @@
 """One execution of a job, from its files to the ends of its processes."""
 
 import asyncio
-import socket
-from collections.abc import Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from runstream._channel import Connection
-from runstream._runner import endings, finish
+from runstream._runner import containers, endings
 from runstream._runner.children import Children
 from runstream._runner.console import BuildLog
 from runstream._runner.crew import Crew, linger_seconds
 from runstream._runner.environments.choosing import python_for
 from runstream._runner.environments.specification import ENVIRONMENT_ERROR
 from runstream._runner.failures import JobFailed
-from runstream._runner.folder import Ending
+from runstream._runner.folder import WORK, Ending
+from runstream._runner.holding import Holding
 from runstream._runner.job import JobToRun
-from runstream._runner.lease import Lease
-from runstream._runner.output import JobLogs, log_names
-from runstream._runner.plan import PlannedProcess
+from runstream._runner.members import statuses
+from runstream._runner.nodes import this_node
+from runstream._runner.output import JobLogs
+from runstream._runner.plan import make_plan
 from runstream._runner.prepare import fill
-from runstream._runner.script import Python, command_of
+from runstream._runner.script import Python
+from runstream._runner.starting import Prepared, start_processes
+from runstream._runner.telling import tell_processes, warn
 from runstream._runner.variables import OUTPUTS, job_variables
 from runstream._runner.watch import Orders
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
-from runstream.api.runs.v1 import run_history_service_pb2 as runs_api
-from runstream.api.runs.v1.run_pb2 import RUN_STATUS_PREPARING, RUN_STATUS_RUNNING, RunWarning
+from runstream.api.runs.v1.run_pb2 import RUN_STATUS_PREPARING, RUN_STATUS_RUNNING
 from runstream.exceptions import AzureMLException
 
 GRACE_SECONDS: Final = 30.0
 LOGS: Final = "logs"
-WARNINGS: Final = "runner"
 
 
 class Execution:
@@ -44,37 +45,39 @@ class Execution:
         connection: Connection,
         children: Children,
         orders: Orders,
-        lease: Lease,
+        holding: Holding,
+        logs: JobLogs,
+        folder: Path,
     ) -> None:
         self._job = job
+        self._work = folder / WORK
         self._definition = claimed.job.definition
         self._attempt = max(claimed.job.attempt, 1)
         self._connection = connection
         self._children = children
         self._orders = orders
-        self._lease = lease
-        self._variables = job_variables(job, claimed.run.experiment_display_name, self._definition)
-        self._crew: Crew | None = None
+        self._holding = holding
+        self._logs = logs
+        self._variables = job_variables(job, claimed.run.experiment_display_name, self._definition, folder)
+        self._crew = Crew(children, logs)
         self._telling: asyncio.Task[None] | None = None
 
-    async def run(self, work: Path, logs: JobLogs) -> Ending:
-        """Executes the job until its processes have ended; how.
+    async def run(self, note_processes: Callable[[], None]) -> Ending:
+        """Executes the job until its processes have ended; how. `note_processes` is called when they are started.
 
         Raises:
             JobFailed: It cannot be executed.
         """
-        crew = self._crew = Crew(self._children, logs)
-        self._lease.report(RUN_STATUS_PREPARING)
+        self._holding.report(RUN_STATUS_PREPARING)
         async with AsyncExitStack() as kept:
+            kept.callback(self._crew.close)
             try:
-                python = await self._orders.unless_given(self._prepare(work, logs, kept))
+                ready = await self._orders.unless_given(self._prepare(kept))
             finally:
-                await crew.stop(0, self._orders.is_urgent)
-            if python is None:
+                await self._crew.stop(0, self._orders.is_urgent)
+            if ready is None:
                 return endings.of_order(self._orders)
-            self._start(python, work, logs)
-            self._telling = asyncio.create_task(self._tell_processes(), name="tell-processes")
-            return await self._await_end(crew)
+            return await self._execute(ready, note_processes)
 
     async def told(self) -> None:
         """Returns when it is stored who the processes were."""
@@ -83,18 +86,24 @@ class Execution:
 
     def statuses(self) -> list[dict[str, Any]]:
         """What became of the processes."""
-        return [member.status() for member in self._crew.members] if self._crew else []
+        return statuses(self._crew.members)
 
-    async def _prepare(self, work: Path, logs: JobLogs, kept: AsyncExitStack) -> Python:
+    async def _prepare(self, kept: AsyncExitStack) -> Prepared:
         """Makes the working directory and finds or makes the environment, which stays as long as `kept` is open."""
+        plan, work = make_plan(self._definition, this_node()), self._work
         await self._fill(work)
-        console = BuildLog(self._children, logs, work.parent, self._variables, self._attempt)
+        console = BuildLog(self._children, self._logs, work.parent, self._variables, self._attempt)
         kept.callback(console.close)
-        wanted = self._definition.environment.definition.python
         try:
-            return await kept.enter_async_context(python_for(wanted, work, self._variables, console))
+            if containers.is_wanted(self._definition):
+                container = await containers.container_for(self._definition, self._variables, console)
+                kept.push_async_callback(console.run, container.removal(plan.count))
+                return Prepared(plan, Python("python", is_found=False), work, container)
+            wanted = self._definition.environment.definition.python
+            python = await kept.enter_async_context(python_for(wanted, work, self._variables, console))
         except OSError as error:
             raise JobFailed(ENVIRONMENT_ERROR, f"The environment could not be made: {error}") from error
+        return Prepared(plan, python, work)
 
     async def _fill(self, work: Path) -> None:
         try:
@@ -106,73 +115,44 @@ class Execution:
         except OSError as error:
             raise JobFailed("SnapshotError", f"The files of the run could not be written: {error}") from error
 
-    def _start(self, python: Python, work: Path, logs: JobLogs) -> None:
-        """Starts the processes.
-
-        Raises:
-            JobFailed: One cannot be started.
-        """
-        assert self._crew is not None
-        command = command_of(self._definition, python, work)
-        (log,) = log_names(1, self._attempt)
-        variables = python.extend(self._variables)
+    async def _execute(self, ready: Prepared, note_processes: Callable[[], None]) -> Ending:
         try:
-            self._crew.start([PlannedProcess("process 0", log, command)], work, variables)
-        except OSError as error:
-            raise JobFailed("UserError", f"{command[0]} cannot be started: {error.strerror}.") from error
-        self._lease.report(RUN_STATUS_RUNNING)
+            start_processes(self._crew, self._logs, self._definition, ready, self._variables, self._attempt)
+        except JobFailed:
+            await self._crew.stop(0, self._orders.is_urgent)
+            raise
+        self._holding.report(RUN_STATUS_RUNNING)
+        note_processes()
         for folder in self._definition.watched_directories or [LOGS]:
-            logs.follow_folder(folder.strip("/"), work / folder)
+            self._logs.follow_folder(folder.strip("/"), ready.work / folder)
+        if ready.plan.uses_mpi:  # which process a rank is turns out later
+            ending = await self._await_end()
+            self._tell()
+            return ending
+        self._tell()
+        return await self._await_end()
 
-    async def _await_end(self, crew: Crew) -> Ending:
-        if await self._orders.unless_given(self._ended(crew)) is None:
-            await crew.stop(self._grace_seconds(), self._orders.is_urgent)
+    def _tell(self) -> None:
+        telling = tell_processes(self._connection, self._job.run, self._crew.members, self._attempt)
+        self._telling = asyncio.create_task(telling, name="tell-processes")
+
+    async def _await_end(self) -> Ending:
+        if await self._orders.unless_given(self._ended()) is None:
+            await self._crew.stop(self._grace_seconds(), self._orders.is_urgent)
             return endings.of_order(self._orders)
-        return endings.of_crew(crew.members)
+        return endings.of_crew(self._crew.members)
 
-    async def _ended(self, crew: Crew) -> bool:
-        await crew.ended()
-        if all(member.code == 0 for member in crew.members):
+    async def _ended(self) -> bool:
+        await self._crew.ended()
+        if self._crew.is_well:
             seconds = linger_seconds(self._variables)
-            if not await crew.groups_ended(seconds):
-                await self._warn(f"Processes that the program left behind were ended {seconds:g} s after it.")
-        await crew.stop(self._grace_seconds(), self._orders.is_urgent)
+            if not await self._crew.groups_ended(seconds):
+                text = f"Processes that the program left behind were ended {seconds:g} s after it."
+                await warn(self._connection, self._job.run, text)
+        await self._crew.stop(self._grace_seconds(), self._orders.is_urgent)
         return True
-
-    async def _tell_processes(self) -> None:
-        """Stores who the processes are, and that this can be read."""
-        assert self._crew is not None
-        host = socket.gethostname()
-        document = [
-            {
-                "name": member.planned.name,
-                "node": host,
-                "pid": member.child.pid,
-                "address": host,
-                "log": f"user_logs/{member.planned.log}",
-            }
-            for member in self._crew.members
-        ]
-        name = finish.of_attempt(finish.INFO_FILE, self._attempt)
-        await finish.store_statuses(self._connection, self._job, name, document)
-        if self._attempt == 1:
-            properties = {"ProcessInfoFile": finish.INFO_FILE, "ProcessStatusFile": finish.STATUS_FILE}
-            request = runs_api.AddPropertiesRequest(name=self._job.run, properties=properties)
-            await _try(self._connection.call(self._connection.runs.AddProperties, request))
-
-    async def _warn(self, message: str) -> None:
-        warning = RunWarning(source=WARNINGS, message=message)
-        request = runs_api.AddWarningsRequest(name=self._job.run, warnings=[warning])
-        await _try(self._connection.call(self._connection.runs.AddWarnings, request))
 
     def _grace_seconds(self) -> float:
         if not self._definition.HasField("termination_grace"):
             return GRACE_SECONDS
         return self._definition.termination_grace.ToTimedelta().total_seconds()
-
-
-async def _try(call: Coroutine[Any, Any, object]) -> None:
-    try:
-        await call
-    except AzureMLException:
-        return

@@ -45,11 +45,11 @@ async def store_outputs(connection: Connection, job: JobToRun, work: Path) -> No
             raise JobFailed(OUTPUTS_ERROR, _complaint(refused)) from error
 
 
-async def store_statuses(connection: Connection, job: JobToRun, name: str, document: list[dict[str, Any]]) -> None:
+async def store_document(connection: Connection, run: str, name: str, document: list[dict[str, Any]]) -> None:
     """Stores a document about the processes of a job as a file of the run; where it is refused, nothing happens."""
     data = (json.dumps(document, indent=2) + "\n").encode()
     try:
-        await _upload(connection, job.run, [(name, data)])
+        await _upload(connection, run, [(name, data)])
     except AzureMLException as error:
         _logger.warning("%s is not stored: %s", name, error.message)
 
@@ -61,10 +61,12 @@ def with_failure(ending: Ending, failure: JobFailed) -> Ending:
     return replace(ending, status="FAILED", code=failure.code, message=failure.message)
 
 
-def of_attempt(name: str, attempt: int) -> str:
-    """The name of a file about one execution of a run; that of a later one has its number."""
+def of_attempt(name: str, attempt: int, node: int = 0) -> str:
+    """The name of a file about an execution of a run on a node: of a later one, or another one, it has the number."""
     stem, dot, ending = name.rpartition(".")
-    return name if attempt == 1 else f"{stem}_attempt_{attempt}{dot}{ending}"
+    later = f"_attempt_{attempt}" if attempt > 1 else ""
+    other = f"_node_{node}" if node else ""
+    return f"{stem}{later}{other}{dot}{ending}"
 
 
 async def _upload(connection: Connection, run: str, files: Sequence[tuple[str, Source]]) -> None:

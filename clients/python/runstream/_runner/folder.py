@@ -2,6 +2,7 @@
 
 <jobs>/<job>/work/           the working directory of the script
 <jobs>/<job>/job.json        how far the runner is, for the one that comes after it
+    <jobs>/<job>/lock            locked as long as the guard or its runner lives
 """
 
 import hashlib
@@ -14,10 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from runstream._runner.job import JobToRun
+from runstream._spool.lock import is_live, lock_file
 
 FOLDER_VARIABLE: Final = "RUNSTREAM_JOBS_DIR"
 """Where the working directories of jobs are. Default: `jobs` in the folder of the client's state."""
+WORK: Final = "work"
 _STATE: Final = "job.json"
+_LOCK: Final = "lock"
+_PATIENCE_SECONDS: Final = 2.0
+"""How long who only looks at a lock is waited for."""
 _MAX_NAME_CHARACTERS: Final = 80
 
 
@@ -41,11 +47,13 @@ class Ending:
 class Progress:
     """How far a runner is."""
 
+    job: JobToRun | None = None
+    """None: the job is not claimed, or it is another node that has it."""
+    host: str = ""
+    """The machine; folders may be shared by several."""
     lease: int = 0
     """0: the job is not claimed."""
     attempt: int = 1
-    is_started: bool = False
-    """Whether processes of the job were started."""
     skips_outputs: bool = False
     processes: list[dict[str, Any]] = field(default_factory=list)
     """What became of each process."""
@@ -60,20 +68,14 @@ class JobFolder:
 
     @classmethod
     def of(cls, job: JobToRun) -> "JobFolder":
-        """The folder for a job and the runners of one guard; it is made if need be.
-
-        Raises:
-            OSError: It cannot be made.
-        """
+        """The folder for a job and the runners of one guard, which need not exist."""
         digest = hashlib.sha256(f"{job.address}\n{job.run}\n{job.holder}".encode()).hexdigest()[:8]
-        folder = cls(jobs_root() / f"{folder_name(job.run_id)}-{digest}")
-        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return cls(jobs_root() / f"{folder_name(job.run_id)}-{digest}")
 
     @property
     def work(self) -> Path:
         """The working directory of the script."""
-        return self.path / "work"
+        return self.path / WORK
 
     def read(self) -> Progress:
         """What was written down last; nothing known where nothing was."""
@@ -81,8 +83,27 @@ class JobFolder:
             known = json.loads((self.path / _STATE).read_text("utf-8"))
         except (OSError, ValueError):
             return Progress()
-        ending = known.pop("ending")
-        return replace(Progress(**known), ending=Ending(**ending) if ending else None)
+        ending, job = known.pop("ending"), known.pop("job")
+        return replace(
+            Progress(**known), ending=Ending(**ending) if ending else None, job=JobToRun(**job) if job else None
+        )
+
+    def lock(self) -> bool:
+        """Locks the folder, which is made if need be, until this process and those it forks have ended.
+
+        False: somebody else has it locked, or it cannot be made.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = lock_file(self.path / _LOCK, _PATIENCE_SECONDS)
+        except OSError:
+            return False
+        return lock is not None
+
+    def is_left(self) -> bool:
+        """Whether nobody takes care of it any more."""
+        lock = self.path / _LOCK
+        return lock.exists() and not is_live(lock)
 
     def write(self, progress: Progress) -> None:
         """Writes down how far the runner is; it survives whatever happens to the machine.
@@ -90,6 +111,7 @@ class JobFolder:
         Raises:
             OSError: It cannot be written.
         """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.path / f".{_STATE}"
         with new.open("w", encoding="utf-8") as file:
             json.dump(asdict(progress), file)
@@ -100,7 +122,8 @@ class JobFolder:
     def remove(self, *, keeps_files: bool) -> None:
         """Removes the folder, or all but the working directory."""
         if keeps_files:
-            (self.path / _STATE).unlink(missing_ok=True)
+            for name in (_STATE, _LOCK):
+                (self.path / name).unlink(missing_ok=True)
         else:
             shutil.rmtree(self.path, ignore_errors=True)
 

@@ -28,14 +28,17 @@ StartRunner = Callable[[bool, int], int]
 descriptor that is at its end when the guard dies."""
 
 
-def guard(run: StartRunner) -> int:
-    """Has runners execute a job until one has done what there was to do; its exit code."""
+def guard(run: StartRunner, *, is_lost: bool = False) -> int:
+    """Has runners execute a job until one has done what there was to do; its exit code.
+
+    `is_lost` says that another guard and its runner are gone already.
+    """
     adopt_orphans()
     watch = Watch()
     for count in range(MAX_RUNNERS):
         if count > 1:
             time.sleep(PAUSE_SECONDS)
-        code = watch.run(partial(run, count > 0))
+        code = watch.run(partial(run, is_lost or count > 0))
         end_left_behind()
         if code in SETTLED:
             return code

@@ -35,7 +35,7 @@ async def fill(connection: Connection, snapshot: str, folder: Path) -> None:
         AzureMLException: There is no such snapshot, or it cannot be unpacked here.
         OSError: A file cannot be written.
     """
-    await in_thread(folder.mkdir, exist_ok=True)
+    await in_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
     if snapshot:
         async with _archive(connection, snapshot) as archive:
             await in_thread(unpack, archive, folder)

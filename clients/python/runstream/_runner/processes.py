@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
+MARK_VARIABLE: Final = "RUNSTREAM_JOB"
+"""What all processes of a job have in their environments: the folder of the job."""
 _SET_DEATH_SIGNAL: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
 _PROC: Final = Path("/proc")
@@ -33,10 +35,12 @@ def adopt_orphans() -> None:
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def die_with_parent() -> None:
-    """Has the system kill this process when its parent dies. For a process that was just forked."""
+def die_with(parent: int) -> None:
+    """Has the system kill this process, which its parent has just forked, when that dies; it may be dead already."""
     if _libc is not None:
         _libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def descendants(root: int) -> list[Process]:
@@ -79,6 +83,19 @@ def signal_below(root: int, number: int) -> bool:
     return bool(found)
 
 
+def kill_marked(mark: str) -> bool:
+    """Kills all processes that have `RUNSTREAM_JOB` with this value, whoever their parents are; whether there was any.
+
+    Uplinks and runners are spared.
+    """
+    wanted = f"{MARK_VARIABLE}={mark}".encode()
+    found = [process for process in _all() if wanted in _environment(process.pid) and not _is_ours(process.pid)]
+    for process in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, signal.SIGKILL)
+    return bool(found)
+
+
 def has_group(group: int) -> bool:
     """Whether a process group has any process, one that has ended and was not waited for included."""
     try:
@@ -104,6 +121,13 @@ def _all() -> Iterator[Process]:
             state, parent, group = status.rpartition(b") ")[2].split(None, 3)[:3]
             if state not in (b"Z", b"X"):
                 yield Process(int(name), int(parent), int(group))
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _is_ours(pid: int) -> bool:

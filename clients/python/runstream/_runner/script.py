@@ -22,9 +22,13 @@ class Python:
 
     executable: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    is_found: bool = True
+    """Whether `executable` is on this machine, not in a container."""
 
     def extend(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Variables with those of the environment, whose programs are found first."""
+        if not self.is_found:
+            return {**variables, **self.variables}
         folder = str(Path(self.executable).parent)
         path = variables.get("PATH", os.defpath)
         return {**variables, **self.variables, "PATH": f"{folder}{os.pathsep}{path}"}

@@ -16,7 +16,7 @@ _LINK: Final = re.compile(
     r"|During handling of the above exception, another exception occurred:)$",
     re.MULTILINE,
 )
-_EXCEPTION: Final = re.compile(r"^(?:  \| )?(?P<type>[A-Za-z_][\w.]*)(?:: (?P<text>.*))?$")
+_EXCEPTION: Final = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?:: (?P<text>.*))?$")
 
 
 class PythonError(NamedTuple):
@@ -73,13 +73,16 @@ def describe_exit(code: int) -> str:
 def _error_of(trace: str) -> PythonError | None:
     """The exception of one traceback: its first line that is not indented, and what belongs to it."""
     lines = trace.splitlines()
+    is_group = lines[0].startswith("  +")
     for number, line in enumerate(lines[1:], 1):
-        if line.startswith(("    ", "  File", "  | ", "  +")) or not line:
+        text = line.removeprefix("  | ")
+        if text.startswith("  ") or not text:
             continue
-        found = _EXCEPTION.match(line)
+        found = _EXCEPTION.match(text)
         if found is None:
             return None
-        kept = "\n".join(lines[: number + 1]) + "\n"
+        end = len(lines) if is_group else number + 1
+        kept = "\n".join(lines[:end]) + "\n"
         return PythonError(found["type"].rpartition(".")[2], found["text"] or "", kept)
     return None
 

@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from runstream._runner.job import JobToRun
+from runstream._runner.nodes import NODE_VARIABLES
+from runstream._runner.processes import MARK_VARIABLE
 from runstream.api.jobs.v1.job_pb2 import JobDefinition
 
 NO_TOKEN: Final = "none-needed"  # noqa: S105
@@ -12,12 +15,18 @@ NO_TOKEN: Final = "none-needed"  # noqa: S105
 TOKEN_VARIABLES: Final = ("RUNSTREAM_TOKEN", "AZUREML_RUN_TOKEN")
 OUTPUTS: Final = "outputs"
 DEFAULT_LABEL: Final = "runstream"
-_INHERITED_NOT: Final = frozenset({"RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__"})
-"""Of this process, which says nothing about the environment of the job."""
+_INHERITED_NOT: Final = frozenset(
+    {"RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__", *NODE_VARIABLES}
+)
+"""Of this process, which says nothing about the environment of the job, nor about jobs that the job submits."""
 
 
 def job_variables(
-    job: JobToRun, experiment: str, definition: JobDefinition, surroundings: Mapping[str, str] = os.environ
+    job: JobToRun,
+    experiment: str,
+    definition: JobDefinition,
+    folder: Path,
+    surroundings: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """The variables of every process of a job: those of this process, then those of the definition, then ours."""
     inherited = {name: value for name, value in surroundings.items() if name not in _INHERITED_NOT}
@@ -27,6 +36,7 @@ def job_variables(
         **definition.environment.definition.environment_variables,
         **definition.environment_variables,
         **_identity(job, experiment, surroundings),
+        MARK_VARIABLE: str(folder),
     }
 
 

@@ -36,7 +36,9 @@ class Order(enum.Enum):
 class Orders:
     """The first order counts, but for a cancel that turns out to be an end."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_seconds: float = 0.0) -> None:
+        """`patience_seconds` is how long the processes may go on after the run was completed."""
+        self._patience_seconds = patience_seconds
         self.order: Order | None = None
         self.message = ""
         self.is_urgent = asyncio.Event()
@@ -56,7 +58,9 @@ class Orders:
 
     def hear(self, status: "run_pb2.RunStatus.ValueType", cancel_requested: bool) -> None:
         """Takes note of how the run stands."""
-        if status in TERMINAL:
+        if status == run_pb2.RUN_STATUS_COMPLETED and self._patience_seconds:
+            asyncio.get_running_loop().call_later(self._patience_seconds, self.give, Order.ENDED)
+        elif status in TERMINAL:
             self.give(Order.ENDED)
         elif cancel_requested or status == run_pb2.RUN_STATUS_CANCEL_REQUESTED:
             self.give(Order.CANCEL)

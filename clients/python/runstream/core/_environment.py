@@ -5,6 +5,7 @@ import os
 from copy import deepcopy
 from typing import Any, Self, TypeVar
 
+from runstream._channel.pages import pages
 from runstream.api.jobs.v1 import environment_pb2 as messages
 from runstream.api.jobs.v1 import job_service_pb2 as api
 from runstream.core._job.environment_files import read_directory, read_dockerfile, save_to_directory, to_conda
@@ -220,10 +221,6 @@ async def list_environments(workspace: Any, cls: type[Any]) -> dict[str, Any]:
     connection = workspace._connection()
     request = api.ListEnvironmentsRequest(parent=workspace._record.name, page_size=PAGE_SIZE)
     found = [messages.Environment(definition=each) for each in all_ready_made()]
-    while True:
-        response = await connection.call(connection.jobs.ListEnvironments, request)
-        found.extend(response.environments)
-        request.page_token = response.next_page_token
-        if not request.page_token:
-            break
+    listed = pages(connection, connection.jobs.ListEnvironments, request)
+    found += [environment async for page in listed for environment in page.environments]
     return {each.name: each for each in map(cls._of, found)}

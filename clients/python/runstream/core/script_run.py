@@ -1,10 +1,8 @@
 """Runs of submitted scripts."""
 
 from runstream.core._forms import BLOCKING
-from runstream.core._submission import register_submit_method
-from runstream.core._submission.script import SCRIPT_RUN, submit_script
+from runstream.core._submission.methods import SCRIPT_RUN
 from runstream.core.run import Run
-from runstream.core.script_run_config import ScriptRunConfig
 
 __all__ = ["ScriptRun"]
 
@@ -14,4 +12,3 @@ class ScriptRun(Run):
 
 
 BLOCKING.run_types[SCRIPT_RUN] = ScriptRun
-register_submit_method(ScriptRunConfig, submit_script)

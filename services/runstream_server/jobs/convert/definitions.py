@@ -44,7 +44,7 @@ def decode_spec(
     return JobSpec(
         definition=whole.SerializeToString(),
         requirements=requirements,
-        node_count=whole.distribution.node_count,
+        node_count=max(whole.distribution.node_count, 1),
         max_attempts=whole.max_attempts,
         priority=whole.priority,
     )

@@ -21,7 +21,6 @@ _STATES = {
     JobState.OFFERED: job_pb2.JOB_STATE_QUEUED,
     JobState.REQUEUEING: job_pb2.JOB_STATE_QUEUED,
     JobState.HELD: job_pb2.JOB_STATE_HELD,
-    JobState.ENDING: job_pb2.JOB_STATE_ENDED,
     JobState.ENDED: job_pb2.JOB_STATE_ENDED,
 }
 _TERMINAL = {
@@ -71,13 +70,19 @@ def encode_job(job: Job, queueing_message: str = "", queueing_time: datetime | N
         run=str(job.name),
         compute_target=str(job.target),
         definition=job_pb2.JobDefinition.FromString(job.definition),
-        state=_STATES[job.state],
+        state=_state(job),
         attempt=job.attempt,
         holder=(job.agent or job.runner) if has_holder else "",
         create_time=encode_time(job.create_time),
         queueing_message=queueing_message,
         queueing_time=encode_time(queueing_time),
     )
+
+
+def _state(job: Job) -> "job_pb2.JobState.ValueType":
+    if job.state is JobState.ENDING:  # its run has not ended yet
+        return job_pb2.JOB_STATE_HELD if job.runner else job_pb2.JOB_STATE_QUEUED
+    return _STATES[job.state]
 
 
 def decode_held(run: str, lease: int, field: str = "run") -> HeldJob:

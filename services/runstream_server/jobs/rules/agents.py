@@ -10,11 +10,11 @@ from runstream_server.jobs.errors import AgentReplaced, AgentSilent, NotAnAgentP
 from runstream_server.jobs.model import Agent, AgentFacts, HeldJob, Job, JobState, TargetKind
 from runstream_server.jobs.rules.pools import LOST_AFTER_REPORTS
 from runstream_server.jobs.rules.settling import CANCELED, Settling
-from runstream_server.jobs.rules.starting import HINT_TOPIC
+from runstream_server.jobs.rules.starting import HINT_TOPIC, agent_key
 from runstream_server.jobs.rules.targets import Targets
 from runstream_server.jobs.store.agents import AgentStore
 from runstream_server.jobs.store.jobs import Change
-from runstream_server.jobs.store.queue import AT_ONCE, Asking, QueueStore, Times
+from runstream_server.jobs.store.queue import Asking, QueueStore, Times
 from runstream_server.jobs.telemetry import OFFERS, OPEN_AGENTS
 from runstream_server.names import ComputeTargetName, RunName
 from runstream_server.postgres import Hints, Subscription
@@ -26,7 +26,8 @@ PATIENCE = timedelta(minutes=10)
 DECLINED_FOR = timedelta(seconds=30)
 """For how long a job is not offered again to an agent that declined it: others go first."""
 
-_LOOK_SECONDS = 5.0
+_LOOK_TIME = timedelta(seconds=5)
+"""How often an agent is looked after without any hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,10 @@ class Agents:
             ComputeTargetNotFound: No target has the name.
             NotAnAgentPool: The target does not consist of agents.
         """
-        desk, key = self._desk, str(facts.target)
+        desk, key = self._desk, agent_key(facts.target, facts.agent)
         if (await desk.targets.get(facts.target)).kind is not TargetKind.AGENT_POOL:
             raise NotAnAgentPool(facts.target)
-        with desk.hints.subscribe(HINT_TOPIC, [key]) as hints, OPEN_AGENTS.track_inprogress():
+        with desk.hints.subscribe(HINT_TOPIC, [str(facts.target), key]) as hints, OPEN_AGENTS.track_inprogress():
             epoch = await desk.agents.connect(facts, desk.now())
             desk.hints.publish(HINT_TOPIC, [key])
             try:
@@ -102,7 +103,9 @@ class AgentSession:
         self._heard = desk.now()
         self._revoked: set[HeldJob] = set()
         self._is_first = True
+        self._is_full = False
         self._has_more = False
+        self._look_time = desk.now()
 
     def wake(self) -> None:
         """Ends the present wait."""
@@ -111,7 +114,7 @@ class AgentSession:
     async def wait(self) -> None:
         """Waits until there may be something to tell."""
         if not self._has_more:
-            await self._hints.wait(min(_LOOK_SECONDS, self._desk.report_time.total_seconds()))
+            await self._hints.wait(min(_LOOK_TIME, self._desk.report_time).total_seconds())
 
     async def report(self, held: Sequence[HeldJob], *, draining: bool) -> None:
         """Takes what an agent says of itself; raises AgentReplaced."""
@@ -126,7 +129,7 @@ class AgentSession:
         why = f"agent {self._facts.agent} could not start it: {reason}"
         if await self._desk.queue.take_back(held, why, self._desk.now()):
             OFFERS.labels("declined").inc()
-            self._desk.settling.hint(self._facts.target)
+            self._desk.settling.hint_back(self._facts.target, self._facts.agent)
 
     async def news(self) -> Sequence[Job | Revocation]:
         """Returns what the agent has to know: jobs that are offered to it, and those that it has to give up.
@@ -138,19 +141,29 @@ class AgentSession:
         limit = LOST_AFTER_REPORTS * self._desk.report_time
         if self._desk.now() - self._heard > limit:
             raise AgentSilent(limit.total_seconds())
+        if not self._may_have_news():
+            return []
+        self._look_time = self._desk.now()
         revoked = await self._revocations()
         lost = await self._lost_offers() if self._is_first else []
         self._is_first = False
         return [*revoked, *lost, *await self._offers()]
 
+    def _may_have_news(self) -> bool:
+        """Whether more is hinted at than that the queue grew while the agent has no room."""
+        keys = self._hints.take_keys()
+        is_own = keys is None or agent_key(self._facts.target, self._facts.agent) in keys
+        return is_own or not self._is_full or self._desk.now() - self._look_time >= _LOOK_TIME
+
     async def _revocations(self) -> Sequence[Revocation]:
-        if not self._held:
+        present = self._held  # a report may come while the store is asked
+        if not present:
             return []
-        leases = await self._desk.queue.leases(self._facts.target.workspace, {held.name.run for held in self._held})
-        lost = {held for held in self._held if leases.get(held.name) != held.lease}
+        leases = await self._desk.queue.leases(self._facts.target.workspace, {held.name.run for held in present})
+        lost = {held for held in present if leases.get(held.name) != held.lease}
         new = lost - self._revoked
         self._revoked = lost
-        return [Revocation(held, _why(held, leases.get(held.name))) for held in self._held if held in new]
+        return [Revocation(held, _why(held, leases.get(held.name))) for held in present if held in new]
 
     async def _lost_offers(self) -> Sequence[Job]:
         """Offers that a former stream made, and that the agent seems not to have heard."""
@@ -165,8 +178,9 @@ class AgentSession:
         offered = await self._desk.queue.offer(Asking(self._facts, self._epoch, held), times)
         if offered is None:
             raise await self._replaced()
-        self._has_more = len(offered) == AT_ONCE
-        live = await self._live(offered)
+        self._is_full = offered.is_full
+        self._has_more = bool(offered.jobs) and not (offered.is_full or offered.is_whole)
+        live = await self._live(offered.jobs)
         OFFERS.labels("made").inc(len(live))
         return live
 

@@ -118,7 +118,7 @@ class Reaper:
         job = await self._stores.jobs.get(lapsed.held.name)
         if job is not None and await self._stores.queue.take_back(lapsed.held, reason, now):
             OFFERS.labels("expired").inc()
-            self._settling.hint(job.target)
+            self._settling.hint_back(job.target, lapsed.agent)
 
     def _not_started(self) -> Verdict:
         return Verdict(

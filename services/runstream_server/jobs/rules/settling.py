@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from runstream_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
-from runstream_server.jobs.rules.starting import HINT_TOPIC
+from runstream_server.jobs.rules.starting import HINT_TOPIC, agent_key
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.names import ComputeTargetName
 from runstream_server.postgres import Hints
@@ -132,12 +132,14 @@ class Settling:
         """Changes a job that is as it was read, and hints at it."""
         changed = await self._store.change(HeldJob(job.name, job.lease), [job.state], change, self._now())
         if changed:
-            self.hint(job.target)
+            is_of_agent = job.agent and change.to is not JobState.QUEUED
+            key = agent_key(job.target, job.agent) if is_of_agent else str(job.target)
+            self._hints.publish(HINT_TOPIC, [key])
         return changed
 
-    def hint(self, target: ComputeTargetName) -> None:
-        """Hints that something about the jobs of a target changed."""
-        self._hints.publish(HINT_TOPIC, [str(target)])
+    def hint_back(self, target: ComputeTargetName, agent: str) -> None:
+        """Hints that a job was taken back from an agent, and queued."""
+        self._hints.publish(HINT_TOPIC, [str(target), agent_key(target, agent)])
 
 
 def is_over(run: ManagedRun) -> bool:

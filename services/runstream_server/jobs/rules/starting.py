@@ -5,9 +5,10 @@ from typing import Protocol
 
 from runstream_server.jobs.errors import ClusterNotConfigured, TargetCannotRun
 from runstream_server.jobs.model import ComputeTarget, Job, JobSpec, KubernetesNamespace, TargetKind
+from runstream_server.names import AgentName, ComputeTargetName
 
 HINT_TOPIC = "jobs"
-"""Hints that something about the jobs or the agents of a target changed; the key is the name of the target."""
+"""Hints that jobs changed: those that agents have by the name of the agent, others by the name of their target."""
 
 
 class JobStarter(Protocol):
@@ -66,6 +67,11 @@ class NoClusters:
     async def queueing_message(self, job: Job) -> str:
         """What is missing."""
         return "no Kubernetes cluster is configured in the service"
+
+
+def agent_key(target: ComputeTargetName, agent: str) -> str:
+    """The key of hints for one agent."""
+    return str(AgentName(target, agent))
 
 
 def check_one_node(target: ComputeTarget, spec: JobSpec) -> None:

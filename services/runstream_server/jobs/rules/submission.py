@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from runstream_server.errors import AlreadyExists
-from runstream_server.jobs.errors import ComputeTargetNotFound, JobNotFound
+from runstream_server.jobs.errors import ComputeTargetNotFound, JobNotFound, RunExists
 from runstream_server.jobs.model import LOCAL, Job, JobState, Submission, TargetKind
 from runstream_server.jobs.rules.settling import Settling
 from runstream_server.jobs.rules.starting import Starters
@@ -12,15 +11,6 @@ from runstream_server.jobs.rules.targets import Targets, local_target
 from runstream_server.jobs.store.jobs import JobStore
 from runstream_server.names import RunName
 from runstream_server.runhistory import ManagedRun, ManagedRuns
-
-
-class RunExists(AlreadyExists):
-    """Another request made a run with this id."""
-
-    reason = "RUN_EXISTS"
-
-    def __init__(self, name: RunName) -> None:
-        super().__init__(f"{name} exists; choose another run_id, or leave it out", run=name)
 
 
 class Submissions:
@@ -60,19 +50,23 @@ class Submissions:
         if new.target.compute_target != LOCAL:
             target = await self._targets.get_other(new.target)
         self._starters[target.kind].check_job(target, new.spec)
-        if target.kind is not TargetKind.LOCAL:
-            self._watch(new.target.workspace)
-        if not await self._store.add(new, target.kind, self._now()):
-            raise ComputeTargetNotFound(new.target)
-        job = await self._store.of_request(new.name.workspace, new.request_id)
-        if job is None:
+        job = await self._store.add(new, target.kind, self._now())
+        return await self._finished(job or await self._obstacle(new))
+
+    async def _obstacle(self, new: Submission) -> Job:
+        """The job that the same request added meanwhile; raises what else was in the way."""
+        if job := await self._store.of_request(new.name.workspace, new.request_id):
+            return job
+        if await self._store.get(new.name):
             raise RunExists(new.name)
-        return await self._finished(job)
+        raise ComputeTargetNotFound(new.target)
 
     async def _finished(self, job: Job) -> tuple[ManagedRun, Job]:
         """The run and the job of a request, as they are when it is done."""
         if job.state is JobState.SUBMITTING:
             run = await self._settling.submit(job)
+            if job.kind is not TargetKind.LOCAL:
+                self._watch(job.name.workspace)  # only now: who sees no queued job there stops watching
         else:
             run = await self._runs.get(job.name)
         return run, await self._get(job.name)

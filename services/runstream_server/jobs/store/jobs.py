@@ -36,11 +36,8 @@ class JobStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def add(self, new: Submission, kind: TargetKind, at: datetime) -> bool:
-        """Adds a job whose run is to be created; returns False if its target is gone.
-
-        A job that the same request added, or that the same run has, stays as it is.
-        """
+    async def add(self, new: Submission, kind: TargetKind, at: datetime) -> Job | None:
+        """Adds a job whose run is to be created; None if its target is gone, or if its request or run has a job."""
         spec, needs = new.spec, new.spec.requirements
         async with self._postgres.transaction() as connection:
             if kind is not TargetKind.LOCAL and not await connection.fetchval(
@@ -52,13 +49,13 @@ class JobStore:
                 new.target.compute_target,
                 kind,
             ):
-                return False
-            await connection.execute(
-                """
-                INSERT INTO jobs.job (workspace, run, compute_target, kind, request_id, definition, submission, state,
-                                      priority, slots, gpus, labels, max_attempts, create_time, state_time)
+                return None
+            row = await connection.fetchrow(
+                f"""
+                INSERT INTO jobs.job AS j (workspace, run, compute_target, kind, request_id, definition, submission,
+                                           state, priority, slots, gpus, labels, max_attempts, create_time, state_time)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, 'submitting', $8, $9, $10, $11, $12, $13, $13)
-                ON CONFLICT DO NOTHING
+                ON CONFLICT DO NOTHING RETURNING {JOB}
                 """,
                 new.name.workspace,
                 new.name.run,
@@ -74,7 +71,7 @@ class JobStore:
                 spec.max_attempts,
                 at,
             )
-        return True
+        return job_of(row) if row else None
 
     async def get(self, name: RunName) -> Job | None:
         """Returns the job of a run."""

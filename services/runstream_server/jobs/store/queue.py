@@ -44,25 +44,38 @@ class Times:
     """A job that waits since before this time is not overtaken where it would fit."""
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What an agent was offered."""
+
+    jobs: Sequence[Job]
+
+    is_full: bool
+    """Whether the agent has no room left, or takes nothing."""
+
+    is_whole: bool
+    """Whether it was offered all that there is for it; False: there may be more."""
+
+
 class QueueStore:
     """Offers queued jobs. Each is locked before it is offered, so no two processes offer the same one."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def offer(self, asking: Asking, times: Times) -> Sequence[Job] | None:
+    async def offer(self, asking: Asking, times: Times) -> Offered | None:
         """Offers as many queued jobs as fit, up to `AT_ONCE`; None if another stream took the place of the agent's."""
         async with self._postgres.transaction() as connection:
             agent = await _agent(connection, asking)
             if agent is None:
                 return None
-            if agent["draining"]:
-                return []
             free = await _free(connection, asking, times, agent)
-            if free.slots <= 0:
-                return []
-            chosen = _fitting(await _candidates(connection, asking, times, agent, free), free, times)
-            return await _offered(connection, asking, chosen, times)
+            if agent["draining"] or free.slots <= 0:
+                return Offered((), is_full=True, is_whole=True)
+            candidates = await _candidates(connection, asking, times, agent, free)
+            chosen = _fitting(candidates, free, times)
+            jobs = await _offered(connection, asking, chosen, times)
+            return Offered(jobs, is_full=free.slots <= 0, is_whole=len(candidates) < AT_ONCE)
 
     async def offered_to(self, facts: AgentFacts, now: datetime) -> Sequence[Job]:
         """Returns the jobs that are offered to an agent, and may still be claimed."""

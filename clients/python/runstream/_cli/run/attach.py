@@ -28,6 +28,9 @@ def attach(session: Session, run: str) -> int:
 @run_option
 @pass_session
 def clean(session: Session, run: str) -> None:
-    """Remove what a run that has ended left on this machine: its working folder. Nothing recorded is lost."""
+    """Remove the working folder of a run from this machine.
+
+    The run must have ended. Nothing recorded is lost.
+    """
     sdk_run(session, run).clean()
     session.say(f"Nothing of run {run} is left on this machine.")

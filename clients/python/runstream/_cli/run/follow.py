@@ -11,7 +11,7 @@ import click
 from runstream._cli.exits import ExitCode
 from runstream._cli.output import write_bytes
 from runstream._cli.run.change import outcome
-from runstream._cli.run_document import run_document
+from runstream._cli.run_job import document_with_job
 from runstream._cli.run_tables import run_card
 from runstream._cli.session import Session
 from runstream.api.runs.v1.run_history_service_pb2 import CancelRunRequest
@@ -46,7 +46,7 @@ def follow(session: Session, run: "Run") -> int:
 
 def show_run(session: Session, run: "Run") -> None:
     """Shows the document of a run."""
-    session.show(run_document(run._record), run_card())
+    session.show(document_with_job(session, run._record), run_card())
 
 
 def has_asked_for_result(session: Session) -> bool:

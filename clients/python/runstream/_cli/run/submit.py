@@ -25,7 +25,7 @@ EPILOG = """\
 Examples:
   runstream run submit-script -e digits train.py --rate 0.1
   runstream run submit-script -e digits -c gpu --async train.py
-  runstream run submit-script -e digits --target gpu-pool -d conda.yml train.py | grep loss
+  runstream run submit-script -e digits --target pool -d conda.yml train.py
 """
 
 
@@ -36,9 +36,7 @@ class ScriptCommand(PlacedCommand):
 
 
 @click.command("submit-script", cls=ScriptCommand, epilog=EPILOG)
-@click.option(
-    "-c", "--run-configuration-name", "name", metavar="NAME", help="A run configuration that was saved; default: none."
-)
+@click.option("-c", "--run-configuration-name", "name", metavar="NAME", help="A run configuration that was saved.")
 @click.option(
     "--source-directory", metavar="FOLDER", help="The folder of the script. Default: see --path, else this one."
 )

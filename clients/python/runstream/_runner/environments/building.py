@@ -23,6 +23,9 @@ class Console(Protocol):
     def say(self, text: str) -> None:
         """Adds a line."""
 
+    def write(self, name: str, text: str) -> Path:
+        """Makes a file beside the log, in a folder of its own."""
+
 
 @dataclass(frozen=True)
 class Tools:

@@ -148,7 +148,14 @@ def _read_yaml(file: Path) -> Document:
 
 
 def _to_yaml(document: Document) -> str:
+    """A document as YAML; what YAML has no word for, a number of numpy for example, becomes its text."""
     import yaml
 
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000)
+    class Dumper(yaml.SafeDumper):
+        """Knows every object."""
+
+    Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(str(value)))
+    text: str = yaml.dump(
+        document, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000
+    )
     return text

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from google.protobuf.duration_pb2 import Duration
 
 from runstream.api.jobs.v1 import job_pb2 as messages
+from runstream.core._job.checks import texts, variables, whole_number
 from runstream.core._job.configuration_files import configuration_document
 from runstream.core._job.distribution import encode_distribution
 from runstream.core._job.environment_files import environment_document
-from runstream.core._job.environments import encode_job_environment, to_variables
+from runstream.core._job.environments import encode_job_environment
 from runstream.core._job.images import DEFAULT_CPU_IMAGE
 from runstream.core._job.run_configuration import RunConfigurationSettings
 from runstream.core._job.settings import logger
@@ -26,6 +27,8 @@ SPECIFIC_TO_V1 = ("data", "data_references", "output_data", "identity", "credent
 """Settings that are kept and have no effect."""
 
 RETIRED_PACKAGE = "azureml-"
+MAX_DETAILS = 256 * 1024
+"""Bytes; more is not kept, and what was submitted is told by what the job executes."""
 
 
 class Script(Protocol):
@@ -63,8 +66,8 @@ class JobPlan:
     max_run_duration_seconds: int | None
 
 
-def plan_job(source: Script) -> JobPlan:
-    """Checks what a user wrote, and makes of it what is submitted.
+def plan_job(source: Script, workspace: str | None = None) -> JobPlan:
+    """Checks what a user wrote, and makes of it what is submitted to a workspace: a resource name; None: to any.
 
     Raises:
         ExperimentExecutionException: There is neither script nor command, or the script is not in the source folder.
@@ -78,25 +81,27 @@ def plan_job(source: Script) -> JobPlan:
         script=_script(source, folder),
         command=_command(source.command),
         arguments=to_arguments(source.arguments),
-        environment_variables=to_variables(configuration.environment_variables),
+        environment_variables=variables("environment_variables", configuration.environment_variables),
         distribution=encode_distribution(configuration),
-        watched_directories=configuration.history.directories_to_watch,
+        watched_directories=texts("directories_to_watch", configuration.history.directories_to_watch),
         skip_outputs=not configuration.history.output_collection,
         requirements=_requirements(configuration),
-        max_attempts=configuration.max_attempts,
-        priority=configuration.priority or 0,
+        max_attempts=whole_number("max_attempts", configuration.max_attempts),
+        priority=whole_number("priority", configuration.priority or 0, least=-1000),
         container=_container(configuration),
     )
     environment = _environment(configuration, folder, definition.container.use_container)
-    definition.environment.CopyFrom(encode_job_environment(environment))
-    if configuration.termination_grace_seconds is not None:
-        definition.termination_grace.CopyFrom(Duration(seconds=configuration.termination_grace_seconds))
-    definition.details_json = json.dumps(_details(definition, configuration, environment), default=str)
+    definition.environment.CopyFrom(encode_job_environment(environment, workspace))
+    if (grace := configuration.termination_grace_seconds) is not None:
+        definition.termination_grace.CopyFrom(Duration(seconds=whole_number("termination_grace_seconds", grace, 0)))
+    details = json.dumps(_details(definition, configuration, environment), default=str)
+    definition.details_json = details if len(details.encode()) <= MAX_DETAILS else ""
+    seconds = configuration.max_run_duration_seconds
     return JobPlan(
         definition=definition,
         target=configuration.target,
         source_directory=folder if configuration.history.snapshot_project else None,
-        max_run_duration_seconds=configuration.max_run_duration_seconds,
+        max_run_duration_seconds=None if seconds is None else whole_number("max_run_duration_seconds", seconds),
     )
 
 
@@ -160,7 +165,9 @@ def _environment(configuration: RunConfigurationSettings, folder: Path, in_conta
 def _container(configuration: RunConfigurationSettings) -> messages.ContainerOptions:
     older, newer = configuration.environment.docker, configuration.docker
     if older.enabled and not newer.use_docker:
-        return messages.ContainerOptions(use_container=True, shm_size=older.shm_size, arguments=older.arguments)
+        return messages.ContainerOptions(
+            use_container=True, shm_size=older.shm_size, arguments=to_arguments(older.arguments)
+        )
     return messages.ContainerOptions(
         use_container=newer.use_docker, shm_size=newer.shm_size, arguments=to_arguments(newer.arguments)
     )
@@ -168,7 +175,11 @@ def _container(configuration: RunConfigurationSettings) -> messages.ContainerOpt
 
 def _requirements(configuration: RunConfigurationSettings) -> messages.JobRequirements:
     wanted = configuration.requirements
-    return messages.JobRequirements(slots=wanted.slots, gpus=wanted.gpus, labels=to_variables(wanted.labels))
+    return messages.JobRequirements(
+        slots=whole_number("slots", wanted.slots),
+        gpus=whole_number("gpus", wanted.gpus, least=0),
+        labels=variables("labels", wanted.labels),
+    )
 
 
 def _details(

@@ -1,6 +1,7 @@
 """How several processes of a job work together."""
 
 from runstream.api.jobs.v1 import job_pb2 as messages
+from runstream.core._job.checks import whole_number
 from runstream.core._job.run_configuration import RunConfigurationSettings
 from runstream.core._job.sections import (
     DistributedJobConfiguration,
@@ -57,21 +58,21 @@ def encode_distribution(configuration: RunConfigurationSettings) -> messages.Dis
 
 
 def _distribution(configuration: RunConfigurationSettings) -> messages.Distribution | None:
-    nodes = _count("node_count", configuration.node_count)
+    nodes = whole_number("node_count", configuration.node_count)
     match configuration.communicator:
         case "OpenMpi" | "IntelMpi":
-            per_node = _count("process_count_per_node", configuration.mpi.process_count_per_node)
+            per_node = whole_number("process_count_per_node", configuration.mpi.process_count_per_node)
             return _spread(messages.DISTRIBUTION_KIND_MPI, nodes, per_node * nodes)
         case "Nccl" | "Gloo":
             count = configuration.pytorch.process_count
-            processes = nodes if count is None else _count("process_count", count)
+            processes = nodes if count is None else whole_number("process_count", count)
             made = _spread(messages.DISTRIBUTION_KIND_PYTORCH, nodes, processes)
             made.backend = configuration.communicator.lower()
             return made
         case "ParameterServer":
             return _tensorflow(configuration, nodes)
         case "ParallelTask":
-            per_node = _count("worker_count_per_node", configuration.parallel_task.worker_count_per_node)
+            per_node = whole_number("worker_count_per_node", configuration.parallel_task.worker_count_per_node)
             return _spread(messages.DISTRIBUTION_KIND_UNSPECIFIED, nodes, per_node * nodes)
     if configuration.framework in ("PySpark", "CNTK"):
         logger.warning("Framework %s is not known here: the script is executed by Python.", configuration.framework)
@@ -83,9 +84,9 @@ def _tensorflow(configuration: RunConfigurationSettings, nodes: int) -> messages
     made = _spread(
         messages.DISTRIBUTION_KIND_TENSORFLOW,
         1 if configuration.target == "local" else nodes,
-        _count("worker_count", configuration.tensorflow.worker_count),
+        whole_number("worker_count", configuration.tensorflow.worker_count),
     )
-    made.parameter_server_count = _count(
+    made.parameter_server_count = whole_number(
         "parameter_server_count", configuration.tensorflow.parameter_server_count, least=0
     )
     return made
@@ -101,9 +102,3 @@ def _check(distribution: messages.Distribution) -> None:
             f"{distribution.process_count} processes cannot be divided evenly among {distribution.node_count} nodes: "
             "process_count counts those of all nodes together."
         )
-
-
-def _count(name: str, value: object, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RunConfigurationException(f"{name} must be a whole number of {least} or more, not {value!r}.")
-    return value

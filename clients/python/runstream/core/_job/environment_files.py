@@ -25,7 +25,7 @@ def save_to_directory(environment: EnvironmentSettings, path: str | os.PathLike[
     folder.mkdir(parents=True, exist_ok=True)
     document = environment_document(environment)
     conda, dockerfile = document["python"].pop("condaDependencies", None), document["docker"].pop("baseDockerfile")
-    _write(folder / CONDA_FILE_NAME, environment.python.conda_dependencies.serialize_to_string() if conda else None)  # type: ignore[union-attr]
+    _write(folder / CONDA_FILE_NAME, environment.python.conda_dependencies.serialize_to_string() if conda else None)
     _write(folder / DOCKERFILE_NAME, dockerfile)
     (folder / SETTINGS_FILE_NAME).write_text(json.dumps(document, indent=4) + "\n", "utf-8")
 

@@ -1,10 +1,10 @@
 """The settings of an environment, and the definition they stand for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from runstream.api.jobs.v1 import environment_pb2 as messages
+from runstream.core._job.checks import variables
 from runstream.core._job.sections import DockerSection, PythonSection, SparkSection
 from runstream.core._job.settings import Settings, logger, setting
 from runstream.core.conda_dependencies import CondaDependencies
@@ -38,17 +38,18 @@ def encode_environment(environment: EnvironmentSettings) -> messages.Environment
         display_version=str(environment.version or ""),
         python=_encode_python(environment.python),
         image=_encode_image(environment.docker),
-        environment_variables=to_variables(environment.environment_variables),
+        environment_variables=variables("environment_variables", environment.environment_variables),
     )
 
 
-def encode_job_environment(environment: EnvironmentSettings) -> messages.Environment:
-    """The environment of a job; it refers to a registered version if it still is what was registered."""
+def encode_job_environment(environment: EnvironmentSettings, workspace: str | None) -> messages.Environment:
+    """The environment of a job; it refers to a registered version if it still is what this workspace has of it."""
     definition = encode_environment(environment)
     registered = environment._registered
-    if registered is None or _content(registered.definition) != _content(definition):
+    if registered is None or (workspace and not registered.name.startswith(f"{workspace}/")):
         return messages.Environment(definition=definition)
-    return messages.Environment(name=registered.name, definition=definition)
+    is_unchanged = _content(registered.definition) == _content(definition)
+    return messages.Environment(name=registered.name if is_unchanged else "", definition=definition)
 
 
 def decode_environment(definition: messages.EnvironmentDefinition, settings: EnvironmentSettings) -> None:
@@ -62,11 +63,6 @@ def decode_environment(definition: messages.EnvironmentDefinition, settings: Env
     docker.base_image = definition.image.reference or None
     docker.base_dockerfile = definition.image.dockerfile or None
     settings.environment_variables = dict(definition.environment_variables)
-
-
-def to_variables(variables: Mapping[str, object]) -> dict[str, str]:
-    """Variables of processes, with texts for values; one without a value is empty."""
-    return {str(key): "" if value is None else str(value) for key, value in variables.items()}
 
 
 def _encode_python(python: PythonSection) -> messages.PythonDefinition:

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from runstream._channel.address import MODE_VARIABLE, OFFLINE
 from runstream.api.runs.v1 import run_pb2
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from runstream.core._workspace import WorkspaceCalls
 
 C = TypeVar("C")
+
+SCRIPT_RUN: Final = "azureml.scriptrun"
+"""The type of the runs of submitted scripts."""
+OWN_METHODS: Final = ("runstream.core._submission.script",)
+"""Modules that register methods; imported when something is submitted, so that who only logs does not wait for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,8 @@ async def submit(config: object, submission: Submission) -> run_pb2.Run:
         AzureMLException: Nothing submits such a configuration.
         RunEnvironmentException: This process is offline.
     """
+    for module in OWN_METHODS:
+        import_module(module)
     method = next((_methods[kind] for kind in type(config).__mro__ if kind in _methods), None)
     if method is None:
         known = ", ".join(sorted(kind.__name__ for kind in _methods))

@@ -14,14 +14,13 @@ from runstream.core._git import git_properties
 from runstream.core._run.creation import current_user
 from runstream.core._source import SNAPSHOT_PROPERTY, store_snapshot, survey_folder
 from runstream.core._submission.ids import new_run_id
-from runstream.core._submission.methods import Submission
+from runstream.core._submission.methods import SCRIPT_RUN, Submission, register_submit_method
+from runstream.core.script_run_config import ScriptRunConfig
 from runstream.exceptions import AzureMLException, ExperimentExecutionException
 
 if TYPE_CHECKING:
     from runstream.core._job.definition import JobPlan
-    from runstream.core.script_run_config import ScriptRunConfig
 
-SCRIPT_RUN: Final = "azureml.scriptrun"
 LOCAL: Final = "local"
 SUBMIT_SECONDS: Final = 90.0
 """How long services that are away are waited for: a restart does not keep a run from being submitted."""
@@ -31,8 +30,8 @@ PROCESS_FILES: Final = {
 }
 
 
-async def submit_script(config: "ScriptRunConfig", to: Submission) -> run_pb2.Run:
-    """Submits what a configuration says; the record of the run.
+async def submit_script(config: ScriptRunConfig, to: Submission) -> run_pb2.Run:
+    """Submits what a configuration says and, for this machine, starts its runner; the record of the run.
 
     Raises:
         ExperimentExecutionException: There is no such script, or the runner cannot be started.
@@ -41,7 +40,7 @@ async def submit_script(config: "ScriptRunConfig", to: Submission) -> run_pb2.Ru
     return await submit_plan(*await prepare(config, to), to)
 
 
-async def prepare(config: "ScriptRunConfig", to: Submission) -> tuple["JobPlan", dict[str, str]]:
+async def prepare(config: ScriptRunConfig, to: Submission) -> tuple["JobPlan", dict[str, str]]:
     """Stores the source folder of a configuration: what is submitted then, and the properties of runs that execute it.
 
     Raises:
@@ -50,7 +49,7 @@ async def prepare(config: "ScriptRunConfig", to: Submission) -> tuple["JobPlan",
     """
     from runstream.core._job.definition import plan_job
 
-    plan = plan_job(config)
+    plan = plan_job(config, to.workspace._record.name)
     properties, survey = await asyncio.gather(
         in_thread(git_properties, config.source_directory or "."), survey_folder(to.workspace, plan.source_directory)
     )
@@ -112,3 +111,6 @@ async def _start(to: Submission, run: run_pb2.Run) -> None:
         with suppress(AzureMLException):
             await connection.call(connection.runs.FailRun, request)
         raise ExperimentExecutionException(message, error) from error
+
+
+register_submit_method(ScriptRunConfig, submit_script)
