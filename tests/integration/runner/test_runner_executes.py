@@ -91,6 +91,31 @@ async def test_outputs_stay_where_they_are_when_they_are_not_wanted(jobs: Jobs) 
     assert names_in(f"{(await jobs.log(run.name)).strip()}/outputs") == ["a.txt"]
 
 
+async def test_outputs_that_cannot_be_stored_fail_a_run_that_was_well(jobs: Jobs) -> None:
+    run = await jobs.execute("open('outputs/a\\nb', 'w').write('a')\nopen('outputs/c', 'w').write('c')")
+
+    assert (run.status, run.error.code) == (S.RUN_STATUS_FAILED, "OutputsError")
+    assert "a\\nb" in run.error.message
+    assert "outputs/c" in await jobs.files(run.name)
+
+
+async def test_a_failed_script_is_told_of_by_what_it_printed(jobs: Jobs) -> None:
+    run = await jobs.execute("print('begun')\nopen('outputs/a', 'w').write('a')\nraise ValueError('bad')")
+
+    assert (run.status, run.error.code, run.error.exception_type) == (S.RUN_STATUS_FAILED, "UserError", "ValueError")
+    assert run.error.message.startswith("User program failed with ValueError: bad\nThe process ended with exit code 1.")
+    assert run.error.stack_trace.startswith("Traceback")
+    assert "outputs/a" in await jobs.files(run.name)
+
+
+async def test_an_error_that_the_script_recorded_stays(jobs: Jobs) -> None:
+    run = await jobs.execute(
+        "from runstream.core import Run\nRun.get_context().fail('enough', 'Mine')\nraise SystemExit(3)"
+    )
+
+    assert (run.status, run.error.code, run.error.message) == (S.RUN_STATUS_FAILED, "Mine", "enough")
+
+
 async def test_what_is_printed_is_read_while_the_script_runs(jobs: Jobs, gate: Gate) -> None:
     runner = await jobs.start(await jobs.submit(f"print('begun')\nopen({gate.path!r}).read()\nprint('done')"))
 
