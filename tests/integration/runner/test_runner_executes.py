@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.runners import LOG, Gate, Jobs, S
 
 TELLING = """
@@ -45,19 +43,6 @@ async def test_a_script_logs_to_its_run(jobs: Jobs) -> None:
     assert [tag.key for tag in run.tags] == ["kind"]
 
 
-async def test_a_run_goes_through_its_statuses(jobs: Jobs) -> None:
-    run = await jobs.execute("print('hello')")
-
-    assert [S.Name(change.status).removeprefix("RUN_STATUS_") for change in run.status_history] == [
-        "NOT_STARTED",
-        "STARTING",
-        "PREPARING",
-        "RUNNING",
-        "FINALIZING",
-        "COMPLETED",
-    ]
-
-
 async def test_outputs_logs_and_what_its_processes_were_are_stored(jobs: Jobs) -> None:
     run = await jobs.execute(
         "import os\nos.makedirs('outputs/deep')\nopen('outputs/deep/a.txt', 'w').write('model')\n"
@@ -80,6 +65,14 @@ async def test_outputs_logs_and_what_its_processes_were_are_stored(jobs: Jobs) -
     assert await jobs.logs(run.name) == ["logs/events", LOG]
     assert run.properties["ProcessInfoFile"] == "azureml-logs/process_info.json"
     assert run.properties["ProcessStatusFile"] == "azureml-logs/process_status.json"
+    assert [S.Name(change.status).removeprefix("RUN_STATUS_") for change in run.status_history] == [
+        "NOT_STARTED",
+        "STARTING",
+        "PREPARING",
+        "RUNNING",
+        "FINALIZING",
+        "COMPLETED",
+    ]
 
 
 async def test_outputs_stay_where_they_are_when_they_are_not_wanted(jobs: Jobs) -> None:
@@ -147,20 +140,15 @@ async def test_what_a_program_leaves_behind_is_ended_after_a_while(jobs: Jobs) -
     assert "left behind" in run.warnings[0].message
 
 
-async def test_a_command_is_run_by_a_shell_with_its_arguments_quoted(jobs: Jobs) -> None:
-    run = await jobs.execute(command="printf '%s|'", arguments=["a b", "$HOME"])
-
-    assert await jobs.log(run.name) == "a b|$HOME|"
-
-
-async def test_variables_of_the_job_win_over_those_of_its_environment(jobs: Jobs) -> None:
+async def test_a_command_is_run_by_a_shell_with_the_variables_of_the_job(jobs: Jobs) -> None:
     run = await jobs.execute(
-        command='echo "$KIND $SIZE $RUNSTREAM_WORKSPACE"',
+        command='printf "$KIND $SIZE $RUNSTREAM_WORKSPACE %s|"',
+        arguments=["a b", "$HOME"],
         environment={"definition": {"environment_variables": {"KIND": "environment", "SIZE": "7"}}},
         environment_variables={"KIND": "job", "RUNSTREAM_WORKSPACE": "another"},
     )
 
-    assert await jobs.log(run.name) == "job 7 space\n"
+    assert await jobs.log(run.name) == "job 7 space a b|job 7 space $HOME|"
 
 
 async def test_watched_folders_are_followed(jobs: Jobs) -> None:
@@ -172,26 +160,11 @@ async def test_watched_folders_are_followed(jobs: Jobs) -> None:
     assert await jobs.logs(run.name) == ["events/a/b", LOG]
 
 
-@pytest.mark.parametrize(
-    ("definition", "code", "text"),
-    [
-        ({"script": "missing.py"}, "UserError", "missing.py"),
-        ({"snapshot": "workspaces/space/snapshots/00000000-0000-0000-0000-000000000000"}, "SnapshotError", "snapshot"),
-        (
-            {"environment": {"definition": {"python": {"user_managed": True, "interpreter_path": "/no/python"}}}},
-            "EnvironmentError",
-            "/no/python",
-        ),
-    ],
-)
-async def test_what_cannot_be_executed_fails_with_the_reason(
-    jobs: Jobs, definition: dict[str, object], code: str, text: str
-) -> None:
-    run = await jobs.execute("print('hello')", **definition)
+async def test_a_snapshot_that_is_not_there_fails_the_run(jobs: Jobs) -> None:
+    run = await jobs.execute(snapshot="workspaces/space/snapshots/00000000-0000-0000-0000-000000000000")
 
-    assert run.status == S.RUN_STATUS_FAILED
-    assert run.error.code == code
-    assert text in run.error.message
+    assert (run.status, run.error.code) == (S.RUN_STATUS_FAILED, "SnapshotError")
+    assert "snapshot" in run.error.message
 
 
 def names_in(folder: str) -> list[str]:
