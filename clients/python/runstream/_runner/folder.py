@@ -70,8 +70,7 @@ class JobFolder:
     def of(cls, job: JobToRun) -> "JobFolder":
         """The folder for a job and the runners of one guard, which need not exist."""
         digest = hashlib.sha256(f"{job.address}\n{job.run}\n{job.holder}".encode()).hexdigest()[:8]
-        name = re.sub(r"[^A-Za-z0-9_.=-]", "_", job.run_id)[:_MAX_NAME_CHARACTERS]
-        return cls(jobs_root() / f"{name}-{digest}")
+        return cls(jobs_root() / f"{folder_name(job.run_id)}-{digest}")
 
     @property
     def work(self) -> Path:
@@ -127,6 +126,11 @@ class JobFolder:
                 (self.path / name).unlink(missing_ok=True)
         else:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def folder_name(run_id: str) -> str:
+    """What the names of the folders of a run begin with; a digest follows."""
+    return re.sub(r"[^A-Za-z0-9_.=-]", "_", run_id)[:_MAX_NAME_CHARACTERS]
 
 
 def jobs_root() -> Path:

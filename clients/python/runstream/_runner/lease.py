@@ -116,12 +116,22 @@ class Lease:
         with contextlib.suppress(Lost):
             await self._send_end(request)
 
-    async def _send_end(self, request: ReportJobRequest) -> None:
+    async def _send_end(self, request: ReportJobRequest, *, tries_again: bool = True) -> None:
         try:
             await call_patiently(self._connection, self._connection.jobs.ReportJob, request)
         except AzureMLException as error:
+            if error.reason == "INVALID_STATUS_CHANGE" and tries_again:
+                await self._tell_that_it_ran()
+                return await self._send_end(request, tries_again=False)
             _logger.warning("the end of %s is not recorded: %s", self._job.run, error.message)
             raise Lost(error.message) from error
+        return None
+
+    async def _tell_that_it_ran(self) -> None:
+        """Reports that the job ran: the report of it is still on its way, or was lost with a killed runner."""
+        request = ReportJobRequest(run=self._job.run, lease=self.number, status=RunStatus.RUN_STATUS_RUNNING)
+        with contextlib.suppress(AzureMLException):  # the end, which comes next, is refused for the same reason
+            await call_patiently(self._connection, self._connection.jobs.ReportJob, request)
 
     def _left(self) -> float:
         """How many seconds the lease counts without being renewed; without an end where nobody else would get it."""
