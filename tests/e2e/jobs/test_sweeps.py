@@ -145,7 +145,7 @@ def test_a_cancelled_sweep_leaves_no_run_behind(exp: Experiment, site: Site) -> 
 
     submitted.cancel()
 
-    wait_until(lambda: not site.processes(submitted.id))
+    wait_until(lambda: not site.processes())
     assert {child.get_status() for child in submitted.get_children()} == {"Canceled"}
 
 
@@ -155,7 +155,7 @@ def test_a_killed_driver_is_followed_by_one_that_goes_on(exp: Experiment, site: 
     config = sweep(WAITING, GridParameterSampling({"x": choice(1, 2, 3)}), arguments=[gate])
     submitted = exp.submit(config)
     wait_until(lambda: len(list(submitted.get_children(status="Running"))) == 2)
-    [driver] = site.processes("hyperdrive drive")
+    [driver] = [each for each in site.processes(submitted.id) if "drive" in each.cmdline()]
 
     driver.send_signal(signal.SIGKILL)
     with gate.open("w"):

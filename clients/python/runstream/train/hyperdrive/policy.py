@@ -103,7 +103,7 @@ class MedianStoppingPolicy(EarlyTerminationPolicy):
     def stops(self, run: str, count: int, histories: Histories, finished: frozenset[str]) -> bool:
         """Whether its best value is below the median of the averages."""
         known = [[value for value in values[:count] if value == value] for values in histories.values()]
-        averages = [statistics.fmean(values) for values in known if values]
+        averages = [sum(value / len(values) for value in values) for values in known if values]
         return bool(averages) and _best(histories[run], count) < statistics.median(averages)
 
 
