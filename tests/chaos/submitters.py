@@ -13,7 +13,7 @@ import psutil
 from runstream.core import Workspace
 from runstream.exceptions import ServiceException
 from tests.conditions import until
-from tests.real_runs import Site
+from tests.job_sites import Site
 
 GATED = """
 import os, subprocess, sys, time

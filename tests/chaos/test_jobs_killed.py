@@ -19,7 +19,7 @@ from tests.chaos.scale import SCALE
 from tests.chaos.submitters import GATED, TERMINAL, Submitted
 from tests.conditions import SECONDS, until, until_answered
 from tests.conftest import quick_place
-from tests.real_runs import AgentProgram, Site, agent, make_pool
+from tests.job_sites import AgentProgram, Site, agent, make_pool
 from tests.server_process import ServerProcess
 
 RUNS = 4 if SCALE.factor == 1 else 24

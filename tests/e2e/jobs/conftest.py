@@ -16,7 +16,7 @@ from runstream.core import Experiment, Workspace
 from runstream_server.embedded.state import read_state
 from tests.conditions import wait_until
 from tests.conftest import quick_place
-from tests.real_runs import RUNSTREAM, Site
+from tests.job_sites import RUNSTREAM, Site
 
 
 @pytest.fixture(scope="package")

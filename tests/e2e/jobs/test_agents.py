@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runstream.core import Experiment, Run, Workspace
 from tests.conditions import wait_until
-from tests.real_runs import RUNSTREAM, SECONDS, Site, agent, await_log, make_pool, script
+from tests.job_sites import RUNSTREAM, SECONDS, Site, agent, await_log, make_pool, script
 
 GATED = """
 import os, sys, time

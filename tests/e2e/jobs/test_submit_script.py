@@ -12,7 +12,7 @@ from typing import Any
 
 from runstream.core import Experiment, Run
 from tests.conditions import wait_until
-from tests.real_runs import RUNSTREAM, SECONDS, Site
+from tests.job_sites import RUNSTREAM, SECONDS, Site
 
 SUBMIT = ("run", "submit-script", "-e", "digits")
 PAUSE = "import signal\nprint('working', flush=True)\nsignal.pause()\n"

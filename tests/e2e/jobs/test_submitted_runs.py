@@ -13,7 +13,7 @@ from runstream.core import Experiment, Run, ScriptRun
 from runstream.core._source import store_snapshot, survey_folder
 from runstream.exceptions import ActivityFailedException, ExperimentExecutionException, UserErrorException
 from tests.conditions import wait_until
-from tests.real_runs import RUNSTREAM, SECONDS, Site, await_log, log_of, script
+from tests.job_sites import RUNSTREAM, SECONDS, Site, await_log, log_of, script
 
 HELLO = """
 import os, sys

@@ -39,7 +39,7 @@ async def submit_script(config: ScriptRunConfig, to: Submission) -> run_pb2.Run:
     """
     from runstream.core._job.definition import plan_job
 
-    plan = plan_job(config)
+    plan = plan_job(config, to.workspace._record.name)
     properties, survey = await asyncio.gather(
         in_thread(git_properties, config.source_directory or "."), survey_folder(to.workspace, plan.source_directory)
     )
