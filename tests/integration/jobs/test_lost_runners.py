@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -16,11 +17,23 @@ from runstream.api.jobs.v1 import compute_target_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as runs
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.jobs.model import HeldJob, Job, JobSpec, JobState, Requirements, Submission, TargetKind
+from runstream_server.jobs.model import (
+    AgentFacts,
+    HeldJob,
+    Job,
+    JobSpec,
+    JobState,
+    Requirements,
+    Submission,
+    TargetKind,
+    Verdict,
+)
 from runstream_server.jobs.mount import Service
+from runstream_server.jobs.rules.agents import AgentSession
 from runstream_server.jobs.rules.reaper import FORGOTTEN_AFTER
 from runstream_server.jobs.rules.settling import CANCELED
 from runstream_server.jobs.store.jobs import Change, JobStore
+from runstream_server.jobs.store.upkeep import UpkeepStore
 from runstream_server.names import ComputeTargetName, RunName
 from runstream_server.postgres import Hints, Postgres
 from runstream_server.runhistory import ManagedRuns, StatusEntry
@@ -168,6 +181,74 @@ async def test_a_run_whose_runner_is_lost_for_good_fails_after_a_time(pool: Subm
     assert "attempt 1 (runner runner)" in run.error.message
     renewal = pool.stub.RenewLease(messages.RenewLeaseRequest(run=run.name, lease=job.lease))
     assert (await failure_of(renewal)).reason == "LEASE_LOST"
+
+
+async def test_a_runner_that_its_agent_has_no_more_is_not_waited_for(pool: Submitter, keeper: Keeper) -> None:
+    await pool.submit(compute_target=POOL)
+    async with connected(keeper) as session:
+        job = await started(keeper, session)
+        await session.report([], draining=False)
+        await keeper.pass_time(timedelta(seconds=75))
+        await session.report([job], draining=False)
+        await keeper.service.reaper.make_pass()
+        kept = await pool.run(str(job.name))
+        await session.report([], draining=False)
+        await keeper.service.reaper.make_pass()
+
+    run = await pool.run(str(job.name))
+    assert (kept.status, run.status) == (S.RUN_STATUS_PREPARING, S.RUN_STATUS_FAILED)
+    assert run.error.code == "RunnerLost"
+    assert "(agent a)" in run.error.message
+    assert "has no such runner" in run.error.message
+
+
+async def test_a_runner_that_renews_is_believed_rather_than_its_agent(pool: Submitter, keeper: Keeper) -> None:
+    await pool.submit(compute_target=POOL)
+    async with connected(keeper) as session:
+        job = await started(keeper, session)
+        await keeper.pass_time(timedelta(seconds=75))
+        await session.report([], draining=False)
+        await keeper.service.rules.leases.renew(job)
+        await keeper.pass_time(timedelta(seconds=75))
+
+    assert (await pool.run(str(job.name))).status == S.RUN_STATUS_PREPARING
+
+
+def connected(keeper: Keeper) -> AbstractAsyncContextManager[AgentSession]:
+    """An agent that is connected while the context is open, by the clock of the test."""
+    facts = AgentFacts(ComputeTargetName("space", "pool"), "a", "host", {}, 1, 0, draining=False)
+    return keeper.service.rules.agents.connected(facts, [])  # type: ignore[no-any-return]
+
+
+async def started(keeper: Keeper, session: AgentSession) -> HeldJob:
+    """The job that an agent was offered, and that a runner holds."""
+    (offered,) = await session.news()
+    assert isinstance(offered, Job)
+    held = HeldJob(offered.name, offered.lease)
+    await keeper.service.rules.leases.claim(held.name, "runner", held.lease)
+    await keeper.service.rules.leases.report(held, StatusEntry("PREPARING"), is_last=False)
+    return held
+
+
+async def test_a_lease_that_is_renewed_while_it_is_being_given_up_is_kept(pool: Submitter, keeper: Keeper) -> None:
+    job = await held(pool, TWICE)
+    keeper.time += timedelta(seconds=70)
+    (lapsed,) = await UpkeepStore(keeper.postgres).lapsed(keeper.now(), None)
+    await keeper.service.rules.leases.renew(job)
+
+    change = Change(JobState.REQUEUEING, raises_lease=True, lapsed_at=lapsed.since)
+    assert not await JobStore(keeper.postgres).change(job, [JobState.HELD], change, keeper.now())
+    assert (await pool.job(str(job.name))).state == job_pb2.JOB_STATE_HELD
+
+
+async def test_a_job_that_cannot_be_settled_does_not_hold_up_the_others(pool: Submitter, keeper: Keeper) -> None:
+    broken, lost = await held(pool, TWICE), await held(pool, TWICE)
+    change = Change(JobState.ENDING, verdict=Verdict("NO_SUCH_STATUS"))
+    await JobStore(keeper.postgres).change(broken, [JobState.HELD], change, keeper.now())
+
+    await keeper.pass_time(timedelta(seconds=75))
+
+    assert (await pool.job(str(lost.name))).attempt == 2
 
 
 async def test_time_in_which_nobody_looked_is_not_counted(pool: Submitter, keeper: Keeper) -> None:

@@ -122,6 +122,7 @@ class AgentSession:
         self._heard = self._desk.now()
         if not await self._desk.agents.saw(self._facts, self._epoch, self._heard):
             raise await self._replaced()
+        await self._desk.queue.disown(self._facts, [each.name.run for each in held], self._heard)
         self.wake()
 
     async def decline(self, held: HeldJob, reason: str) -> None:

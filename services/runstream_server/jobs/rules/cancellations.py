@@ -54,7 +54,10 @@ class Cancellations:
         self._forget(watched - set(workspaces))
         for workspace in workspaces:
             self.watch(workspace)
-            await self._look(workspace)
+            try:
+                await self._look(workspace)
+            except RunstreamError as error:  # the others are looked at all the same
+                logger.info("runs to cancel not found", extra={"workspace": workspace, "reason": error.reason})
 
     def stop(self) -> None:
         """Stops watching."""

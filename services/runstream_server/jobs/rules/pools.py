@@ -47,8 +47,7 @@ class AgentsStart:
         return reason_to_wait(job, await self._connected(job.target), await self._jobs.count_ahead(job))
 
     async def _connected(self, target: ComputeTargetName) -> Sequence[Agent]:
-        agents = await self._agents.list_agents(target, self.seen_since(), "", _LOOKED_AT)
-        return [each for each in agents if each.connected]
+        return await self._agents.list_agents(target, self.seen_since(), "", _LOOKED_AT, only_connected=True)
 
     def seen_since(self) -> datetime:
         """Since when a connected agent was seen."""

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -83,31 +84,35 @@ class Reaper:
         away = await self._stores.upkeep.look(now, _PAUSED_AFTER_INTERVALS * self.interval)
         if away:
             logger.info("jobs were not looked after", extra={"seconds": round(away.total_seconds(), 1)})
-        await self._settle(now)
-        await self._lapse(now)
+        for step in (self._settle, self._lapse, self._sweep, self._tidy):
+            with _by_itself(step.__name__):
+                await step(now)
+
+    async def _settle(self, now: datetime) -> None:
+        for name in await self._stores.upkeep.take_unsettled(now - self.interval, now):
+            with _by_itself(name):
+                job = await self._stores.jobs.get(name)
+                if job is not None:
+                    await self._settling.settle(job)
+
+    async def _sweep(self, _: datetime) -> None:
         await self._cancellations.sweep()
+
+    async def _tidy(self, now: datetime) -> None:
         await self._stores.agents.forget(now - FORGOTTEN_AFTER)
         queued = await self._stores.upkeep.queued_by_kind()
         for kind in TargetKind:
             QUEUED.labels(kind.value).set(queued.get(kind, 0))
 
-    async def _settle(self, now: datetime) -> None:
-        for name in await self._stores.upkeep.take_unsettled(now - self.interval, now):
-            job = await self._stores.jobs.get(name)
-            try:
-                if job is not None:
-                    await self._settling.settle(job)
-            except RunstreamError as error:
-                logger.info("job not settled", extra={"run": str(name), "reason": error.reason})
-
     async def _lapse(self, now: datetime) -> None:
         after: RunName | None = None
         while lapsed := await self._stores.upkeep.lapsed(now, after):
             for each in lapsed:
-                if each.state is JobState.OFFERED:
-                    await self._take_back(each, now)
-                elif each.state is JobState.QUEUED:
-                    await self._settling.judge(each.held, [JobState.QUEUED], self._not_started())
+                with _by_itself(each.held.name):
+                    if each.state is JobState.OFFERED:
+                        await self._take_back(each, now)
+                    elif each.state is JobState.QUEUED:
+                        await self._settling.judge(each.held, [JobState.QUEUED], self._not_started())
             await self._lose([each for each in lapsed if each.state is JobState.HELD], now)
             if len(lapsed) < AT_ONCE:
                 return
@@ -137,7 +142,8 @@ class Reaper:
                 some, rest = rest[:_RUNS_AT_ONCE], rest[_RUNS_AT_ONCE:]
                 runs = {run.name: run for run in await self._runs.get_known([each.held.name for each in some])}
                 for each in some:
-                    await self._lose_one(each, runs.get(each.held.name), now)
+                    with _by_itself(each.held.name):
+                        await self._lose_one(each, runs.get(each.held.name), now)
 
     async def _lose_one(self, lapsed: Lapsed, run: ManagedRun | None, now: datetime) -> None:
         held = lapsed.held
@@ -147,14 +153,14 @@ class Reaper:
         if run is None or run.has_ended:
             await self._settling.change(job, Change(JobState.ENDED, raises_lease=True))
         elif run.is_to_cancel:
-            await self._settling.judge(held, [JobState.HELD], _LOST_WHILE_CANCELED)
+            await self._settling.judge(held, [JobState.HELD], _LOST_WHILE_CANCELED, lapsed_at=lapsed.since)
         elif lapsed.can_be_repeated and not is_over(run):
-            await self._repeat(job)
-        elif now >= lapsed.since + await self._lost_after(job):
-            await self._give_up(job, lapsed.since)
+            await self._repeat(job, lapsed.since)
+        elif lapsed.is_disowned or now >= lapsed.since + await self._lost_after(job):
+            await self._give_up(job, lapsed)
 
-    async def _repeat(self, job: Job) -> None:
-        change = Change(JobState.REQUEUEING, raises_lease=True, counts_attempt=True)
+    async def _repeat(self, job: Job, since: datetime) -> None:
+        change = Change(JobState.REQUEUEING, raises_lease=True, counts_attempt=True, lapsed_at=since)
         if await self._settling.change(job, change):
             LOST.labels("repeated").inc()
             requeueing = await self._stores.jobs.get(job.name)
@@ -170,15 +176,30 @@ class Reaper:
             return self._patience.lost
         return self._patience.lost if target.lost_after is None else target.lost_after
 
-    async def _give_up(self, job: Job, since: datetime) -> None:
+    async def _give_up(self, job: Job, lapsed: Lapsed) -> None:
         where = f"agent {job.agent}" if job.agent else f"runner {job.runner}"
+        why = "its machine was probably switched off, or lost its network"
+        if lapsed.is_disowned:
+            why = "the agent is there and has no such runner, so somebody probably killed it"
         verdict = Verdict(
             "FAILED",
             reason="its runner was lost",
             code="RunnerLost",
             message=f"Nothing was heard of the runner of attempt {job.attempt} ({where}) since"
-            f" {since:%Y-%m-%d %H:%M:%S} UTC: its machine was probably switched off, or lost its network. What the run"
+            f" {lapsed.since:%Y-%m-%d %H:%M:%S} UTC: {why}. What the run"
             " logged until then is kept; submit again, or set max_attempts so that a lost run is executed again.",
         )
-        if await self._settling.judge(HeldJob(job.name, job.lease), [JobState.HELD], verdict):
+        held = HeldJob(job.name, job.lease)
+        if await self._settling.judge(held, [JobState.HELD], verdict, lapsed_at=lapsed.since):
             LOST.labels("given up").inc()
+
+
+@contextmanager
+def _by_itself(what: object) -> Iterator[None]:
+    """Keeps what goes wrong from the rest: the next pass tries again."""
+    try:
+        yield
+    except RunstreamError as error:
+        logger.info("not looked after", extra={"what": str(what), "reason": error.reason})
+    except Exception as error:  # noqa: BLE001 - one job must not hold up the others, whatever is wrong with it
+        logger.warning("not looked after", extra={"what": str(what), "error": repr(error)})

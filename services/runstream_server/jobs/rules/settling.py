@@ -118,9 +118,14 @@ class Settling:
         await self.change(job, Change(JobState.ENDED))
         return run
 
-    async def judge(self, held: HeldJob, states: Sequence[JobState], verdict: Verdict) -> bool:
-        """Takes a job away from whoever has it, and ends its run; returns False if it was in none of these states."""
-        change = Change(JobState.ENDING, raises_lease=True, verdict=verdict)
+    async def judge(
+        self, held: HeldJob, states: Sequence[JobState], verdict: Verdict, *, lapsed_at: datetime | None = None
+    ) -> bool:
+        """Takes a job away from whoever has it, and ends its run; returns False if it was in none of these states.
+
+        With `lapsed_at` only if nobody has spoken for it since, as in `Change`.
+        """
+        change = Change(JobState.ENDING, raises_lease=True, verdict=verdict, lapsed_at=lapsed_at)
         if not await self._store.change(held, states, change, self._now()):
             return False
         judged = await self._store.get(held.name)

@@ -12,15 +12,14 @@ from runstream_server.postgres import Postgres
 # What an agent has: offered jobs, and held ones whatever their lease says.
 _AGENT = """
 a.workspace, a.compute_target, a.agent, a.host, a.labels, a.slots, a.gpus, a.draining, a.last_seen_time,
-a.connected AND a.last_seen_time >= $3 AS is_connected,
-(SELECT array_agg(j.run ORDER BY j.run) FROM jobs.job j
-  WHERE j.workspace = a.workspace AND j.compute_target = a.compute_target AND j.agent = a.agent AND j.state = 'held')
-    AS runs
+a.connected AND a.last_seen_time >= $3 AS is_connected
 """
 
 _USED = """
 LEFT JOIN LATERAL (
-    SELECT sum(j.slots) AS used_slots, sum(j.gpus) AS used_gpus FROM jobs.job j
+    SELECT sum(j.slots) AS used_slots, sum(j.gpus) AS used_gpus,
+           array_agg(j.run ORDER BY j.run) FILTER (WHERE j.state = 'held') AS runs
+      FROM jobs.job j
      WHERE j.workspace = a.workspace AND j.compute_target = a.compute_target AND j.agent = a.agent
        AND j.state IN ('offered', 'held')
 ) used ON true
@@ -81,7 +80,7 @@ class AgentStore:
         )
 
     async def list_agents(
-        self, target: ComputeTargetName, seen_since: datetime, after: str, count: int
+        self, target: ComputeTargetName, seen_since: datetime, after: str, count: int, *, only_connected: bool = False
     ) -> Sequence[Agent]:
         """Returns up to `count` agents of a target with names after `after`, in order of name.
 
@@ -89,14 +88,16 @@ class AgentStore:
         """
         rows = await self._postgres.fetch(
             f"""
-            SELECT {_AGENT}, used_slots, used_gpus FROM jobs.agent a {_USED}
-             WHERE a.workspace = $1 AND a.compute_target = $2 AND a.agent > $4 ORDER BY a.agent LIMIT $5
+            SELECT {_AGENT}, used_slots, used_gpus, runs FROM jobs.agent a {_USED}
+             WHERE a.workspace = $1 AND a.compute_target = $2 AND a.agent > $4
+               AND (a.connected AND a.last_seen_time >= $3 OR NOT $6) ORDER BY a.agent LIMIT $5
             """,
             target.workspace,
             target.compute_target,
             seen_since,
             after,
             count,
+            only_connected,
         )
         return [_agent(row) for row in rows]
 

@@ -29,6 +29,9 @@ class Change:
     expire_time: datetime | None = None
     """Until when somebody has to say that he has the job; None: nobody has to."""
 
+    lapsed_at: datetime | None = None
+    """Only if nobody has spoken for the job since, and had to until this time; None: whoever did."""
+
 
 class JobStore:
     """Jobs."""
@@ -144,7 +147,7 @@ class JobStore:
         return renewed == "UPDATE 1"
 
     async def change(self, held: HeldJob, states: Collection[JobState], change: Change, at: datetime) -> bool:
-        """Changes a job if it has one of these states under this lease; returns whether it had."""
+        """Changes a job if it has one of these states under this lease; returns whether it did."""
         changed = await self._postgres.fetchval(
             """
             WITH changed AS (
@@ -152,6 +155,8 @@ class JobStore:
                    SET state = $5, lease = lease + $6::int, attempt = attempt + $7::int, verdict = $8, state_time = $10,
                        holder = CASE WHEN $5 IN ('queued', 'requeueing') THEN '' ELSE holder END, submission = NULL
                  WHERE workspace = $1 AND run = $2 AND lease = $3 AND state = ANY($4)
+                   AND ($11::timestamptz IS NULL OR EXISTS (
+                       SELECT FROM jobs.hold h WHERE h.workspace = $1 AND h.run = $2 AND h.expire_time = $11))
                 RETURNING workspace, run, lease
             ), kept AS (
                 INSERT INTO jobs.hold (workspace, run, lease, expire_time)
@@ -173,6 +178,7 @@ class JobStore:
             verdict_json(change.verdict),
             change.expire_time,
             at,
+            change.lapsed_at,
         )
         return bool(changed)
 

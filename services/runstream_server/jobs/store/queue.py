@@ -72,10 +72,11 @@ class QueueStore:
             free = await _free(connection, asking, times, agent)
             if agent["draining"] or free.slots <= 0:
                 return Offered((), is_full=True, is_whole=True)
-            candidates = await _candidates(connection, asking, times, agent, free)
+            most = min(free.slots, AT_ONCE)  # more would not fit, and what is locked here nobody else gets meanwhile
+            candidates = await _candidates(connection, asking, times, agent, free, most)
             chosen = _fitting(candidates, free, times)
             jobs = await _offered(connection, asking, chosen, times)
-            return Offered(jobs, is_full=free.slots <= 0, is_whole=len(candidates) < AT_ONCE)
+            return Offered(jobs, is_full=free.slots <= 0, is_whole=len(candidates) < most)
 
     async def offered_to(self, facts: AgentFacts, now: datetime) -> Sequence[Job]:
         """Returns the jobs that are offered to an agent, and may still be claimed."""
@@ -114,6 +115,21 @@ class QueueStore:
             at,
         )
         return bool(taken)
+
+    async def disown(self, facts: AgentFacts, present: Sequence[str], at: datetime) -> None:
+        """Notes which jobs nobody renewed whose runners an agent did not have at a time, given the runs it had."""
+        await self._postgres.execute(
+            """
+            UPDATE jobs.hold h SET disown_time = $4
+              FROM jobs.job j
+             WHERE j.workspace = $1 AND j.compute_target = $2 AND j.agent = $3 AND j.state = 'held'
+               AND h.workspace = j.workspace AND h.run = j.run AND h.expire_time < $4
+               AND h.disown_time > h.expire_time IS NOT TRUE AND h.run <> ALL($5::text[])
+            """,
+            *_key(facts),
+            at,
+            present,
+        )
 
     async def leases(self, workspace: str, runs: Iterable[str]) -> Mapping[RunName, int]:
         """Returns the leases that count, by run; runs without a job are left out."""
@@ -165,9 +181,9 @@ async def _free(connection: Connection, asking: Asking, times: Times, agent: Rec
 
 
 async def _candidates(
-    connection: Connection, asking: Asking, times: Times, agent: Record, free: _Room
+    connection: Connection, asking: Asking, times: Times, agent: Record, free: _Room, most: int
 ) -> Sequence[Record]:
-    """The first jobs of the queue that fit now, and those that would fit and have waited for long."""
+    """The first jobs of the queue that fit now, and those that would fit and have waited for long; locked."""
     return await connection.fetch(
         """
         SELECT run, slots, gpus, create_time FROM jobs.job
@@ -185,7 +201,7 @@ async def _candidates(
         free.gpus,
         times.waiting_since,
         times.declined_before,
-        AT_ONCE,
+        most,
     )
 
 

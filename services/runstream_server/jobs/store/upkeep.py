@@ -27,6 +27,9 @@ class Lapsed:
 
     agent: str
 
+    is_disowned: bool
+    """Whether its agent said after that time that it has no runner of the job."""
+
 
 class UpkeepStore:
     """Jobs that are looked after."""
@@ -70,7 +73,8 @@ class UpkeepStore:
         rows = await self._postgres.fetch(
             """
             SELECT h.workspace, h.run, h.lease, h.expire_time, j.state, j.agent,
-                   j.kind <> 'local' AND j.attempt < j.max_attempts AS can_be_repeated
+                   j.kind <> 'local' AND j.attempt < j.max_attempts AS can_be_repeated,
+                   coalesce(h.disown_time > h.expire_time, false) AS is_disowned
               FROM jobs.hold h JOIN jobs.job j ON j.workspace = h.workspace AND j.run = h.run AND j.lease = h.lease
              WHERE h.expire_time < $1 AND (h.workspace, h.run) > ($2, $3)
              ORDER BY h.workspace, h.run LIMIT $4
@@ -87,6 +91,7 @@ class UpkeepStore:
                 since=row["expire_time"],
                 can_be_repeated=row["can_be_repeated"],
                 agent=row["agent"],
+                is_disowned=row["is_disowned"],
             )
             for row in rows
         ]
