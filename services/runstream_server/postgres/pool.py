@@ -170,8 +170,9 @@ async def open_postgres(config: PostgresConfig) -> AsyncIterator[Postgres]:
 
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    # asyncpg waits for room to write without a deadline, also when the connection is lost or frozen meanwhile; and what
-    # one statement sends is in memory anyway.
+    # asyncpg waits for room to write without a deadline, also when the connection is lost or frozen meanwhile. So while
+    # Postgres does not read, what one statement or COPY of a connection sends is in memory once more, for as long as
+    # `_COMMAND_SECONDS`: a few MiB, as groups of appends, merges and messages are.
     connection._transport.set_write_buffer_limits(high=sys.maxsize)  # type: ignore[attr-defined]
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 

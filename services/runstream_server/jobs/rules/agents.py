@@ -1,8 +1,9 @@
 """Agents: who is connected, which jobs they are offered, and which they have to give up."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from runstream_server.errors import RunstreamError
@@ -25,6 +26,8 @@ PATIENCE = timedelta(minutes=10)
 
 DECLINED_FOR = timedelta(seconds=30)
 """For how long a job is not offered again to an agent that declined it: others go first."""
+
+_ASKING_AT_ONCE = 4
 
 _LOOK_TIME = timedelta(seconds=5)
 """How often an agent is looked after without any hint."""
@@ -55,6 +58,9 @@ class Desk:
 
     report_time: timedelta
     """How long an agent may be silent."""
+
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ASKING_AT_ONCE))
+    """Each queued job wakes all agents of its pool: so many ask the queue at a time, and leave others connections."""
 
 
 class Agents:
@@ -173,10 +179,11 @@ class AgentSession:
         return [job for job in offered if job.name not in heard]
 
     async def _offers(self) -> Sequence[Job]:
-        now = self._desk.now()
-        times = Times(now, now + self._desk.lease, now - DECLINED_FOR, now - PATIENCE)
-        held = [each.name.run for each in self._held]
-        offered = await self._desk.queue.offer(Asking(self._facts, self._epoch, held), times)
+        async with self._desk.room:
+            now = self._desk.now()
+            times = Times(now, now + self._desk.lease, now - DECLINED_FOR, now - PATIENCE)
+            held = [each.name.run for each in self._held]
+            offered = await self._desk.queue.offer(Asking(self._facts, self._epoch, held), times)
         if offered is None:
             raise await self._replaced()
         self._is_full = offered.is_full

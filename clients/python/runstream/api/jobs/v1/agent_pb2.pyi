@@ -165,7 +165,9 @@ class AgentReport(google.protobuf.message.Message):
     """Whether it takes no more jobs."""
     @property
     def held(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HeldJob]:
-        """The jobs whose runners it has, up to 10,000."""
+        """The jobs whose runners it has, up to 10,000. The runner of another job that was offered to the agent is lost for good
+        once its lease was not renewed in time: `AgentPool.lost_after` is not waited for.
+        """
 
     def __init__(
         self,

@@ -31,8 +31,8 @@ class AgentPool(google.protobuf.message.Message):
     """See `min_nodes`."""
     @property
     def lost_after(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the runner of a job may be unheard of before the job is given up. Before that the run is
-        `RUN_STATUS_NOT_RESPONDING`. 1 minute to 30 days. Default: 6 hours.
+        """How long the runner of a job may be unheard of before the job is given up, unless its agent says that it has no such
+        runner. Before that the run is `RUN_STATUS_NOT_RESPONDING`. 1 minute to 30 days. Default: 6 hours.
         """
 
     def __init__(
