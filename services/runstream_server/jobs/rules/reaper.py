@@ -171,7 +171,8 @@ class Reaper:
         return self._patience.lost if target.lost_after is None else target.lost_after
 
     async def _give_up(self, job: Job, since: datetime) -> None:
-        where = f"agent {job.agent}" if job.agent else f"runner {job.runner}"
+        what = "Job" if job.kind is TargetKind.KUBERNETES else "agent"
+        where = f"{what} {job.agent}" if job.agent else f"runner {job.runner}"
         verdict = Verdict(
             "FAILED",
             reason="its runner was lost",
