@@ -109,7 +109,7 @@ class Controller:
                 tasks.create_task(self._tend(each, jobs, pods.get(each.name, ())))
             if self._mirror.is_ready:
                 for job in orphans(list(jobs.values()), assignments):
-                    tasks.create_task(self._delete(job.name))
+                    tasks.create_task(self._clear_away(job))
         return True
 
     async def _assign(self) -> int | None:
@@ -143,6 +143,8 @@ class Controller:
             await self._bear(assignment, trouble)
         except RunstreamError as error:
             logger.info("attempt not looked after", extra={"run": str(assignment.run), "reason": error.reason})
+        except Exception:
+            logger.exception("attempt not looked after", extra={"run": str(assignment.run)})
 
     async def _do(self, assignment: Assignment, decision: Decision) -> None:
         match decision:
@@ -176,6 +178,13 @@ class Controller:
 
     async def _delete(self, name: str) -> None:
         await self._cluster.delete(Kind.JOB, self._place.namespace, name)
+
+    async def _clear_away(self, orphan: JobView) -> None:
+        logger.warning("Job runs for nobody", extra={"place": str(self._place), "job": orphan.name})
+        try:
+            await self._delete(orphan.name)
+        except ClusterTrouble as trouble:
+            logger.info("Job not deleted", extra={"job": orphan.name, "error": str(trouble)})
 
     async def _is_there(self, assignment: Assignment) -> bool:
         return await self._cluster.get(Kind.JOB, self._place.namespace, assignment.name) is not None

@@ -52,17 +52,9 @@ class Outcomes:
             verdict = Verdict("CANCELED", reason=f"cancelled; {ended.code}")
             await self._settling.judge(assignment.held, _OPEN, verdict)
         elif ended.repeats and job.attempt < job.max_attempts and not is_over(run):
-            await self._repeat(job)
+            await self._settling.repeat(job)
         elif await self._settling.judge(assignment.held, _OPEN, await self._verdict(cluster, assignment, ended)):
             LOST.labels("given up").inc()
-
-    async def _repeat(self, job: Job) -> None:
-        change = Change(JobState.REQUEUEING, raises_lease=True, counts_attempt=True)
-        if await self._settling.change(job, change):
-            LOST.labels("repeated").inc()
-            requeueing = await self._jobs.get(job.name)
-            if requeueing is not None:
-                await self._settling.settle(requeueing)
 
     async def _verdict(self, cluster: Cluster, assignment: Assignment, ended: Ended) -> Verdict:
         message = ended.message
