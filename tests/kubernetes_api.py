@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,10 @@ Object = dict[str, Any]
 
 _API = {JOB: "/apis/batch/v1", POD: "/api/v1", SECRET: "/api/v1", SERVICE: "/api/v1"}
 _KINDS = {JOB: ("batch/v1", "Job"), POD: ("v1", "Pod"), SECRET: ("v1", "Secret"), SERVICE: ("v1", "Service")}
+
+
+async def _nothing(method: str, plural: str) -> None:
+    """Lets a request pass."""
 
 
 class Refusal(Exception):
@@ -36,8 +40,11 @@ class KubernetesApi:
         """Method, plural and name of each request that changes something."""
 
         self.logs: dict[str, str] = {}
-        self.before: Callable[[str, str], None] = lambda method, plural: None
-        """Called with each request; may raise Refusal."""
+        self.before: Callable[[str, str], Awaitable[None]] = _nothing
+        """Awaited before each request is obeyed; may raise Refusal."""
+
+        self.after: Callable[[str, str], Awaitable[None]] = _nothing
+        """Awaited before each answer."""
 
         self.changed = asyncio.Condition()
         self._version = itertools.count(1)
@@ -145,10 +152,12 @@ class KubernetesApi:
                 raise Refusal(401, "Unauthorized")
             if request.method != "GET":
                 self.calls.append((request.method, plural, name))
-            self.before(request.method, plural)
-            return await handler(request)  # type: ignore[no-any-return]
+            await self.before(request.method, plural)
+            response: web.StreamResponse = await handler(request)
+            await self.after(request.method, plural)
+            return response
         except Refusal as refusal:
-            return web.json_response(_status(refusal), status=refusal.code)
+            return _answer(_status(refusal), status=refusal.code)
 
     async def _create(self, request: web.Request) -> web.Response:
         object_, namespace = await request.json(), request.match_info["namespace"]
@@ -157,15 +166,15 @@ class KubernetesApi:
             raise Refusal(409, "AlreadyExists", f'{key[0]} "{key[2]}" already exists')
         object_["metadata"] |= {"uid": str(uuid.uuid4()), "namespace": namespace, "creationTimestamp": _now()}
         await self.put(key, object_)
-        return web.json_response(object_, status=201)
+        return _answer(object_, status=201)
 
     async def _get(self, request: web.Request) -> web.Response:
-        return web.json_response(self._found(request))
+        return _answer(self._found(request))
 
     async def _delete(self, request: web.Request) -> web.Response:
         self._found(request)
         await self.remove(request.match_info["plural"], request.match_info["name"])
-        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+        return _answer({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
     async def _log(self, request: web.Request) -> web.Response:
         self._found(request)
@@ -196,7 +205,7 @@ class KubernetesApi:
             metadata["continue"] = str(start + limit)
         version, kind = _KINDS[plural]
         items = found[start : start + limit]
-        return web.json_response({"kind": f"{kind}List", "apiVersion": version, "metadata": metadata, "items": items})
+        return _answer({"kind": f"{kind}List", "apiVersion": version, "metadata": metadata, "items": items})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         since, severed = int(request.query["resourceVersion"]), self._severed
@@ -218,6 +227,10 @@ class KubernetesApi:
                 while severed == self._severed and self._last == seen:
                     await self.changed.wait()
         return response
+
+
+def _answer(object_: Object, status: int = 200) -> web.Response:
+    return web.Response(body=json.dumps(object_).encode(), content_type="application/json", status=status)
 
 
 def _matches(object_: Object, request: web.Request) -> bool:

@@ -80,8 +80,11 @@ class Controller:
             await asyncio.gather(reading, return_exceptions=True)
 
     async def _wait(self) -> None:
+        """Waits for a change, at most until something is to be tried again."""
+        due_times = [not_before for not_before, _ in self._backoffs.values()]
+        seconds = min([LOOK_SECONDS, *(max(due - monotonic(), 0.0) for due in due_times)])
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._woken.wait()
         except TimeoutError:
             return
