@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -50,6 +51,10 @@ class BucketConfig:
 
     check_at_start: bool = True
     """Whether the object store must answer before the process serves. `runstream up` knows that its own one does."""
+
+    folder: Path | None = None
+    """Where the store keeps each object as a file with the name of its key, if this process can read it there. Set by
+    `runstream up` for its own store."""
 
     @property
     def is_near(self) -> bool:

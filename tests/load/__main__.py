@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "runs.watch": runs.watch,
     "metrics.ingest.bulk": metrics_ingest.bulk,
     "metrics.ingest.small": metrics_ingest.small,
+    "metrics.ingest.one": metrics_ingest.small_one,
     "metrics.ingest.filled": metrics_ingest.filled,
     "metrics.ingest.idle": metrics_ingest.idle,
     "metrics.ingest.bytes": metrics_ingest.points_size,

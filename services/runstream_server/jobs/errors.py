@@ -84,6 +84,15 @@ class EnvironmentNotFound(NotFound):
         super().__init__(f"{name} does not exist; register the environment, or check the spelling", environment=name)
 
 
+class RunExists(AlreadyExists):
+    """Another request made a run with this id."""
+
+    reason = "RUN_EXISTS"
+
+    def __init__(self, name: RunName) -> None:
+        super().__init__(f"{name} exists; choose another run_id, or leave it out", run=name)
+
+
 class JobNotFound(NotFound):
     """The run does not exist, or was not submitted."""
 

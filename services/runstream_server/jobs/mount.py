@@ -81,7 +81,9 @@ class Service:
             lost=timedelta(seconds=settings.lost_seconds),
         )
         self._settling = Settling(self._stores.jobs, self._runs, platform.hints, platform.now, self._patience)
-        self.cancellations = Cancellations(self._stores.upkeep, self._stores.jobs, self._settling, self._history, tasks)
+        self.cancellations = Cancellations(
+            self._stores.upkeep, self._stores.jobs, self._settling, self._history, self._runs, tasks
+        )
         self._starters = self._make_starters(kubernetes)
         self._targets = Targets(TargetStore(postgres), self._history, self._starters, platform.now)
         self.reaper = Reaper(

@@ -16,4 +16,4 @@ def candidates(path: str) -> Sequence[str]:
         return [path, "user_logs/std_log.txt"]
     digits = range(1, _MOST_DIGITS + 1)
     ranks = dict.fromkeys(f"user_logs/std_log_process_{int(match[1]):0{width}d}.txt" for width in digits)
-    return [path, *ranks]
+    return [path, *ranks, *(["user_logs/std_log.txt"] if int(match[1]) == 0 else [])]

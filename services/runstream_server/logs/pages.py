@@ -19,6 +19,10 @@ class Part(Protocol):
     def end_offset(self) -> int:
         """The offset after the last byte."""
 
+    @property
+    def line_feeds(self) -> int | None:
+        """How many they have; None: they have to be counted."""
+
     def decode(self) -> bytes:
         """The bytes; raises StoredBytesDamaged if they are not what was stored."""
 

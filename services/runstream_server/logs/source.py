@@ -33,6 +33,9 @@ class Reading:
     with_lines: bool = True
     """Whether it is wanted how many line feeds are before; of chunks they are counted."""
 
+    in_one_go: bool = False
+    """Whether a reader goes on soon, to the end: then one request brings all pages of a segment."""
+
 
 USUAL = Reading()
 
@@ -68,7 +71,9 @@ class LogSource:
                 sealed_bytes = await self._sealed_since(file, start, sealed_bytes)
 
     def _sealed(self, file: LogFile, start: int, end: int, reading: Reading) -> AsyncGenerator[Page, None]:
-        return self._segments.pages(file, start, end, reading.page_bytes, with_marks=reading.with_marks)
+        return self._segments.pages(
+            file, start, end, reading.page_bytes, with_marks=reading.with_marks, in_one_go=reading.in_one_go
+        )
 
     async def _hot(self, file: LogFile, start: int, end: int, reading: Reading) -> AsyncGenerator[Page, None]:
         line_feeds = None if reading.with_lines else 0

@@ -65,6 +65,21 @@ class LogStore:
         )
         return [_file(row) for row in rows]
 
+    async def files_after(self, after: tuple[str, str, str], count: int) -> Sequence[LogFile]:
+        """Returns up to `count` files with text after a workspace, run and path, of all workspaces, in that order."""
+        rows = await self._postgres.fetch(
+            f"""
+            SELECT {_FILE}
+              FROM logs.file
+             WHERE (workspace, run, path) > ($1, $2, $3) AND size_bytes > 0 AND expire_time IS NULL
+             ORDER BY workspace, run, path
+             LIMIT $4
+            """,
+            *after,
+            count,
+        )
+        return [_file(row) for row in rows]
+
     async def files_of_runs(
         self, runs: Sequence[RunName], paths: Sequence[str], begin: tuple[int, str], count: int, *, with_begin: bool
     ) -> Sequence[LogFile]:

@@ -58,6 +58,8 @@ class Segment:
     def size_bytes(self) -> int:
         """How much memory the values take, with their steps and times, about."""
         match self.kind:
+            case Kind.DOUBLE:
+                return self.count * _POINT_BYTES
             case Kind.STRING:
                 return self.count * _POINT_BYTES + sum(map(len, self.strings))
             case Kind.TABLE:
@@ -269,6 +271,17 @@ class Span:
     def count(self) -> int:
         """How many values that are; none if not above 0."""
         return self.end_index - self.start_index
+
+
+def span_columns(spans: Sequence[Span]) -> tuple[str, Sequence[str], Sequence[int], Sequence[int], Sequence[int]]:
+    """Spans of one workspace as arguments of a statement: the workspace, then runs, series, first and end indexes."""
+    return (
+        spans[0].series.run.workspace,
+        [span.series.run.run for span in spans],
+        [span.series.number for span in spans],
+        [span.start_index for span in spans],
+        [span.end_index for span in spans],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runstream_server.metrics.model import Span
+from runstream_server.metrics.model import Span, span_columns
 from runstream_server.postgres import Postgres
 
 
@@ -54,11 +54,7 @@ class OverviewStore:
                AND overview IS NOT NULL
              ORDER BY place, start_index
             """,
-            spans[0].series.run.workspace,
-            [span.series.run.run for span in spans],
-            [span.series.number for span in spans],
-            [span.start_index for span in spans],
-            [span.end_index for span in spans],
+            *span_columns(spans),
         )
         found: list[list[StoredOverview]] = [[] for _ in spans]
         for row in rows:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from asyncpg import Record
 
-from runstream_server.metrics.model import Series, SeriesKind, SeriesPage, Span, StoredChunk
+from runstream_server.metrics.model import Series, SeriesKind, SeriesPage, Span, StoredChunk, span_columns
 from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
 
@@ -139,11 +139,7 @@ class MetricStore:
              WHERE before < $7
              ORDER BY place, start_index
             """,
-            spans[0].series.run.workspace,
-            [span.series.run.run for span in spans],
-            [span.series.number for span in spans],
-            [span.start_index for span in spans],
-            [span.end_index for span in spans],
+            *span_columns(spans),
             _PAGE_CHUNKS,
             _PAGE_BYTES,
         )

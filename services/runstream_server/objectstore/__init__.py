@@ -9,7 +9,7 @@ Invariants:
 from runstream_server.objectstore.bucket import Bucket, open_bucket
 from runstream_server.objectstore.errors import ObjectMissing
 from runstream_server.objectstore.objects import ObjectInfo, PartInfo, Presigned, Unfinished
-from runstream_server.objectstore.reading import ReadAhead, read_on
+from runstream_server.objectstore.reading import ReadAhead, in_sizes, read_on
 
 __all__ = [
     "Bucket",
@@ -19,6 +19,7 @@ __all__ = [
     "Presigned",
     "ReadAhead",
     "Unfinished",
+    "in_sizes",
     "open_bucket",
     "read_on",
 ]

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,20 @@ async def read_on(bucket: "Bucket", key: str, start: int, end: int) -> AsyncGene
             if failures == _ATTEMPTS:
                 raise
             await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**failures * random.uniform(0.8, 1.2))
+
+
+async def in_sizes(chunks: AsyncGenerator[bytes, None], sizes: Iterable[int]) -> AsyncGenerator[bytes, None]:
+    """Yields the bytes of chunks, which are as many as the sizes together, in pieces of these sizes."""
+    rest = memoryview(b"")
+    async with aclosing(chunks):
+        for size in sizes:
+            parts, missing = [rest[:size]], size - len(rest)
+            rest = rest[size:]
+            while missing > 0:
+                chunk = memoryview(await anext(chunks))
+                parts.append(chunk[:missing])
+                rest, missing = chunk[missing:], missing - len(chunk)
+            yield b"".join(parts)
 
 
 class ReadAhead:

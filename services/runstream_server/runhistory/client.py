@@ -1,9 +1,10 @@
 """Questions to the run history."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import grpc
@@ -112,6 +113,25 @@ class RunHistory:
         with _trouble(RunNotFound(names[0])):
             response = await self._stub.BatchGetRuns(request, timeout=CALL_SECONDS, wait_for_ready=True)
         return [_facts(run) for run in response.runs]
+
+    async def ended(self, runs: Iterable[RunName]) -> Sequence[RunName]:
+        """Which of up to 1,000 runs have ended, or are no longer known: nobody writes to them. In order of name."""
+        ended: list[RunName] = []
+        for _, of_workspace in groupby(sorted(runs), key=lambda run: run.workspace):
+            ended.extend(await self._ended_of(list(of_workspace)))
+        return ended
+
+    async def _ended_of(self, runs: Sequence[RunName]) -> Sequence[RunName]:
+        try:
+            return [run.name for run in await self.get_runs(runs) if run.end_time is not None]
+        except RunNotFound:
+            return [run for run in runs if await self._has_ended(run)]
+
+    async def _has_ended(self, run: RunName) -> bool:
+        try:
+            return (await self.get_run(run)).end_time is not None
+        except RunNotFound:
+            return True
 
     async def check_workspace(self, name: WorkspaceName) -> None:
         """Raises WorkspaceNotFound if no workspace has this name."""

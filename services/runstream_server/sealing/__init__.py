@@ -6,9 +6,10 @@ Invariants:
 * Trouble with the bucket makes sealing wait, and nothing else.
 """
 
+from runstream_server.sealing.attempt import attempt
 from runstream_server.sealing.lease import ClaimLostError, Lease
 from runstream_server.sealing.loop import SealLoop
 from runstream_server.sealing.lru import ByteLru
 from runstream_server.sealing.pace import Pace
 
-__all__ = ["ByteLru", "ClaimLostError", "Lease", "Pace", "SealLoop"]
+__all__ = ["ByteLru", "ClaimLostError", "Lease", "Pace", "SealLoop", "attempt"]

@@ -94,6 +94,22 @@ async def test_what_is_not_there_or_makes_no_sense_is_told(cli: Cli, make_run: M
     assert all(outcome.out == "" for outcome in wrong)
 
 
+async def test_a_log_that_is_not_there_is_told_with_those_that_are(
+    cli: Cli, backend: Backend, make_run: MakeRun
+) -> None:
+    run = await make_run("a")
+    await make_run("empty")
+    await write_log(backend.channel, run, STANDARD_LOG, b"one\n")
+    await write_log(backend.channel, run, "logs/b.txt", b"two\n")
+
+    unknown, empty = await asyncio.gather(
+        cli("log", "cat", "-r", "a", "nope.txt", code=3), cli("log", "cat", "-r", "empty", "nope.txt", code=3)
+    )
+
+    assert f"Run a has no log nope.txt. It has logs/b.txt, {STANDARD_LOG}." in " ".join(unknown.err.split())
+    assert "Run empty has no log nope.txt. It has no logs." in " ".join(empty.err.split())
+
+
 async def test_lines_are_found_in_one_run_and_in_those_of_a_filter(
     cli: Cli, backend: Backend, make_run: MakeRun
 ) -> None:

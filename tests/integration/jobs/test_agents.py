@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 
 from runstream.api.jobs.v1 import agent_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
+from runstream_server.postgres import Postgres
 from tests.append_clients import failure_of
 from tests.conftest import Backend
 from tests.connected_agents import POOL, RawAgent, agent, held_by, hello_of, make_pool
@@ -262,6 +263,23 @@ async def test_an_agent_may_be_as_large_as_the_limits_say(pool: Submitter) -> No
     }
     async with agent(pool.channel, "a" * 255, **limits):
         assert len((await agents(pool)).agents) == 1
+
+
+async def test_a_page_of_large_agents_ends_early_and_misses_none(pool: Submitter, postgres: Postgres) -> None:
+    labels = {f"{n:03}": "v" * 255 for n in range(100)}
+    await postgres.execute(
+        """
+        INSERT INTO jobs.agent
+        SELECT 'space', 'pool', n::text, '', $1, 1, 0, false, false, 1, now() FROM generate_series(1000, 1299) n
+        """,
+        labels,
+    )
+    first = await agents(pool, page_size=1_000)
+    second = await agents(pool, page_size=1_000, page_token=first.next_page_token)
+
+    names = [each.name.rpartition("/")[2] for page in (first, second) for each in page.agents]
+    assert names == [str(n) for n in range(1_000, 1_300)]
+    assert not second.next_page_token
 
 
 async def test_only_an_agent_that_introduced_itself_may_speak_and_only_once(pool: Submitter) -> None:

@@ -33,6 +33,10 @@ def test_the_older_name_of_a_rank_means_the_newer_one_however_it_is_padded() -> 
     ]
 
 
+def test_rank_zero_may_be_the_only_process() -> None:
+    assert candidates("azureml-logs/70_driver_log_0.txt")[-1] == "user_logs/std_log.txt"
+
+
 @pytest.mark.parametrize("path", ["user_logs/std_log.txt", "azureml-logs/70_driver_log_x.txt", "70_driver_log.txt"])
 def test_any_other_path_means_itself(path: str) -> None:
     assert candidates(path) == [path]

@@ -5,8 +5,8 @@ import itertools
 import os
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -16,6 +16,7 @@ from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
 from runstream._channel.forked import RelayChannel, is_forked
 from runstream._channel.options import channel_options
+from runstream._channel.tasks import end_tasks
 from runstream._channel.threads import can_start_threads
 from runstream.exceptions import RunEnvironmentException
 
@@ -133,11 +134,9 @@ class Connection:
         """
         _identify(request)
         deadline = asyncio.get_running_loop().time() + timeout
-        try:
+        with self._translating():
             await self._reach()
             return await self._attempt(method, request, deadline, retry=retry)
-        except CallFailed as error:
-            raise to_exception(error.failure, self.address) from None
 
     async def stream(
         self,
@@ -151,7 +150,7 @@ class Connection:
         Raises:
             AzureMLException: As the status of the call says; see `to_exception`.
         """
-        try:
+        with self._translating():
             await self._reach()
             call = method(request, timeout=timeout)
             try:
@@ -159,10 +158,6 @@ class Connection:
                     yield response
             finally:
                 call.cancel()
-        except CallFailed as error:
-            raise to_exception(error.failure, self.address) from None
-        except _rpc_error() as error:
-            raise to_exception(_failure(error), self.address) from None
 
     async def send_stream(
         self, method: ClientStreamMethod[Request, Response], requests: AsyncIterator[Request]
@@ -175,7 +170,7 @@ class Connection:
         """
         if isinstance(self._channel, RelayChannel):
             raise RunEnvironmentException("A forked process cannot send streams to the services; start it by `spawn`.")
-        try:
+        with self._translating():
             await self._reach()
             call = method()
             try:
@@ -186,6 +181,12 @@ class Connection:
                 return await call
             finally:
                 call.cancel()
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        """Raises the failure of a call as the exception that users know."""
+        try:
+            yield
         except CallFailed as error:
             raise to_exception(error.failure, self.address) from None
         except _rpc_error() as error:
@@ -194,7 +195,7 @@ class Connection:
     async def close(self) -> None:
         """Closes the channel; calls under way are cancelled."""
         if self._reached is not None:
-            self._reached.cancel()
+            await end_tasks(self._reached)
         await self._channel.close()
 
     async def _attempt(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from runstream._channel import Connection
+from runstream._channel.pages import pages
 from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import persist
 from runstream._transfer.http import TransferFailed
@@ -70,13 +71,8 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
 
 async def _list_entries(connection: Connection, snapshot: str) -> list[SnapshotEntry]:
     request = ListSnapshotEntriesRequest(parent=snapshot, page_size=PAGE_SIZE)
-    found: list[SnapshotEntry] = []
-    while True:
-        response = await connection.call(connection.artifacts.ListSnapshotEntries, request)
-        found.extend(response.entries)
-        request.page_token = response.next_page_token
-        if not request.page_token:
-            return found
+    listed = pages(connection, connection.artifacts.ListSnapshotEntries, request)
+    return [entry async for page in listed for entry in page.entries]
 
 
 async def _read(connection: Connection, snapshot: str, file: IO[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from runstream._channel.pages import pages
 from runstream.api.jobs.v1 import job_service_pb2 as api
 from runstream.exceptions import ComputeTargetException, ServiceException
 
@@ -32,10 +33,5 @@ async def list_compute_targets(workspace: "WorkspaceCalls[Any, Any, Any]") -> li
     """The records of all compute targets of a workspace, in ascending order of name."""
     connection = workspace._connection()
     request = api.ListComputeTargetsRequest(parent=workspace._record.name, page_size=PAGE_SIZE)
-    found: list[api.ComputeTarget] = []
-    while True:
-        response = await connection.call(connection.jobs.ListComputeTargets, request)
-        found.extend(response.compute_targets)
-        request.page_token = response.next_page_token
-        if not request.page_token:
-            return found
+    listed = pages(connection, connection.jobs.ListComputeTargets, request)
+    return [target async for page in listed for target in page.compute_targets]

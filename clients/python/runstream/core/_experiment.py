@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from runstream._channel import Connection, loop
+from runstream._channel.pages import pages
 from runstream._channel.threads import in_thread
 from runstream.api.runs.v1 import experiment_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as api
@@ -334,10 +335,5 @@ async def list_experiments(
     connection = workspace._connection()
     parent = workspace._record.name
     request = api.ListExperimentsRequest(parent=parent, view=view, filter=query, page_size=PAGE_SIZE)
-    found: list[ExperimentRecord] = []
-    while True:
-        response = await connection.call(connection.runs.ListExperiments, request)
-        found.extend(response.experiments)
-        request.page_token = response.next_page_token
-        if not request.page_token:
-            return found
+    listed = pages(connection, connection.runs.ListExperiments, request)
+    return [experiment async for page in listed for experiment in page.experiments]

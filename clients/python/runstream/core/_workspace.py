@@ -7,6 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from runstream._channel import Connection, find_address
 from runstream._channel.address import is_offline, parse_address
+from runstream._channel.pages import pages
 from runstream.api.runs.v1 import experiment_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.workspace_pb2 import Workspace as WorkspaceRecord
@@ -170,15 +171,12 @@ class WorkspaceCalls(Generic[W, E, R]):
         connection = Connection.to(find_address())
         found: WorkspacesByName[W] = {}
         request = api.ListWorkspacesRequest(page_size=PAGE_SIZE)
-        while True:
-            response = await connection.call(connection.runs.ListWorkspaces, request)
-            for record in response.workspaces:
+        async for page in pages(connection, connection.runs.ListWorkspaces, request):
+            for record in page.workspaces:
                 labels = WorkspaceConfig(record.name, subscription_id or "", resource_group or "")
                 workspace = cls._of(connection.address, record, labels)
                 found[workspace.name] = [workspace]
-            request.page_token = response.next_page_token
-            if not request.page_token:
-                return found
+        return found
 
     @dual
     async def get_run(self, run_id: str) -> R:

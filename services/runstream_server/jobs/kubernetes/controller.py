@@ -81,8 +81,9 @@ class Controller:
 
     async def _wait(self) -> None:
         """Waits for a change, at most until something is to be tried again."""
-        due_times = [not_before for not_before, _ in self._backoffs.values()]
-        seconds = min([LOOK_SECONDS, *(max(due - monotonic(), 0.0) for due in due_times)])
+        now = monotonic()
+        coming = [not_before - now for not_before, _ in self._backoffs.values() if not_before > now]
+        seconds = min([LOOK_SECONDS, *coming])
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
@@ -107,6 +108,8 @@ class Controller:
         jobs, pods = self._mirror.jobs, self._mirror.pods()  # before the assignments: a Job is made after its own
         assignments = await self._office.assignments.of_place(self._place)
         self._note_idleness(assignments)
+        names = {each.name for each in assignments}
+        self._backoffs = {name: backoff for name, backoff in self._backoffs.items() if name in names}
         async with asyncio.TaskGroup() as tasks:
             for each in assignments:
                 tasks.create_task(self._tend(each, jobs, pods.get(each.name, ())))

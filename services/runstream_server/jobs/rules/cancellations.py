@@ -11,12 +11,13 @@ from runstream_server.jobs.rules.settling import CANCELED, Settling
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.jobs.store.upkeep import UpkeepStore
 from runstream_server.names import RunName, WorkspaceName
-from runstream_server.runhistory import RunFacts, RunHistory
+from runstream_server.runhistory import ManagedRuns, RunFacts, RunHistory
 
 logger = logging.getLogger(__name__)
 
 _TO_CANCEL = "status = CancelRequested"
 _PAGE = 1_000
+_AT_ONCE = 32
 _BACKOFF_SECONDS = 0.5
 _WAITING = [JobState.QUEUED, JobState.OFFERED]
 
@@ -30,12 +31,14 @@ class Cancellations:
         jobs: JobStore,
         settling: Settling,
         history: RunHistory,
+        runs: ManagedRuns,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._upkeep = upkeep
         self._jobs = jobs
         self._settling = settling
         self._history = history
+        self._runs = runs
         self._tasks = tasks
         self._watches: dict[str, asyncio.Task[None]] = {}
 
@@ -69,7 +72,7 @@ class Cancellations:
                 async with aclosing(self._history.watch(workspace, token)) as changes:
                     async for change in changes:
                         if not token:
-                            await self._look(workspace)  # what was before the stream began
+                            await self._look_at_all(workspace)  # for what was before the stream began
                         await self._end_those_of(workspace, change.runs)
                         token = change.resume_token
             except RunstreamError as error:
@@ -87,6 +90,18 @@ class Cancellations:
                 await self._settling.judge(held, _WAITING, CANCELED)
             if not token:
                 return
+
+    async def _look_at_all(self, workspace: str) -> None:
+        after = ""
+        while waiting := await self._upkeep.all_waiting(workspace, after, _AT_ONCE):
+            runs = {run.name: run for run in await self._runs.get_known([held.name for held in waiting])}
+            for held in waiting:
+                run = runs.get(held.name)
+                if run is None or run.has_ended:
+                    await self._end(held)
+                elif run.is_to_cancel:
+                    await self._settling.judge(held, _WAITING, CANCELED)
+            after = waiting[-1].name.run
 
     async def _end_those_of(self, workspace: str, runs: Sequence[RunFacts]) -> None:
         ended = {facts.name for facts in runs if facts.end_time is not None}

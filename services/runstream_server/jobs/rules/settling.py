@@ -143,10 +143,10 @@ class Settling:
     async def change(self, job: Job, change: Change) -> bool:
         """Changes a job that is as it was read, and hints at it."""
         changed = await self._store.change(HeldJob(job.name, job.lease), [job.state], change, self._now())
-        if changed and change.to is JobState.QUEUED:
-            self._hints.publish(HINT_TOPIC, [str(job.target)])
-        elif changed and job.agent:
-            self._hints.publish(HINT_TOPIC, [agent_key(job.target, job.agent)])
+        if changed:
+            is_of_agent = job.agent and change.to is not JobState.QUEUED
+            key = agent_key(job.target, job.agent) if is_of_agent else str(job.target)
+            self._hints.publish(HINT_TOPIC, [key])
         return changed
 
     def hint_back(self, target: ComputeTargetName, agent: str) -> None:

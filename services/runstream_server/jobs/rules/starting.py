@@ -8,7 +8,7 @@ from runstream_server.jobs.model import ComputeTarget, Job, JobSpec, KubernetesN
 from runstream_server.names import AgentName, ComputeTargetName
 
 HINT_TOPIC = "jobs"
-"""Hints that jobs were queued, by the name of their target; that an agent has room again, by the name of the agent."""
+"""Hints that jobs changed: those that agents have by the name of the agent, others by the name of their target."""
 
 
 class JobStarter(Protocol):

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from runstream_server.errors import AlreadyExists
-from runstream_server.jobs.errors import ComputeTargetNotFound, JobNotFound
+from runstream_server.jobs.errors import ComputeTargetNotFound, JobNotFound, RunExists
 from runstream_server.jobs.model import LOCAL, Job, JobState, Submission, TargetKind
 from runstream_server.jobs.rules.settling import Settling
 from runstream_server.jobs.rules.starting import Starters
@@ -12,15 +11,6 @@ from runstream_server.jobs.rules.targets import Targets, local_target
 from runstream_server.jobs.store.jobs import JobStore
 from runstream_server.names import RunName
 from runstream_server.runhistory import ManagedRun, ManagedRuns
-
-
-class RunExists(AlreadyExists):
-    """Another request made a run with this id."""
-
-    reason = "RUN_EXISTS"
-
-    def __init__(self, name: RunName) -> None:
-        super().__init__(f"{name} exists; choose another run_id, or leave it out", run=name)
 
 
 class Submissions:

@@ -22,7 +22,7 @@ from runstream_server.jobs.model import Job
 from runstream_server.jobs.rules.agents import Agents, AgentSession, Revocation
 from runstream_server.jobs.servicer.base import Context, Methods
 from runstream_server.names import ComputeTargetName
-from runstream_server.paging import page_size, page_token, read_page_token
+from runstream_server.paging import fitting, page_size, page_token, read_page_token
 
 _PACE_SECONDS = 0.02
 """Between two looks for one agent, however many jobs come."""
@@ -37,9 +37,10 @@ class AgentMethods(Methods):
         listing = ("ListAgents", str(target))
         (after,) = read_page_token(request.page_token, listing, 1) or ("",)
         agents = await self._rules.agents.list_agents(target, after, size + 1)
+        page = fitting([encode_agent(agent) for agent in agents[:size]], agent_pb2.Agent.ByteSize)
         return messages.ListAgentsResponse(
-            agents=map(encode_agent, agents[:size]),
-            next_page_token=page_token(listing, [agents[size - 1].facts.agent]) if len(agents) > size else "",
+            agents=page,
+            next_page_token=page_token(listing, [agents[len(page) - 1].facts.agent]) if len(agents) > len(page) else "",
         )
 
     async def ConnectAgent(self, _: object, context: Any) -> None:  # type: ignore[override]

@@ -5,7 +5,7 @@ from runstream_server.jobs.convert.targets import decode_new_target, decode_targ
 from runstream_server.jobs.model import ComputeTarget
 from runstream_server.jobs.servicer.base import Context, Methods
 from runstream_server.names import ComputeTargetName, WorkspaceName
-from runstream_server.paging import page_size, page_token, read_page_token
+from runstream_server.paging import fitting, page_size, page_token, read_page_token
 
 
 class TargetMethods(Methods):
@@ -25,11 +25,11 @@ class TargetMethods(Methods):
         listing = ("ListComputeTargets", str(workspace))
         (after,) = read_page_token(request.page_token, listing, 1) or ("",)
         targets = await self._rules.targets.list_targets(workspace, after, size + 1)
+        page = fitting([await self._encoded(target) for target in targets[:size]], messages.ComputeTarget.ByteSize)
+        last = targets[len(page) - 1].name.compute_target
         return messages.ListComputeTargetsResponse(
-            compute_targets=[await self._encoded(target) for target in targets[:size]],
-            next_page_token=(
-                page_token(listing, [targets[size - 1].name.compute_target]) if len(targets) > size else ""
-            ),
+            compute_targets=page,
+            next_page_token=page_token(listing, [last]) if len(targets) > len(page) else "",
         )
 
     async def CreateComputeTarget(

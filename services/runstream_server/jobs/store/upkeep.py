@@ -110,6 +110,20 @@ class UpkeepStore:
         )
         return [HeldJob(RunName(workspace, row["run"]), row["lease"]) for row in rows]
 
+    async def all_waiting(self, workspace: str, after: str, count: int) -> Sequence[HeldJob]:
+        """Returns up to `count` jobs of a workspace that wait for somebody else than their submitter, after a run."""
+        rows = await self._postgres.fetch(
+            """
+            SELECT run, lease FROM jobs.job
+             WHERE workspace = $1 AND run > $2 AND state IN ('queued', 'offered') AND kind <> 'local'
+             ORDER BY run LIMIT $3
+            """,
+            workspace,
+            after,
+            count,
+        )
+        return [HeldJob(RunName(workspace, row["run"]), row["lease"]) for row in rows]
+
     async def queued_by_kind(self) -> Mapping[str, int]:
         """Returns how many jobs wait, by the kind of their target."""
         rows = await self._postgres.fetch(

@@ -90,6 +90,11 @@ class FramePlace(NamedTuple):
     """In the file."""
 
     @property
+    def end_position(self) -> int:
+        """The place in the object after its last byte."""
+        return self.position + self.frame.stored_bytes
+
+    @property
     def end_offset(self) -> int:
         """The offset in the file after its last byte."""
         return self.offset + self.frame.size_bytes

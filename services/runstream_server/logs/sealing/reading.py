@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -11,7 +12,7 @@ from runstream_server.logs.pages import Page
 from runstream_server.logs.sealing.model import FramePlace, Segment
 from runstream_server.logs.sealing.segment_format import decode_frame, decode_times
 from runstream_server.logs.sealing.segment_store import SegmentStore
-from runstream_server.objectstore import Bucket
+from runstream_server.objectstore import Bucket, in_sizes, read_on
 from runstream_server.sealing.lru import ByteLru
 
 _TIMES_CACHE_BYTES = 16 * 1024 * 1024
@@ -42,6 +43,11 @@ class StoredFrame:
         """The offset after the last byte."""
         return self.place.end_offset
 
+    @property
+    def line_feeds(self) -> int:
+        """How many it has."""
+        return self.place.frame.line_feeds
+
     def decode(self) -> bytes:
         """Its bytes; raises StoredBytesDamaged if they are not what was stored."""
         return decode_frame(self.content, self.place.frame, self.key)
@@ -61,11 +67,12 @@ class SegmentReader:
         self._times: ByteLru[str, Sequence[Mark]] = ByteLru(_TIMES_CACHE_BYTES)
 
     async def pages(
-        self, file: LogFile, start: int, end: int, page_bytes: int, *, with_marks: bool
+        self, file: LogFile, start: int, end: int, page_bytes: int, *, with_marks: bool, in_one_go: bool
     ) -> AsyncGenerator[Page, None]:
         """Yields the frames of one segment that have bytes from `start` to before `end`, about `page_bytes` at a time.
 
-        Nothing comes if no segment has the first byte.
+        Nothing comes if no segment has the first byte. `in_one_go` reads them by one request, page by page if they are
+        more than one; it goes on where the connection breaks.
 
         Raises:
             StoredBytesDamaged: The times are not what was stored.
@@ -77,8 +84,11 @@ class SegmentReader:
             return
         marks = await self.marks(segment) if with_marks else ()
         wanted = [place for place in segment.places() if place.end_offset > start and place.offset < end]
-        for places in _grouped(wanted, page_bytes):
-            yield Page(await self._frames(segment, places), places[0].line_feeds_before, marks)
+        groups = list(_grouped(wanted, page_bytes))
+        read = self._frames_in_one_go if in_one_go and len(groups) > 1 else self._frames_by_page
+        async with aclosing(read(segment, groups)) as pages:
+            async for frames in pages:
+                yield Page(frames, frames[0].place.line_feeds_before, marks)
 
     async def place_of_line_feed(self, file: LogFile, number: int) -> FramePlace | None:
         """The frame that has a line feed, counted from 1 in the whole file, if a segment has it."""
@@ -96,6 +106,11 @@ class SegmentReader:
         """When the bytes of the segment with an offset were written; nothing if no segment has it."""
         segment = await self._at_offset(file, offset)
         return await self.marks(segment) if segment is not None else ()
+
+    async def end_of_segment(self, file: LogFile, offset: int) -> int | None:
+        """Where the segment ends that has an offset; None if no segment has it."""
+        segment = await self._at_offset(file, offset)
+        return segment.end_offset if segment is not None else None
 
     async def _at_offset(self, file: LogFile, offset: int) -> Segment | None:
         segment = self._segments.get(file.number)
@@ -120,23 +135,39 @@ class SegmentReader:
             self._times.put(segment.key, marks, len(marks) * _MARK_BYTES)
         return marks
 
-    async def _frames(self, segment: Segment, places: Sequence[FramePlace]) -> Sequence[StoredFrame]:
-        first, last = places[0].position, places[-1].position + places[-1].frame.stored_bytes
-        content = self._single.get((segment.key, first)) if len(places) == 1 else None
-        if content is None:
-            content = await self.read(segment.key, first, last)
-            if len(places) == 1:
-                self._single.put((segment.key, first), content, len(content))
-        data = memoryview(content)
-        return [
-            StoredFrame(place, data[place.position - first :][: place.frame.stored_bytes], segment.key)
-            for place in places
-        ]
+    async def _frames_by_page(
+        self, segment: Segment, groups: Sequence[Sequence[FramePlace]]
+    ) -> AsyncGenerator[Sequence[StoredFrame], None]:
+        for places in groups:
+            first, last = places[0].position, places[-1].end_position
+            content = self._single.get((segment.key, first)) if len(places) == 1 else None
+            if content is None:
+                content = await self.read(segment.key, first, last)
+                if len(places) == 1:
+                    self._single.put((segment.key, first), content, len(content))
+            yield _stored_frames(segment, places, content)
+
+    async def _frames_in_one_go(
+        self, segment: Segment, groups: Sequence[Sequence[FramePlace]]
+    ) -> AsyncGenerator[Sequence[StoredFrame], None]:
+        first, last = groups[0][0].position, groups[-1][-1].end_position
+        sizes = [places[-1].end_position - places[0].position for places in groups]
+        async with aclosing(in_sizes(read_on(self._bucket, segment.key, first, last), sizes)) as contents:
+            for places in groups:
+                yield _stored_frames(segment, places, await anext(contents))
 
     async def read(self, key: str, start: int, end: int) -> bytes:
         """Bytes of an object."""
         async with self._bucket.read(key, start=start, end=end) as pieces:
             return b"".join([piece async for piece in pieces])
+
+
+def _stored_frames(segment: Segment, places: Sequence[FramePlace], content: bytes) -> Sequence[StoredFrame]:
+    """Frames of a segment whose bytes follow each other in `content`."""
+    data, first = memoryview(content), places[0].position
+    return [
+        StoredFrame(place, data[place.position - first : place.end_position - first], segment.key) for place in places
+    ]
 
 
 def _grouped(places: Sequence[FramePlace], page_bytes: int) -> Iterator[Sequence[FramePlace]]:

@@ -7,8 +7,7 @@ from runstream_server.appendstreams import AppendKey
 from runstream_server.logs.append_store import Growth
 from runstream_server.logs.rounds import FIRST, Round
 from runstream_server.logs.sealing.task_store import HotFile, SealTaskStore
-from runstream_server.names import RunName
-from runstream_server.runhistory import RunHistory, RunNotFound
+from runstream_server.runhistory import RunHistory
 
 _PAUSE_PER_WORK = 20
 _MOST_NOTED = 10_000
@@ -69,26 +68,8 @@ class SealRounds:
             await self._round.finish(FIRST, max(pause, self._round_seconds))
 
     async def _add_tasks(self, files: Sequence[HotFile]) -> None:
-        ended = await self._ended({file.key.run_name for file in files if not file.has_task})
+        ended = await self._history.ended({file.key.run_name for file in files if not file.has_task})
         whole = [file.key for file in files if file.key.run_name in ended]
         full = [file.key for file in files if file.unsealed_bytes >= self._seal_bytes and file.key not in whole]
         await self._store.add_tasks(full, whole=False)
         await self._store.add_tasks(whole, whole=True)
-
-    async def _ended(self, runs: set[RunName]) -> set[RunName]:
-        """Those that have ended, or are no longer known: nobody writes to them either."""
-        ended: set[RunName] = set()
-        for workspace in {run.workspace for run in runs}:
-            of_workspace = sorted(run for run in runs if run.workspace == workspace)
-            try:
-                facts = await self._history.get_runs(of_workspace)
-                ended.update(each.name for each in facts if each.end_time is not None)
-            except RunNotFound:
-                ended.update([run for run in of_workspace if await self._has_ended(run)])
-        return ended
-
-    async def _has_ended(self, run: RunName) -> bool:
-        try:
-            return (await self._history.get_run(run)).end_time is not None
-        except RunNotFound:
-            return True

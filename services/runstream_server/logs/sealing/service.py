@@ -1,13 +1,11 @@
 """Seals files in the background, and clears away what sealing and retention left behind."""
 
-import logging
 from datetime import timedelta
 
-from runstream_server.errors import BucketUnavailable, RunstreamError
 from runstream_server.logs.retention import Retention
 from runstream_server.logs.retention_store import RetentionStore
 from runstream_server.logs.rounds import Round
-from runstream_server.logs.sealing.model import SealTask, segment_key
+from runstream_server.logs.sealing.model import segment_key
 from runstream_server.logs.sealing.scanning import FullFiles, SealRounds
 from runstream_server.logs.sealing.sealer import Sealer
 from runstream_server.logs.sealing.segment_store import SegmentStore
@@ -18,10 +16,8 @@ from runstream_server.logs.store import LogStore
 from runstream_server.objectstore import Bucket
 from runstream_server.platform import Platform
 from runstream_server.runhistory import RunHistory
-from runstream_server.sealing import ClaimLostError, Pace, SealLoop
+from runstream_server.sealing import Pace, SealLoop, attempt
 from runstream_server.sealing.loop import round_seconds
-
-logger = logging.getLogger(__name__)
 
 
 def sealing_of(
@@ -87,25 +83,11 @@ class LogSealing:
         task = await self._tasks.claim()
         if task is None:
             return False
-        try:
-            async with self._pace.work():
-                await self._sealer.work(task)
-        except ClaimLostError:
-            logger.info("somebody else seals the log", extra={"run": str(task.run), "path": task.path})
-        except BucketUnavailable as error:
-            await self._failed(task, error)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the file is tried again later
-            await self._failed(task, error)
+        async with attempt(
+            self._pace, {"run": str(task.run), "path": task.path}, lambda: self._tasks.fail(task), FAILED_SEALS
+        ):
+            await self._sealer.work(task)
         return True
-
-    async def _failed(self, task: SealTask, error: Exception) -> None:
-        reason = error.reason if isinstance(error, RunstreamError) else type(error).__name__
-        FAILED_SEALS.labels(reason).inc()
-        unexpected = None if isinstance(error, RunstreamError) else error
-        extra = {"run": str(task.run), "path": task.path, "reason": reason, "error": str(error)}
-        logger.error("log not sealed", extra=extra, exc_info=unexpected)
-        await self._tasks.fail(task)
 
     async def remove_one(self) -> bool:
         """Removes one segment that expired or was given up; returns False if there is none."""

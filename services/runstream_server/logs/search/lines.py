@@ -11,6 +11,8 @@ _MOST_RANGES = 100
 _MOST_PLACES = 1_000
 """Places in a line that are looked at, those without a byte among them, of which each byte of a line may have one."""
 
+_QUICK_BYTES = 64 * 1024
+
 _TOLD_BYTES = 4_096
 _TOLD_BYTES_AROUND = 1_024
 _TOLD_BEFORE_PLACE = 512
@@ -51,6 +53,28 @@ class LineSearch:
         end = text.rfind(b"\n") + 1 or (len(text) if len(text) >= MOST_LINE_BYTES else 0)
         self._rest = text[end:]
         return self._search(text[:end])
+
+    def pass_over(self, parts: Sequence[bytes], line_feeds: int) -> bool:
+        """Takes in the next bytes, of which the caller knows that no line matches that begins and ends in them.
+
+        Returns whether it did; else they have to be fed: lines around matches may be needed, or there is a line that
+        began before and may match. Quick enough for the event loop.
+        """
+        first, last = parts[0], parts[-1]
+        head, end = first.find(b"\n") + 1, last.rfind(b"\n") + 1
+        start = _start_of_lines(last, end, self._before)
+        if self._waiting or not head or start is None or len(self._rest) + head > _QUICK_BYTES:
+            return False
+        if self._rest and self._pattern.occurs(self._rest + first[:head]):
+            return False
+        self._offset += len(self._rest) + sum(map(len, parts)) - (len(last) - end)
+        self._line += line_feeds
+        self._rest = last[end:]
+        if self._before:
+            text = last[start:end]
+            region = _Region(text, self._offset - len(text), self._line - text.count(b"\n"))
+            self._previous.extend(region.lines_before(self._offset, self._before))
+        return True
 
     def close(self) -> Iterator[Match]:
         """Says that nothing more comes; yields what is left."""
@@ -117,6 +141,14 @@ class LineSearch:
 
     def _next(self, text: bytes, start: int) -> tuple[int, int] | None:
         return self._pattern.find(text, start) if start <= len(text) else None
+
+
+def _start_of_lines(text: bytes, end: int, count: int) -> int | None:
+    """Where the last lines begin of those that end before `end`; None if the text may lack the beginning of one."""
+    start = end
+    for _ in range(count):
+        start = text.rfind(b"\n", 0, max(start - 1, 0)) + 1
+    return start or None
 
 
 class _Region:

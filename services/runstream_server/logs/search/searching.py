@@ -1,15 +1,15 @@
 """Runs searches."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from time import monotonic
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from runstream_server.errors import DeadlineExceeded, Draining
 from runstream_server.logs.model import LogFile
-from runstream_server.logs.pages import Page, Part
-from runstream_server.logs.search.ahead import ahead
+from runstream_server.logs.search.ahead import ahead, in_threads
 from runstream_server.logs.search.files import SearchedFiles
 from runstream_server.logs.search.lines import LineSearch
 from runstream_server.logs.search.model import (
@@ -21,6 +21,7 @@ from runstream_server.logs.search.model import (
     SearchPlace,
     SearchQuery,
 )
+from runstream_server.logs.search.scanning import ScannedText, scanned
 from runstream_server.logs.source import LogSource, Reading
 
 Tell: TypeAlias = Callable[[SearchMessage], Awaitable[None]]
@@ -29,30 +30,26 @@ _SEARCHES_AT_ONCE = 4
 _SECONDS = 60.0
 _LONGEST_SECONDS = 120.0
 _SECONDS_BETWEEN_MESSAGES = 5.0
-_READ_BYTES = 16 * 1024 * 1024
-_SEARCHED_BYTES = 2 * 1024 * 1024
+_READING = Reading(page_bytes=4 * 1024 * 1024, with_lines=False, in_one_go=True)
+_PAGES_AHEAD = 2
+_SCANNED_AT_ONCE = 2
 _MESSAGE_BYTES = 512 * 1024
 _MESSAGE_MATCHES = 1_000
-
-
-class _Text(NamedTuple):
-    """Consecutive text, in the parts in which it was stored."""
-
-    parts: Sequence[bytes]
-    size_bytes: int
 
 
 class Searches:
     """Searches for some callers at once; others wait."""
 
-    def __init__(self, source: LogSource, files: SearchedFiles, draining: asyncio.Event) -> None:
+    def __init__(
+        self, source: LogSource, files: SearchedFiles, draining: asyncio.Event, *, at_once: int = _SEARCHES_AT_ONCE
+    ) -> None:
         self._source = source
         self._files = files
         self._draining = draining
-        self._room = asyncio.Semaphore(_SEARCHES_AT_ONCE)
+        self._room = asyncio.Semaphore(at_once)
 
     async def search(self, query: SearchQuery, tell: Tell) -> None:
-        """Searches, and tells what it finds and how far it is, until it ends.
+        """Searches, and tells what it finds and how far it is, until it ends; while it waits, that it found nothing.
 
         Raises:
             WorkspaceNotFound: There is no such workspace.
@@ -60,12 +57,28 @@ class Searches:
             StoredBytesDamaged: Text is missing, or not what was stored.
             DeadlineExceeded: The caller does not take in what it is told.
         """
-        async with self._room:
+        async with self._turn(query, tell):
             try:
                 async with asyncio.timeout(_LONGEST_SECONDS):
                     await _Search(self._source, self._files, query, tell, self._draining).run()
             except TimeoutError:
                 raise DeadlineExceeded from None
+
+    @asynccontextmanager
+    async def _turn(self, query: SearchQuery, tell: Tell) -> AsyncIterator[None]:
+        """Waits for room, and says now and then that it still waits."""
+        entering = asyncio.create_task(self._room.acquire(), name="search-waits")
+        try:
+            done, _ = await asyncio.wait([entering], timeout=0)
+            while not done:
+                if self._draining.is_set():
+                    raise Draining
+                await tell(SearchMessage(None, query.place, 0))
+                done, _ = await asyncio.wait([entering], timeout=_SECONDS_BETWEEN_MESSAGES)
+            yield
+        finally:
+            if not entering.cancel():
+                self._room.release()
 
 
 class _Search:
@@ -112,11 +125,12 @@ class _Search:
             line=first_line,
             search_offset=begin.offset,
         )
-        async with aclosing(ahead(self._texts(file, start))) as texts:
+        async with aclosing(self._texts(file, start)) as texts:
             async for text in texts:
-                found = await asyncio.to_thread(lines.feed, text.parts)
-                if await self._tell_matches(run, file, found):
-                    return SearchEnd.MATCHES
+                if text.may_match or not lines.pass_over(text.parts, text.line_feeds):
+                    found = await asyncio.to_thread(lines.feed, text.parts)
+                    if await self._tell_matches(run, file, found):
+                        return SearchEnd.MATCHES
                 self._searched_bytes += text.size_bytes
                 self._place = SearchPlace(run, file.path, *lines.place)
                 if await self._pause():
@@ -129,13 +143,11 @@ class _Search:
             return place
         return SearchPlace(run, file.path, 0, 1)
 
-    async def _texts(self, file: LogFile, start: int) -> AsyncGenerator["_Text", None]:
-        """Yields the text of a file from `start` on, about 2 MiB at a time."""
-        pages = ahead(self._source.pages(file, start, file.size_bytes, Reading(_READ_BYTES, with_lines=False)))
-        async with aclosing(pages):
-            async for page in pages:
-                for parts in _pieces(page):
-                    yield await asyncio.to_thread(_decoded, parts, start)
+    def _texts(self, file: LogFile, start: int) -> AsyncGenerator[ScannedText, None]:
+        """Yields the text of a file from `start` on, which is the beginning of a line."""
+        pages = self._source.pages(file, start, file.size_bytes, _READING)
+        scan = partial(scanned, start=start, pattern=self._query.pattern)
+        return in_threads(ahead(pages, _PAGES_AHEAD), scan, _SCANNED_AT_ONCE)
 
     async def _tell_matches(self, run: RunPlace, file: LogFile, found: Iterator[Match]) -> bool:
         """Tells what was found; returns whether that is enough."""
@@ -158,26 +170,6 @@ class _Search:
     async def _say(self, message: SearchMessage) -> None:
         await self._tell(message)
         self._told = monotonic()
-
-
-def _pieces(page: Page) -> Iterator[Sequence[Part]]:
-    """The parts of a page, about 2 MiB of text at a time."""
-    piece: list[Part] = []
-    for part in page.parts:
-        piece.append(part)
-        if part.end_offset - piece[0].start_offset >= _SEARCHED_BYTES:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
-
-
-def _decoded(parts: Sequence[Part], start: int) -> "_Text":
-    """The text of parts, without what is before `start`."""
-    first = max(start - parts[0].start_offset, 0)
-    decoded = [part.decode() for part in parts]
-    decoded[0] = decoded[0][first:] if first else decoded[0]
-    return _Text(decoded, parts[-1].end_offset - parts[0].start_offset - first)
 
 
 def _take(found: Iterator[Match], most: int) -> Sequence[Match]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from asyncpg import Record
 
 from runstream_server.metrics.maintenance.compaction_store import rewrite_lock
-from runstream_server.metrics.model import Span
+from runstream_server.metrics.model import Span, span_columns
 from runstream_server.metrics.sealing.model import ByteRange, SealedChunk, SealedObject, SealTask
 from runstream_server.metrics.sealing.task_store import LEASE
 from runstream_server.names import RunName
@@ -211,11 +211,7 @@ class SealedObjectStore:
              WHERE before < $7
              ORDER BY place, start_index
             """,
-            spans[0].series.run.workspace,
-            [span.series.run.run for span in spans],
-            [span.series.number for span in spans],
-            [span.start_index for span in spans],
-            [span.end_index for span in spans],
+            *span_columns(spans),
             _PAGE_CHUNKS,
             _PAGE_BYTES,
         )

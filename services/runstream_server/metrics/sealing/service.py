@@ -1,9 +1,6 @@
 """Seals runs in the background, and clears away what sealing left behind."""
 
-import logging
-
-from runstream_server.errors import BucketUnavailable, RunstreamError
-from runstream_server.metrics.sealing.model import SealTask, object_key
+from runstream_server.metrics.sealing.model import object_key
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.scanning import SealScan
 from runstream_server.metrics.sealing.sealer import Sealer
@@ -14,10 +11,8 @@ from runstream_server.metrics.store import MetricStore
 from runstream_server.objectstore import Bucket
 from runstream_server.platform import Platform
 from runstream_server.runhistory import RunHistory
-from runstream_server.sealing import ClaimLostError, Pace, SealLoop
+from runstream_server.sealing import Pace, SealLoop, attempt
 from runstream_server.sealing.loop import round_seconds
-
-logger = logging.getLogger(__name__)
 
 
 def sealing_of(platform: Platform, history: RunHistory, store: MetricStore, source: ChunkSource) -> SealLoop:
@@ -74,25 +69,9 @@ class Sealing:
         task = await self._tasks.claim()
         if task is None:
             return False
-        try:
-            async with self._pace.work():
-                await self._sealer.work(task)
-        except ClaimLostError:
-            logger.info("somebody else seals the run", extra={"run": str(task.run)})
-        except BucketUnavailable as error:
-            await self._failed(task, error)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run is tried again later
-            await self._failed(task, error)
+        async with attempt(self._pace, {"run": str(task.run)}, lambda: self._tasks.fail(task), FAILED_SEALS):
+            await self._sealer.work(task)
         return True
-
-    async def _failed(self, task: SealTask, error: Exception) -> None:
-        reason = error.reason if isinstance(error, RunstreamError) else type(error).__name__
-        FAILED_SEALS.labels(reason).inc()
-        unexpected = None if isinstance(error, RunstreamError) else error
-        extra = {"run": str(task.run), "reason": reason, "error": str(error)}
-        logger.error("run not sealed", extra=extra, exc_info=unexpected)
-        await self._tasks.fail(task)
 
     async def remove_one(self) -> bool:
         """Removes one object that was replaced or given up; returns False if there is none."""

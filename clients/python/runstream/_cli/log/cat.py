@@ -1,7 +1,8 @@
 """`log cat`."""
 
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -36,6 +37,8 @@ Examples:
   runstream log cat -r RUN --lines 1000:1020
   runstream log cat -r RUN --tail 50 --follow --timestamps
 """
+
+_TOLD_NAMES = 20
 
 Response = ReadLogResponse | TailLogResponse
 
@@ -78,11 +81,28 @@ def cat(session: Session, run: str, log_path: str | None, follow: bool, **asked:
     responses = (_followed if follow else _read)(found, chosen, **asked)
     stamper = Stamper() if asked["timestamps"] else None
     try:
-        pull(responses, lambda response: write_bytes(stamper.stamp(response) if stamper else response.data))
+        with _told_names(found, run, chosen):
+            pull(responses, lambda response: write_bytes(stamper.stamp(response) if stamper else response.data))
     except KeyboardInterrupt:
         if follow:
             session.say(f"\nStopped following. Run {run} goes on; `runstream run cancel -r {run}` would end it.")
         sys.exit(ExitCode.INTERRUPTED)
+
+
+@contextmanager
+def _told_names(run: Run, run_id: str, path: str) -> Iterator[None]:
+    """Says what logs a run has where it does not have the one that was asked for."""
+    try:
+        yield
+    except ServiceException as error:
+        if error.reason != "LOG_NOT_FOUND":
+            raise
+        paths = [file.path for file in loop.run(run._list_logs())]
+        has = f"It has {', '.join(paths[:_TOLD_NAMES])}" if paths else "It has no logs"
+        more = f" and {len(paths) - _TOLD_NAMES} more; see `runstream log ls`" if len(paths) > _TOLD_NAMES else ""
+        raise ServiceException(
+            f"Run {run_id} has no log {path}. {has}{more}.", error, status_code=404, reason=error.reason
+        ) from error
 
 
 def _followed(

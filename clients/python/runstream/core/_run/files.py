@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from runstream._channel.address import OFFLINE
+from runstream._channel.pages import pages
 from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts_api
 from runstream.core._forms import E, R, W
 from runstream.core._run.logs import stored_log
@@ -159,13 +160,8 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
     async def _list_artifacts(self, prefix: str = "") -> list[artifacts_api.Artifact]:
         connection = self._connection()
         request = artifacts_api.ListArtifactsRequest(parent=self._record.name, prefix=prefix, page_size=PAGE_SIZE)
-        found: list[artifacts_api.Artifact] = []
-        while True:
-            response = await connection.call(connection.artifacts.ListArtifacts, request)
-            found.extend(response.artifacts)
-            request.page_token = response.next_page_token
-            if not request.page_token:
-                return found
+        listed = pages(connection, connection.artifacts.ListArtifacts, request)
+        return [artifact async for page in listed for artifact in page.artifacts]
 
     async def _upload(self, files: Files) -> None:
         from runstream._journal.connection import OfflineConnection
@@ -217,8 +213,12 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
                 file.write(response.data)
 
     async def _upload_outputs(self) -> None:
-        if self._outputs is not None and self._outputs.folder.is_dir():
-            await self._upload(files_below(self._outputs.prefix, self._outputs.folder))
+        await self._upload(self._output_files())
+
+    def _output_files(self) -> Files:
+        if self._outputs is None or not self._outputs.folder.is_dir():
+            return []
+        return files_below(self._outputs.prefix, self._outputs.folder)
 
 
 def inside(path: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Generic
 
+from runstream._channel.pages import pages
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
 from runstream.core._forms import E, R, W
 from runstream.core._log_reading import read_log
@@ -41,13 +42,8 @@ class LogCalls(RunRecord[W, E, R], Generic[W, E, R]):
     async def _list_logs(self) -> list[logs_api.LogFile]:
         connection = self._connection()
         request = logs_api.ListLogsRequest(parent=self._record.name, page_size=PAGE_SIZE)
-        found: list[logs_api.LogFile] = []
-        while True:
-            response = await connection.call(connection.logs.ListLogs, request)
-            found.extend(response.logs)
-            request.page_token = response.next_page_token
-            if not request.page_token:
-                return found
+        listed = pages(connection, connection.logs.ListLogs, request)
+        return [log async for page in listed for log in page.logs]
 
     def _read_log(self, path: str) -> AsyncGenerator[logs_api.ReadLogResponse, None]:
         return read_log(self._connection, logs_api.ReadLogRequest(run=self._record.name, path=path))

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 from runstream._channel import loop
+from runstream._channel.tasks import end_tasks
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
@@ -56,7 +57,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
                     yield piece
             record = await end
         finally:
-            end.cancel()
+            await end_tasks(end)
         yield f"\nExecution Summary\n=================\n{heading}{_remarks(record, raise_on_error)}\n"
 
     async def _logs(self, end: "asyncio.Task[run_pb2.Run]") -> AsyncGenerator[Piece, None]:

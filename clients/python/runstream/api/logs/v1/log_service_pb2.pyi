@@ -580,7 +580,8 @@ class SearchLogsRequest(google.protobuf.message.Message):
     """These bytes: 1 to 1,000, no line feed among them."""
     regex: builtins.str
     """What this regular expression matches within a line: up to 1,000 characters in the syntax of RE2. `^` and `$` stand
-    for the beginning and the end of a line. Text that is not UTF-8 is matched byte for byte by `\\C` alone.
+    for the beginning and the end of a line; `\\A`, `\\z` and `(?-m)` are `INVALID_PATTERN`, for there is no text but
+    lines. Text that is not UTF-8 is matched byte for byte by `\\C` alone.
     """
     ignore_case: builtins.bool
     """Whether upper and lower case are the same. Default: false."""

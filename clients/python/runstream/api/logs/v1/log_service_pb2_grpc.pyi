@@ -52,6 +52,9 @@ class LogServiceStub:
     error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
     stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
+    While a chunk is unacknowledged a client gathers text, until the acknowledgement comes or another chunk is full
+    (64 KiB or more); when nothing is unacknowledged it sends at once.
+
     A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
     go on, and the file is not finished again before that says so.
 
@@ -102,7 +105,7 @@ class LogServiceStub:
     searched, when `max_matches` were found, or after 60 s.
 
     Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
-    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+    others wait, which are told so at once and every 5 s by an empty message. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -163,6 +166,9 @@ class LogServiceAsyncStub:
     error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
     stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
+    While a chunk is unacknowledged a client gathers text, until the acknowledgement comes or another chunk is full
+    (64 KiB or more); when nothing is unacknowledged it sends at once.
+
     A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
     go on, and the file is not finished again before that says so.
 
@@ -213,7 +219,7 @@ class LogServiceAsyncStub:
     searched, when `max_matches` were found, or after 60 s.
 
     Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
-    others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+    others wait, which are told so at once and every 5 s by an empty message. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
@@ -276,6 +282,9 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
         stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
+        While a chunk is unacknowledged a client gathers text, until the acknowledgement comes or another chunk is full
+        (64 KiB or more); when nothing is unacknowledged it sends at once.
+
         A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
         go on, and the file is not finished again before that says so.
 
@@ -332,7 +341,7 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         searched, when `max_matches` were found, or after 60 s.
 
         Expressions take time in proportion to the text, whatever they are. A server searches a few calls at once and lets
-        others wait. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
+        others wait, which are told so at once and every 5 s by an empty message. A line of more than 16 MiB is searched in pieces of that size, each as if it were a line.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PATTERN`: the regular expression is wrong or too large; the message says why.
