@@ -2,7 +2,9 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import grpc
@@ -12,7 +14,8 @@ from runstream.api.jobs.v1 import compute_target_pb2 as kinds
 from runstream.api.jobs.v1 import job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.config import Config
+from runstream_server.config import ClusterConfig, Config, KubernetesConfig
+from runstream_server.errors import ConfigurationError, only_cause
 from runstream_server.jobs.model import Place
 from runstream_server.jobs.store.assignments import AssignmentStore, LeadStore
 from runstream_server.postgres import Postgres
@@ -183,7 +186,7 @@ async def test_jobs_that_run_for_nobody_are_deleted_and_those_of_others_left(sce
 async def test_a_runner_that_is_told_to_leave_is_repeated_where_attempts_are_left(scene: Scene) -> None:
     run, _ = await scene.submitted(job_pb2.JobDefinition(script="train.py", max_attempts=2))
     for attempt in (1, 2):
-        jobs = await scene.api.until(lambda: jobs_of_attempt(scene.api, attempt))
+        jobs = await scene.api.until(partial(jobs_of_attempt, scene.api, attempt))
         claimed = await scene.claim(run, jobs[0])
         error = run_pb2.RunError(code="RunnerTerminated", message="SIGTERM")
         await scene.submitter.report(run, claimed.lease, S.RUN_STATUS_FAILED, error=error)
@@ -215,11 +218,49 @@ async def test_a_cluster_that_nobody_configured_is_refused(scene: Scene) -> None
     assert (failure.reason, failure.metadata) == ("CLUSTER_NOT_CONFIGURED", {"cluster": "west"})
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"namespace": "ml/../kube-system"},
+        {"namespace": ""},
+        {"pod_template_json": '{"spec": []}'},
+        {"pod_template_json": '{"metadata": {"labels": []}}'},
+    ],
+)
+async def test_a_target_that_could_never_work_is_refused(scene: Scene, bad: dict[str, str]) -> None:
+    namespace = kinds.KubernetesNamespace(**{"namespace": "ml"} | bad)  # type: ignore[arg-type]
+    target = messages.ComputeTarget(kind=messages.COMPUTE_TARGET_KIND_KUBERNETES, kubernetes=namespace)
+    request = messages.CreateComputeTargetRequest(parent=WORKSPACE, compute_target=target, compute_target_id="bad")
+
+    assert (await failure_of(scene.submitter.stub.CreateComputeTarget(request))).reason == "INVALID_FIELD"
+
+
+async def test_a_target_needs_an_address_where_the_service_has_none(on_kubernetes: Config) -> None:
+    nameless = replace(on_kubernetes, kubernetes=replace(on_kubernetes.kubernetes, service_address=""))
+    async with serve(nameless) as served:
+        await make_submitter(served.channel)
+        await make_target(served.channel, service_address="here:7878")
+        with pytest.raises(grpc.aio.AioRpcError, match="service_address"):
+            await make_target(served.channel, "other")
+
+
+async def test_a_cluster_that_cannot_be_reached_at_all_stops_the_start(on_kubernetes: Config) -> None:
+    lost = KubernetesConfig(clusters=(ClusterConfig(name="lost", kubeconfig="/nowhere"),))
+    with pytest.raises(BaseException) as failed:  # noqa: PT011 - whatever it is wrapped in
+        async with serve(replace(on_kubernetes, kubernetes=lost)):
+            pass
+
+    cause = only_cause(failed.value)
+    assert isinstance(cause, ConfigurationError)
+    assert "RUNSTREAM_KUBERNETES_CLUSTERS" in str(cause)
+
+
 async def test_a_job_without_an_image_is_refused(scene: Scene) -> None:
     await make_target(scene.channel, "bare", default_image="")
-    image = {"environment": {"definition": {"display_name": "e", "image": {"dockerfile": "FROM x"}}}}
+    image: dict[str, Any] = {"environment": {"definition": {"image": {"dockerfile": "FROM x"}}}}
     target = f"{WORKSPACE}/computeTargets/bare"
-    for definition, words in (({}, "has an image"), (image, "built from a Dockerfile")):
+    cases: list[tuple[dict[str, Any], str]] = [({}, "has an image"), (image, "built from a Dockerfile")]
+    for definition, words in cases:
         request = scene.submitter.request(job_pb2.JobDefinition(script="a.py", **definition), compute_target=target)
 
         with pytest.raises(grpc.aio.AioRpcError, match=words) as refused:

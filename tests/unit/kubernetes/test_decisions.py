@@ -73,7 +73,7 @@ def test_a_job_whose_run_is_being_told_is_left_alone(state: JobState) -> None:
 
 
 def test_a_lost_node_is_waited_for_as_long_as_its_runner_has_the_job() -> None:
-    held = {"job_state": JobState.HELD, "hold_time": NOON + timedelta(minutes=1)}
+    held: dict[str, Any] = {"job_state": JobState.HELD, "hold_time": NOON + timedelta(minutes=1)}
 
     before, after = decided(JOB, LOST, **held), decided(JOB, LOST, at=NOON + timedelta(minutes=2), **held)
 

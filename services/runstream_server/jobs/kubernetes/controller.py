@@ -20,6 +20,7 @@ from runstream_server.jobs.kubernetes.outcomes import Outcomes
 from runstream_server.jobs.model import Assignment, Place
 from runstream_server.jobs.store.assignments import AT_ONCE, AssignmentStore
 from runstream_server.jobs.store.jobs import JobStore
+from runstream_server.jobs.telemetry import OFFERS
 
 logger = logging.getLogger(__name__)
 
@@ -120,12 +121,14 @@ class Controller:
 
     async def _assign(self) -> int | None:
         office = self._office
-        return await office.assignments.assign(
+        assigned = await office.assignments.assign(
             self._place,
             self._epoch,
             lambda run, attempt: naming.job_name(self._installation, run, attempt),
             office.now(),
         )
+        OFFERS.labels("made").inc(assigned or 0)
+        return assigned
 
     def _note_idleness(self, assignments: Sequence[Assignment]) -> None:
         if assignments:

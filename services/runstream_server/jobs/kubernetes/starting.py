@@ -6,9 +6,11 @@ from runstream_server.config import KubernetesConfig
 from runstream_server.errors import InvalidField
 from runstream_server.jobs.errors import TargetCannotRun
 from runstream_server.jobs.kubernetes.clusters import Clusters
+from runstream_server.jobs.kubernetes.manifests import Blueprint, pod_template
 from runstream_server.jobs.kubernetes.model import PodNeeds
 from runstream_server.jobs.model import ComputeTarget, Job, JobSpec, KubernetesNamespace, Place
 from runstream_server.jobs.store.assignments import AssignmentStore
+from runstream_server.names import RunName
 
 _FIELD = "compute_target.kubernetes"
 
@@ -33,6 +35,7 @@ class ClustersStart:
         """Refuses clusters that nobody configured; raises ClusterNotConfigured, or InvalidField."""
         namespace = namespace_of(target)
         self._clusters.get(namespace.cluster)
+        _check_template(target, namespace)
         if not (namespace.service_address or self._settings.service_address):
             raise InvalidField(
                 f"{_FIELD}.service_address",
@@ -58,6 +61,27 @@ class ClustersStart:
     async def queueing_message(self, job: Job) -> str:
         """Why a job waits."""
         return await self._assignments.message(job.name) or "is being handed to the cluster"
+
+
+def _check_template(target: ComputeTarget, namespace: KubernetesNamespace) -> None:
+    """Merges the template into a pod once, where its author hears of what is wrong with it."""
+    trial = Blueprint(
+        installation="trial",
+        name="trial",
+        run=RunName(target.name.workspace, "trial"),
+        experiment="",
+        attempt=1,
+        lease=1,
+        namespace=namespace,
+        place=place_of(target),
+        needs=PodNeeds(),
+        image="",
+        address="",
+    )
+    try:
+        pod_template(trial)
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+        raise InvalidField(f"{_FIELD}.pod_template_json", "expected a pod template: metadata and spec") from None
 
 
 def namespace_of(target: ComputeTarget) -> KubernetesNamespace:
