@@ -5,7 +5,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-import jsonschema
+from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 VERSIONS = ("1.27", "1.37")
@@ -19,11 +19,11 @@ def check(manifest: dict[str, Any]) -> None:
 
 
 @functools.cache
-def _validator(kind: str, api_version: str, version: str) -> jsonschema.Draft202012Validator:
+def _validator(kind: str, api_version: str, version: str) -> Any:
     folder = files("kubernetes_validate") / "kubernetes-json-schema" / f"v{version}.0-local-strict"
     schema = json.loads((folder / f"{kind}-{api_version}.json").read_text())
     registry = Resource.from_contents(schema) @ Registry()
-    return jsonschema.Draft202012Validator(schema, registry=_definitions(version) @ registry)
+    return Draft202012Validator(schema, registry=_definitions(version) @ registry)
 
 
 @functools.cache
