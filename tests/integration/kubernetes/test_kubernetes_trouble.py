@@ -22,28 +22,12 @@ from runstream_server.postgres import Postgres
 from tests.append_clients import failure_of
 from tests.conftest import serve
 from tests.integration.kubernetes.conftest import TARGET, Scene, make_target
+from tests.integration.kubernetes.halting import Halt, pass_on
 from tests.kubernetes_api import JOB, SECRET, SERVICE, KubernetesApi, Object, Refusal
 from tests.make_runs import WORKSPACE
 from tests.submitted import S, make_submitter
 
 TWO_NODES = job_pb2.JobDefinition(script="train.py", distribution=job_pb2.Distribution(node_count=2))
-
-
-class Halt:
-    """Lets one request, or its answer, take for ever."""
-
-    def __init__(self, plural: str) -> None:
-        self.reached = asyncio.Event()
-        self._plural = plural
-
-    async def __call__(self, method: str, plural: str) -> None:
-        if (method, plural) == ("POST", self._plural):
-            self.reached.set()
-            await asyncio.Event().wait()
-
-
-async def pass_on(method: str, plural: str) -> None:
-    """Lets everything pass."""
 
 
 def refuse(code: int, reason: str, plural: str = JOB) -> Any:

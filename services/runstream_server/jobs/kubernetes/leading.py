@@ -61,10 +61,10 @@ class Leader:
     async def _look(self, tasks: asyncio.TaskGroup, installation: str) -> None:
         for controller in self._led.values():
             controller.wake()
-        for place in await self._office.assignments.places():
+        now = self._now()
+        for place in await self._office.assignments.places_to_lead(now):
             if place in self._led or place.cluster not in self._clusters:
                 continue
-            now = self._now()
             epoch = await self._leads.take(place, self._holder, now, now + self._duration)
             if epoch is not None:
                 cluster = self._clusters.get(place.cluster)

@@ -42,18 +42,25 @@ class AssignmentStore:
         installation: uuid.UUID = await self._postgres.fetchval("SELECT installation FROM jobs.installation")
         return installation.hex
 
-    async def places(self) -> Collection[Place]:
-        """Returns the places in which there is something to do."""
+    async def places_to_lead(self, now: datetime) -> Collection[Place]:
+        """Returns the places in which there is something to do, and nobody leads."""
         rows = await self._postgres.fetch(
             """
-            SELECT cluster, namespace FROM jobs.assignment
-            UNION
-            SELECT t.configuration ->> 'cluster', t.configuration ->> 'namespace'
-              FROM jobs.compute_target t
-             WHERE t.kind = 'kubernetes' AND EXISTS (
-                   SELECT FROM jobs.job j
-                    WHERE j.workspace = t.workspace AND j.compute_target = t.compute_target AND j.state = 'queued')
-            """
+            WITH place AS (
+                SELECT cluster, namespace FROM jobs.assignment
+                UNION
+                SELECT t.configuration ->> 'cluster', t.configuration ->> 'namespace'
+                  FROM jobs.compute_target t
+                 WHERE t.kind = 'kubernetes' AND EXISTS (
+                       SELECT FROM jobs.job j
+                        WHERE j.workspace = t.workspace AND j.compute_target = t.compute_target AND j.state = 'queued')
+            )
+            SELECT cluster, namespace FROM place p
+             WHERE NOT EXISTS (
+                   SELECT FROM jobs.lead l
+                    WHERE l.cluster = p.cluster AND l.namespace = p.namespace AND l.expire_time > $1)
+            """,
+            now,
         )
         return {Place(row["cluster"], row["namespace"]) for row in rows}
 
