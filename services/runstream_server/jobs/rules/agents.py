@@ -156,13 +156,14 @@ class AgentSession:
         return is_own or not self._is_full or self._desk.now() - self._look_time >= _LOOK_TIME
 
     async def _revocations(self) -> Sequence[Revocation]:
-        if not self._held:
+        present = self._held  # a report may come while the store is asked
+        if not present:
             return []
-        leases = await self._desk.queue.leases(self._facts.target.workspace, {held.name.run for held in self._held})
-        lost = {held for held in self._held if leases.get(held.name) != held.lease}
+        leases = await self._desk.queue.leases(self._facts.target.workspace, {held.name.run for held in present})
+        lost = {held for held in present if leases.get(held.name) != held.lease}
         new = lost - self._revoked
         self._revoked = lost
-        return [Revocation(held, _why(held, leases.get(held.name))) for held in self._held if held in new]
+        return [Revocation(held, _why(held, leases.get(held.name))) for held in present if held in new]
 
     async def _lost_offers(self) -> Sequence[Job]:
         """Offers that a former stream made, and that the agent seems not to have heard."""
