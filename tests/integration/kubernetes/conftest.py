@@ -11,7 +11,8 @@ import pytest
 from runstream.api.jobs.v1 import compute_target_pb2 as kinds
 from runstream.api.jobs.v1 import job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
-from runstream_server.config import ClusterConfig, Config, KubernetesConfig
+from runstream_server.cluster_config import ClusterConfig, KubernetesConfig
+from runstream_server.config import Config
 from tests import stubs
 from tests.conditions import until_answered
 from tests.conftest import Backend, serve

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import replace
 
 from runstream.api.jobs.v1 import job_pb2
-from runstream_server.config import ClusterConfig, Config
+from runstream_server.cluster_config import ClusterConfig
+from runstream_server.config import Config
 from runstream_server.rpc import open_channel
 from tests.integration.kubernetes.conftest import TARGET, Scene, make_target
 from tests.integration.kubernetes.halting import Halt, pass_on

@@ -1,4 +1,4 @@
-"""The runner itself in what the manifests make of it: containers are processes here, and the rest is as in a cluster."""
+"""The runner itself in what the manifests make of it: containers are processes here, all else is as in a cluster."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from runstream._channel import Connection
 from runstream._channel.connection import close_connections
 from runstream._snapshot.take import take_snapshot
 from runstream.api.jobs.v1 import job_pb2
+from runstream.api.jobs.v1.environment_pb2 import Environment, EnvironmentDefinition, PythonDefinition
 from tests.conditions import SECONDS
 from tests.conftest import Backend
 from tests.integration.kubernetes.conftest import Scene, make_target
@@ -23,6 +24,7 @@ from tests.runners import Jobs
 from tests.spools import Spools, spools_in
 from tests.submitted import S
 
+THIS_PYTHON = PythonDefinition(user_managed=True, interpreter_path=sys.executable)
 PROGRAM = "import os; print('rank', os.environ['RANK'], 'of', os.environ['WORLD_SIZE'], os.environ['MASTER_ADDR'])"
 
 
@@ -72,7 +74,7 @@ async def test_the_runners_of_two_nodes_execute_the_run_together(
     definition = job_pb2.JobDefinition(
         script="train.py",
         snapshot=f"{WORKSPACE}/snapshots/{snapshot}",
-        environment={"definition": {"python": {"user_managed": True, "interpreter_path": sys.executable}}},
+        environment=Environment(definition=EnvironmentDefinition(python=THIS_PYTHON)),
         distribution=job_pb2.Distribution(kind=job_pb2.DISTRIBUTION_KIND_PYTORCH, node_count=2, process_count=2),
     )
     run = await scene.submit(definition, f"{WORKSPACE}/computeTargets/two")

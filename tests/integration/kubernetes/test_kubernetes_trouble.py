@@ -14,7 +14,8 @@ from runstream.api.jobs.v1 import compute_target_pb2 as kinds
 from runstream.api.jobs.v1 import job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.config import ClusterConfig, Config, KubernetesConfig
+from runstream_server.cluster_config import ClusterConfig, KubernetesConfig
+from runstream_server.config import Config
 from runstream_server.errors import ConfigurationError, only_cause
 from runstream_server.jobs.model import Place
 from runstream_server.jobs.store.assignments import AssignmentStore, LeadStore

@@ -12,7 +12,7 @@ from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import CascadeType
 
-from runstream_server.config import IN_CLUSTER, ClusterConfig
+from runstream_server.cluster_config import IN_CLUSTER, ClusterConfig
 from runstream_server.errors import ConfigurationError
 from runstream_server.jobs.kubernetes.kinds import Kind
 

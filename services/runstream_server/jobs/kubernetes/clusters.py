@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
-from runstream_server.config import KubernetesConfig
+from runstream_server.cluster_config import KubernetesConfig
 from runstream_server.jobs.errors import ClusterNotConfigured
 from runstream_server.jobs.kubernetes import naming
 from runstream_server.jobs.kubernetes.cluster import Cluster, ClusterAway, ClusterRefused, ClusterTrouble, open_cluster

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runstream_server.config import KubernetesConfig
+from runstream_server.cluster_config import KubernetesConfig
 from runstream_server.jobs.kubernetes.cluster import Cluster, ClusterAway, ClusterRefused, Object
 from runstream_server.jobs.kubernetes.kinds import Kind
 from runstream_server.jobs.kubernetes.manifests import Blueprint, job_manifest, secret_manifest, service_manifest

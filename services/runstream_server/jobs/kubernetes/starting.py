@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from runstream_server.config import KubernetesConfig
+from runstream_server.cluster_config import KubernetesConfig
 from runstream_server.errors import InvalidField
 from runstream_server.jobs.errors import TargetCannotRun
 from runstream_server.jobs.kubernetes.clusters import Clusters
