@@ -100,6 +100,17 @@ def test_an_image_that_cannot_be_fetched_has_some_minutes() -> None:
     assert late.ended.code == "ImagePullFailed"
 
 
+def test_a_second_node_that_cannot_start_ends_the_run_of_the_first() -> None:
+    second = replace(POD, name="second", phase="Pending", waiting_reason="ErrImagePull", create_time=NOON)
+    held: dict[str, Any] = {"job_state": JobState.HELD, "hold_time": NOON + timedelta(hours=1)}
+
+    late = decided(JOB, POD, second, at=NOON + PATIENCE, **held)
+
+    assert isinstance(late, Fail)
+    assert late.ended.code == "ImagePullFailed"
+    assert decided(JOB, POD, replace(second, waiting_reason=""), **held) is Step.NOTHING
+
+
 def test_the_same_message_is_noted_once() -> None:
     told = decided(JOB)
 

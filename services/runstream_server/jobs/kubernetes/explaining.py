@@ -69,9 +69,8 @@ def explain(job: JobView, pods: Pods, place: Place, *, is_claimed: bool) -> Find
         return _explain_end(job, pods, place, is_claimed)
     if job.suspended:
         return _suspended(place, is_claimed)
-    if is_claimed:
-        return Waits("")
-    return _explain_start(job, pods, place)
+    started = _stuck(pods) or _explain_start(job, pods, place)
+    return Waits("") if is_claimed and isinstance(started, Waits) else started
 
 
 def _suspended(place: Place, is_claimed: bool) -> Finding:
@@ -80,13 +79,22 @@ def _suspended(place: Place, is_claimed: bool) -> Finding:
     return Waits(f"waits until Kueue admits it in {place}")
 
 
-def _explain_start(job: JobView, pods: Pods, place: Place) -> Finding:
-    waiting = [pod for pod in pods if pod.phase in ("Pending", "") and not pod.is_deleted]
-    for pod in waiting:
+def _stuck(pods: Pods) -> Stuck | None:
+    """A pod that does not start, though others of the same run may have."""
+    for pod in _waiting(pods):
         if pod.waiting_reason in _PULLING:
             return Stuck(IMAGE_PULL_FAILED, _pulling(pod), pod)
         if pod.waiting_reason in _MISCONFIGURED:
             return Stuck(POD_CONFIGURATION, f"pod {pod.name} cannot be started: {_why(pod)}", pod)
+    return None
+
+
+def _waiting(pods: Pods) -> Pods:
+    return [pod for pod in pods if pod.phase in ("Pending", "") and not pod.is_deleted]
+
+
+def _explain_start(job: JobView, pods: Pods, place: Place) -> Waits:
+    waiting = _waiting(pods)
     for pod in waiting:
         if pod.unschedulable:
             return Waits(f"no node takes pod {pod.name}: {pod.unschedulable}")
