@@ -131,9 +131,12 @@ async def test_a_failed_run_shows_its_error(sdk_run: aio.Run, page: Page) -> Non
         await sdk_run.fail(error_details=error)
 
     shown = await page.until(lambda shown: shown["link"].get("state") == "ended")
-    error = shown["record"]["error"]
-    assert (error["type"], error["message"]) == ("ValueError", "no data")
-    assert 'raise ValueError("no data")' in error["trace"]
+    shown_error = shown["record"]["error"]
+    assert (shown_error["type"], shown_error["message"]) == (
+        "ValueError",
+        "User program failed with ValueError: no data",
+    )
+    assert 'raise ValueError("no data")' in shown_error["trace"]
 
 
 async def test_a_run_that_is_deleted_ends_with_a_reason(backend: Backend, run: str, page: Page) -> None:

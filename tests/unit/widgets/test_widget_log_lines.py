@@ -1,5 +1,7 @@
 """The last lines of a log are shown as a terminal would show them."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def test_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
     data, whole, pieces = text.encode(), LogLines(), LogLines()
     whole.feed(data)
     places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in itertools.pairwise(places):
         pieces.feed(data[begin:end])
 
     assert pieces.lines() == whole.lines()

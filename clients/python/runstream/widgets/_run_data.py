@@ -30,6 +30,9 @@ from runstream.widgets._picture import (
 BEAT_SECONDS: Final = 10.0
 """How often the widget is told that all is well when nothing happens."""
 
+LATE_SECONDS: Final = 15.0
+"""How long after the end of the run what is still to come is waited for."""
+
 BYTES_PER_SECOND: Final = 512 * 1024
 """How much is sent to the page on average: fifty full charts come every 1.6 s instead of four times a second."""
 
@@ -66,12 +69,14 @@ class RunData:
     async def follow(self, show: Show) -> None:
         """Gathers and shows until the run has ended and all of it was shown."""
         showing = asyncio.create_task(self._show(show), name="runstream-widget-show")
+        parts = (self._follow_record(), self._charts.follow(), self._log.follow(), self._children.follow())
+        tasks = [asyncio.create_task(self._guarded(part), name="runstream-widget") for part in parts]
         try:
-            parts = (self._follow_record(), self._charts.follow(), self._log.follow(), self._children.follow())
-            await asyncio.gather(*(self._guarded(part) for part in parts))
+            await self._ended.wait()
+            await asyncio.wait(tasks, timeout=LATE_SECONDS if self._is_over() else 0)
             self._link(FAILED if self._problem else ENDED)
         finally:
-            showing.cancel()
+            await _cancel(showing, *tasks)
             show(self._taken())
 
     async def choose_log(self, path: str, show: Show) -> None:
@@ -154,6 +159,12 @@ class RunData:
         except AzureMLException as error:
             self._problem = error.message
             self._link(self._state())
+
+
+async def _cancel(*tasks: "asyncio.Task[None]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def size_of(changes: dict[str, Section]) -> int:
