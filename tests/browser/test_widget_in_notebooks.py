@@ -93,7 +93,7 @@ async def test_a_run_is_shown_live_while_a_cell_is_busy(
     await widget.locator("summary", has_text="Tags").click()
     await widget.screenshot(path=tmp_path / "light.png")
     await tab.command("apputils:change-theme", theme="JupyterLab Dark")
-    await tab.page.locator("body[data-jp-theme-light=false]").wait_for()
+    await tab.page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     await widget.screenshot(path=tmp_path / "dark.png")
 
     error = run_pb2.RunError(message="no more data", exception_type="ValueError", stack_trace="Traceback ...\n  line 1")
@@ -116,6 +116,7 @@ async def test_a_notebook_without_its_kernel_shows_the_last_state(backend: Backe
     await widget.get_by_label("loss", exact=True).wait_for()
     await log(backend, f"{WORKSPACE}/runs/saved")
     await widget.get_by_label("validation/accuracy").wait_for()
+    await widget.locator("td", has_text="0.91").wait_for()
 
     await tab.command("docmanager:save")
     await until(lambda: "validation/accuracy" in (jupyter.folder / "train.ipynb").read_text())

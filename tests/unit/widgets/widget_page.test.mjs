@@ -31,6 +31,11 @@ test("ticks are round and inside", () => {
   }
 });
 
+test("ticks that are close to each other are told apart", () => {
+  assert.deepEqual(page.labelsOf([0.5, 1, 1.5]), ["0.5", "1", "1.5"]);
+  assert.deepEqual(page.labelsOf([2e9, 2e9 + 2, 2e9 + 4]), ["2e9", "+2", "+4"]);
+});
+
 test("a logarithmic scale has powers of ten and no place for what is not positive", () => {
   const scale = page.scaleOf([0, -1, 0.001, 100], 0, 100, { isLog: true });
   assert.deepEqual(scale.marks, [0.001, 0.1, 10]);

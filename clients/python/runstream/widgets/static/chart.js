@@ -32,8 +32,15 @@ export function logTicks(least, greatest) {
   return found;
 }
 
+// The texts of ticks; where numbers are too close for different ones, how far each is from the first.
+export function labelsOf(marks) {
+  const texts = marks.map(formatNumber);
+  if (new Set(texts).size === texts.length) return texts;
+  return texts.map((text, place) => (place ? `+${formatNumber(marks[place] - marks[0])}` : text));
+}
+
 // A scale that places values between `from` and `to`, with its ticks. What has no place on it is NaN.
-export function scaleOf(values, from, to, { isLog = false, isTight = false, count = 3 } = {}) {
+export function scaleOf(values, from, to, { isLog = false, isTight = false, count = 4 } = {}) {
   const logarithmic = isLog && values.some((value) => value > 0 && Number.isFinite(value));
   let least = Infinity;
   let greatest = -Infinity;
@@ -145,7 +152,7 @@ export class Chart {
   }
 
   draw() {
-    this.x = scaleOf(this.steps, PLOT.left, PLOT.right, { isTight: true, count: 4 });
+    this.x = scaleOf(this.steps, PLOT.left, PLOT.right, { isTight: true });
     this.y = scaleOf(this.values, PLOT.bottom, PLOT.top, { isLog: this.isLog });
     this.line.setAttribute("d", pathOf(this.steps, this.values, this.x.place, this.y.place));
     this.axes.replaceChildren(...this.drawAxes());
@@ -155,10 +162,11 @@ export class Chart {
 
   drawAxes() {
     const drawn = [];
-    for (const mark of this.y.marks) {
+    const labels = labelsOf(this.y.marks);
+    for (const [place, mark] of this.y.marks.entries()) {
       const y = this.y.place(mark).toFixed(1);
       drawn.push(svg("line", { x1: PLOT.left, x2: PLOT.right, y1: y, y2: y }));
-      drawn.push(svg("text", { x: PLOT.left - 6, y, class: "rs-y" }, formatNumber(mark)));
+      drawn.push(svg("text", { x: PLOT.left - 6, y, class: "rs-y" }, labels[place]));
     }
     const whole = this.x.marks.filter(Number.isInteger);
     for (const mark of whole.length ? whole : this.steps.slice(0, 1)) {
