@@ -35,13 +35,14 @@ class ServerProcess:
         async with asyncio.timeout(START_SECONDS):
             async for line in self._process.stderr:
                 said += line
+                _show(line)
                 event = json.loads(line) if line.startswith(b"{") else {}
                 if event.get("event") == "serving":
                     self.address = event["address"]
                     break
             else:
                 raise RuntimeError(f"the server did not start: {said.decode()}")
-        self._lines = asyncio.create_task(_drop(self._process.stderr))
+        self._lines = asyncio.create_task(_show_all(self._process.stderr))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,9 +90,18 @@ class ServerProcess:
             "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
             "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
             "RUNSTREAM_LOG_SEAL_BYTES": str(self.config.maintenance.log_seal_bytes),
+            "RUNSTREAM_JOBS_LEASE_SECONDS": str(self.config.jobs.lease_seconds),
+            "RUNSTREAM_JOBS_START_SECONDS": str(self.config.jobs.start_seconds),
+            "RUNSTREAM_JOBS_LOST_SECONDS": str(self.config.jobs.lost_seconds),
+            "RUNSTREAM_JOBS_REPORT_SECONDS": str(self.config.jobs.report_seconds),
         }
 
 
-async def _drop(lines: asyncio.StreamReader) -> None:
-    async for _ in lines:
-        pass
+async def _show_all(lines: asyncio.StreamReader) -> None:
+    async for line in lines:
+        _show(line)
+
+
+def _show(line: bytes) -> None:
+    """Shows what a server said: pytest keeps it for tests that fail."""
+    print(line.decode(errors="replace"), end="", file=sys.stderr)

@@ -5,11 +5,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import psutil
@@ -21,7 +21,7 @@ from runstream._spool.lock import is_locked
 from runstream._spool.places import LOCK_NAME, SPOOL_VARIABLE
 from runstream._spool.run_spool import _registry
 from runstream.api.logs.v1.log_service_pb2 import ReadLogRequest
-from runstream.api.metrics.v1.metrics_service_pb2 import ReadSeriesRequest, SeriesColumns
+from runstream.api.metrics.v1.metrics_service_pb2 import ReadSeriesRequest, SeriesColumns, TailSeriesRequest
 from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
 from tests import stubs
 
@@ -127,18 +127,31 @@ class Script:
 
     async def beside(self, work: Awaitable[T]) -> T:
         """What some work returns; meanwhile it may print whatever it likes."""
-        reading = asyncio.create_task(self.read(-1))
-        try:
-            return await work
-        finally:
-            reading.cancel()
-            await asyncio.wait({reading})
+        return await _while(self.read(-1), work)
+
+    async def step(self, count: int = 1) -> None:
+        """Lets one that takes a step for each line it reads, and prints a line then, take so many."""
+        await self.say("\n" * (count - 1))
+        await self.read(count)
+
+    async def stepping(self, work: Awaitable[T]) -> T:
+        """What some work returns; meanwhile such a program takes one step after the other."""
+        return await _while(self._step_forever(), work)
+
+    async def _step_forever(self) -> None:
+        while True:
+            await self.step()
 
     async def say(self, line: str) -> None:
         """Gives it a line to read."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
         await self._process.stdin.drain()
+
+    def say_no_more(self) -> None:
+        """Lets it read to the end of what it is given."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""
@@ -158,6 +171,16 @@ class Script:
     def _take(self, line: bytes) -> None:
         if line.endswith(b"\n"):  # else it was killed within the line
             self.last_line = line.decode().rstrip()
+
+
+async def _while(doing: Coroutine[Any, Any, None], work: Awaitable[T]) -> T:
+    """What some work returns, beside which something else is done as long as it takes."""
+    beside = asyncio.create_task(doing)
+    try:
+        return await work
+    finally:
+        beside.cancel()
+        await asyncio.wait({beside})
 
 
 @asynccontextmanager
@@ -187,6 +210,15 @@ async def values(channel: grpc.aio.Channel, run: str, metric: str) -> list[objec
     """The values of a metric, in order."""
     found = [each for each in await columns(channel, run) if each.metric == metric]
     return [value for each in found for value in values_of(each)]
+
+
+async def has_stored(channel: grpc.aio.Channel, run: str, metric: str, count: int) -> None:
+    """Waits until so many values of a metric are stored."""
+    stored = 0
+    async with asyncio.timeout(SECONDS):
+        tail = aiter(stubs.metrics(channel).TailSeries(TailSeriesRequest(runs=[run], metrics=[metric])))
+        while stored < count:
+            stored += len((await anext(tail)).values.columns.times)
 
 
 def values_of(column: SeriesColumns) -> Sequence[object]:

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -47,6 +48,10 @@ class BucketConfig:
 
     check_at_start: bool = True
     """Whether the object store must answer before the process serves. `runstream up` knows that its own one does."""
+
+    folder: Path | None = None
+    """Where the store keeps each object as a file with the name of its key, if this process can read it there. Set by
+    `runstream up` for its own store."""
 
     @property
     def is_near(self) -> bool:
@@ -150,6 +155,27 @@ class ArtifactsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobsConfig:
+    """How submitted runs are looked after."""
+
+    lease_seconds: float = 60.0
+    """`RUNSTREAM_JOBS_LEASE_SECONDS`. How long a runner has a job without saying so again, and an agent to start a
+    runner that it was asked for; above 0."""
+
+    start_seconds: float = 60.0
+    """`RUNSTREAM_JOBS_START_SECONDS`. How long a job for `local` waits for the runner that the caller starts; above
+    0."""
+
+    lost_seconds: float = 21_600.0
+    """`RUNSTREAM_JOBS_LOST_SECONDS`. How long the runner of a job for `local` or for Kubernetes may be unheard of
+    before the job is given up; agent pools have a setting of their own."""
+
+    report_seconds: float = 10.0
+    """`RUNSTREAM_JOBS_REPORT_SECONDS`. How long an agent may be silent; it is thought lost after three times as long;
+    above 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a process."""
 
@@ -159,6 +185,7 @@ class Config:
     telemetry: TelemetryConfig = TelemetryConfig()
     maintenance: MaintenanceConfig = MaintenanceConfig()
     artifacts: ArtifactsConfig = ArtifactsConfig()
+    jobs: JobsConfig = JobsConfig()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -186,6 +213,7 @@ class Config:
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
             artifacts=_artifacts(read),
+            jobs=_jobs(read),
         )
 
 
@@ -244,6 +272,15 @@ def _artifacts(read: "_Reader") -> ArtifactsConfig:
         snapshot_max_bytes=read.integer("RUNSTREAM_SNAPSHOT_MAX_BYTES", default.snapshot_max_bytes, 1),
         collect_seconds=read.seconds("RUNSTREAM_COLLECT_SECONDS", default.collect_seconds),
         grace_seconds=read.seconds("RUNSTREAM_COLLECT_GRACE_SECONDS", default.grace_seconds),
+    )
+
+
+def _jobs(read: "_Reader") -> JobsConfig:
+    return JobsConfig(
+        lease_seconds=read.some_seconds("RUNSTREAM_JOBS_LEASE_SECONDS", JobsConfig.lease_seconds),
+        start_seconds=read.some_seconds("RUNSTREAM_JOBS_START_SECONDS", JobsConfig.start_seconds),
+        lost_seconds=read.seconds("RUNSTREAM_JOBS_LOST_SECONDS", JobsConfig.lost_seconds),
+        report_seconds=read.some_seconds("RUNSTREAM_JOBS_REPORT_SECONDS", JobsConfig.report_seconds),
     )
 
 

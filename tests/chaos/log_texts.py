@@ -60,6 +60,11 @@ class TextSource:
         self._note(opened.durable_offset)
         self._next = sum(end <= self._durable for end in self._ends)
 
+    @property
+    def is_full(self) -> bool:
+        """Always: a piece has its size, and many are to be under way."""
+        return True
+
     async def next(self) -> Piece[messages.WriteLogRequest] | None:
         """The next piece."""
         if self._next == len(self._pieces):

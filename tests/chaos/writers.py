@@ -53,6 +53,11 @@ class PayloadSource:
         self._note(opened.durable_sequence)
         self._next = max(1, self._durable + 1 - self._random.randrange(REPLAYED))
 
+    @property
+    def is_full(self) -> bool:
+        """Always: a piece has its size, and many are to be under way."""
+        return True
+
     async def next(self) -> Piece[metrics.WriteMetricsRequest] | None:
         """The next batch."""
         if self._next > self._pace.batches:

@@ -14,13 +14,12 @@ from tests.server_process import ServerProcess
 from tests.spools import SECONDS, log_text, script, spools_in
 
 PRINTING = """
-import sys, time
+import sys
 from runstream.core import Run, Workspace
 workspace, run = sys.argv[1:]
 Run.get(Workspace.get(workspace), run).capture_output()
-for number in range(1_000_000):
+for number, _ in enumerate(sys.stdin):
     print(number)
-    time.sleep(0.0005)  # the work of a training
 """
 LOG = "user_logs/std_log.txt"
 
@@ -45,12 +44,14 @@ async def test_killed_servers_uplinks_and_scripts_lose_and_double_no_line(
     _, workspace, _, run_id = run.split("/")
     with spools_in(tmp_path / "spools", monkeypatch) as spools:
         async with script(PRINTING, workspace, run_id) as printing:
-            await printing.read(1)
-            await printing.beside(has_stored(server.address, run, 100))
+            await printing.step()
+            await printing.stepping(has_stored(server.address, run, 100))
             await server.kill()
-            await printing.beside(spools.kill_uplink())
-            await printing.read(1_000)
-            await printing.beside(server.start())
+            await spools.kill_uplink()
+            await printing.step(1_000)
+            await server.start()
+            await printing.say("\n" * 10_000)
+            await printing.read(100)
             await printing.kill()
         await spools.carried()
 

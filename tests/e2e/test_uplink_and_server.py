@@ -9,28 +9,26 @@ from runstream_server.config import Config
 from runstream_server.rpc import open_channel
 from tests.make_runs import make_run
 from tests.server_process import ServerProcess
-from tests.spools import SECONDS, log_text, script, spools_in, values
+from tests.spools import has_stored, log_text, script, spools_in, values
 
 LOGGING = """
-import sys, time
+import sys
 from runstream._spool import RunSpool
 spool = RunSpool.open(*sys.argv[1:3])
 spool.follow_file("user_logs/std_log.txt", sys.argv[3])
 with open(sys.argv[3], "w", buffering=1) as log:
-    for number in range(1_000_000):
+    for number, _ in enumerate(sys.stdin):
         log.write(f"line {number}\\n")
         spool.log("loss", float(number))
         print(number)
-        time.sleep(0.0005)  # the work of a training
 """
 ROUNDS = 3
 LOG = "user_logs/std_log.txt"
 
 
-async def has_stored(address: str, run: str, count: int) -> None:
-    async with asyncio.timeout(SECONDS), open_channel(address) as channel:
-        while len(await values(channel, run, "loss")) < count:
-            pass
+async def until_stored(address: str, run: str, count: int) -> None:
+    async with open_channel(address) as channel:
+        await has_stored(channel, run, "loss", count)
 
 
 async def test_killed_servers_and_uplinks_lose_and_double_nothing(
@@ -44,12 +42,14 @@ async def test_killed_servers_and_uplinks_lose_and_double_nothing(
     with spools_in(tmp_path / "spools", monkeypatch) as spools:
         async with script(LOGGING, run, server.address, str(file)) as logging:
             for number in range(ROUNDS):
-                await logging.beside(has_stored(server.address, run, 500 * number + 1))
+                await logging.stepping(until_stored(server.address, run, 500 * number + 1))
                 await server.kill()
                 if number == 1:
-                    await logging.beside(spools.kill_uplink())
-                await logging.read(500)
-                await logging.beside(server.start())
+                    await spools.kill_uplink()
+                await logging.step(500)
+                await server.start()
+            await logging.say("\n" * 10_000)
+            await logging.read(100)
             await logging.kill()
         await spools.carried()
 

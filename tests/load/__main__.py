@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from tests.load import artifacts, logs_read, logs_write, metrics_ingest, metrics_read, runs, spool, up
+from tests.load import artifacts, jobs, logs_read, logs_write, metrics_ingest, metrics_read, runs, spool, up
 from tests.load.figures import Figure, show, write
 
 Benchmark = Callable[[], AsyncIterator[Figure]]
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "runs.watch": runs.watch,
     "metrics.ingest.bulk": metrics_ingest.bulk,
     "metrics.ingest.small": metrics_ingest.small,
+    "metrics.ingest.one": metrics_ingest.small_one,
     "metrics.ingest.filled": metrics_ingest.filled,
     "metrics.ingest.idle": metrics_ingest.idle,
     "metrics.ingest.bytes": metrics_ingest.points_size,
@@ -38,6 +39,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "artifacts.file": artifacts.file,
     "artifacts.small": artifacts.small,
     "artifacts.again": artifacts.again,
+    "jobs.submit": jobs.submit,
+    "jobs.cancel": jobs.cancel,
+    "jobs.children": jobs.children,
     "up.ready": up.ready,
     "up.memory": up.memory,
 }

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 
 from runstream._channel.address import STATE_VARIABLE
-from runstream.api.artifacts.v1.artifact_service_pb2 import BeginUploadRequest
+from runstream.api.artifacts.v1.artifact_service_pb2 import BatchUploadBlobsRequest, BeginUploadRequest, SmallBlob
 from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.load.backend import Up, running_up
@@ -23,6 +24,7 @@ from tests.load.transferring import peak_megabytes
 from tests.make_runs import make_run
 
 SAMPLES = 3
+SMALL_SAMPLES = 5
 FILE_BYTES = 1 << 30
 FILES = 2_000
 SMALL_BYTES = 4_096
@@ -65,7 +67,7 @@ class Bench:
         limit = ("the goal", [MEMORY_MEGABYTES] * SAMPLES)
         served = [peak_megabytes(self._server.pid)] * SAMPLES
         return [
-            cost(f"{name}.client_memory", "MiB", self.megabytes[:SAMPLES], limit, MEMORY_MEGABYTES),
+            cost(f"{name}.client_memory", "MiB", self.megabytes, limit, MEMORY_MEGABYTES),
             cost(f"{name}.server_memory", "MiB", served, limit, MEMORY_MEGABYTES),
         ]
 
@@ -93,14 +95,15 @@ async def file() -> AsyncIterator[Figure]:
 async def small() -> AsyncIterator[Figure]:
     """2,000 files of 4 KiB up."""
     async with _bench() as bench:
+        await _open_bucket(bench)
         many, each = [], []
-        for number in range(SAMPLES):
+        for number in range(SMALL_SAMPLES):
             folder = _make_files(bench.folder / f"small-{number}")
             many.append(await bench.measure("ours_many", name=f"small-{number}", folder=str(folder)))
             each.append(await bench.measure("straight_many", name=f"small-{number}", folder=str(folder)))
         rates, limits = [FILES / taken for taken in many], [FILES / taken for taken in each]
         limit = ("one PUT each, 32 in parallel", limits)
-        yield rate("artifacts.small", "files/s", rates, limit, TIMES_FASTER * sorted(limits)[SAMPLES // 2])
+        yield rate("artifacts.small", "files/s", rates, limit, TIMES_FASTER * statistics.median(limits))
         for figure in bench.memory("artifacts.small"):
             yield figure
 
@@ -112,7 +115,7 @@ async def again() -> AsyncIterator[Figure]:
         await asyncio.sleep(SETTLED_SECONDS)
         await bench.measure("ours_snapshot", folder=str(folder))
         taken = [await bench.measure("ours_snapshot", folder=str(folder), times=2) for _ in range(SAMPLES)]
-        first = [await bench.measure("ours_snapshot", folder=str(folder)) for _ in range(SAMPLES)]
+        first = [await bench.measure("ours_snapshot", folder=str(folder), connecting=True) for _ in range(SAMPLES)]
         limit = ("os.stat of each file", [_look(folder) for _ in range(SAMPLES)])
         yield cost("artifacts.again", "s", taken, limit, AGAIN_SECONDS)
         yield cost("artifacts.again_connecting", "s", first, limit, None)
@@ -128,6 +131,14 @@ async def _bench() -> AsyncIterator[Bench]:
             yield Bench(up, await make_run(channel), folder)
 
 
+async def _open_bucket(bench: Bench) -> None:
+    """Has the services load their client of the bucket, which they do at first use and which takes them a second."""
+    async with open_channel(bench.task["address"]) as channel:
+        workspace = bench.task["run"].partition("/runs/")[0]
+        blobs = [SmallBlob(data=b"the first one")]
+        await stubs.artifacts(channel).BatchUploadBlobs(BatchUploadBlobsRequest(parent=workspace, blobs=blobs))
+
+
 async def _part_bytes(bench: Bench) -> int:
     """How large the parts are in which the services want a file of this size."""
     async with open_channel(bench.task["address"]) as channel:
@@ -139,7 +150,7 @@ async def _part_bytes(bench: Bench) -> int:
 def _speed(name: str, ours: list[float], straight: list[float]) -> Figure:
     megabytes = FILE_BYTES / 1e6
     limits = [megabytes / taken for taken in straight]
-    goal = PORTION * sorted(limits)[SAMPLES // 2]
+    goal = PORTION * statistics.median(limits)
     return rate(name, "MB/s", [megabytes / taken for taken in ours], ("aiobotocore to the bucket", limits), goal)
 
 

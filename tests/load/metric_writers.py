@@ -109,16 +109,21 @@ async def open_streams(channels: Sequence[grpc.aio.Channel], runs: Sequence[str]
 
 
 async def write_paced(call: Any, series: Sequence[str], seconds: float, period_seconds: float) -> Sequence[float]:
-    """Logs a value of each series each period, and sends, as an uplink does, what gathered while it waited.
+    """Logs a value of each series each period, `seconds` / `period_seconds` times, whatever the server does.
 
-    Returns how many milliseconds it took from each period until its values were acknowledged.
+    Sends as the uplink does (`runstream._uplink.append`, and any client that follows the contract): at once what there
+    is when nothing is unacknowledged, otherwise what gathered until the acknowledgement came. None of it fills a batch.
+
+    Returns how many milliseconds it took from each period, when its values were logged, until they were acknowledged.
     """
     begun = time.perf_counter() + random.random() * period_seconds
+    count = round(seconds / period_seconds)
     taken: list[float] = []
     sequence = 0
-    while len(taken) < seconds / period_seconds:
+    while len(taken) < count:
         await asyncio.sleep(begun + len(taken) * period_seconds - time.perf_counter())
-        gathered = max(1, int((time.perf_counter() - begun) / period_seconds) + 1 - len(taken))
+        logged = min(count, int((time.perf_counter() - begun) / period_seconds) + 1)
+        gathered = max(1, logged - len(taken))
         sequence += 1
         await call.write(_gathered(tuple(series), gathered, sequence))
         while await _acknowledged(call) < sequence:

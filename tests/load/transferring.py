@@ -1,7 +1,8 @@
 """Programs that benchmarks of transfers run: `python -m tests.load.transferring WHAT JSON`; prints what it measured.
 
 Each is a process of its own, so that its memory can be told: `ours_` through the SDK, `straight_` by aiobotocore to the
-same bucket with parts of the same size, four at a time.
+same bucket with parts of the same size, four at a time. Both have connected before the clock starts, unless the task
+says `connecting`: a program that uploads files of its run has talked to the services before.
 """
 
 import asyncio
@@ -21,37 +22,38 @@ from runstream._channel import Connection
 from runstream._channel.connection import close_connections
 from runstream._snapshot.take import take_snapshot
 from runstream._transfer import download, upload
+from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
 
 AT_ONCE = 4
 MANY_AT_ONCE = 32
 
 
-async def ours_up(task: dict[str, Any]) -> None:
+async def ours_up(task: dict[str, Any], connection: Connection) -> None:
     """Uploads a file into a run."""
-    await upload(Connection.to(task["address"]), task["run"], [(task["name"], Path(task["file"]))])
+    await upload(connection, task["run"], [(task["name"], Path(task["file"]))])
 
 
-async def ours_down(task: dict[str, Any]) -> None:
+async def ours_down(task: dict[str, Any], connection: Connection) -> None:
     """Downloads a file of a run."""
-    await download(Connection.to(task["address"]), task["run"], task["name"], task["file"])
+    await download(connection, task["run"], task["name"], task["file"])
 
 
-async def ours_many(task: dict[str, Any]) -> None:
+async def ours_many(task: dict[str, Any], connection: Connection) -> None:
     """Uploads all files of a folder into a run."""
     files: list[tuple[str, Path | bytes]] = [(f"{task['name']}/{file.name}", file) for file in _files(task["folder"])]
-    await upload(Connection.to(task["address"]), task["run"], files)
+    await upload(connection, task["run"], files)
 
 
-async def ours_snapshot(task: dict[str, Any]) -> None:
+async def ours_snapshot(task: dict[str, Any], connection: Connection) -> None:
     """Takes a snapshot of a folder."""
-    await take_snapshot(Connection.to(task["address"]), task["run"].partition("/runs/")[0], Path(task["folder"]))
+    await take_snapshot(connection, task["run"].partition("/runs/")[0], Path(task["folder"]))
 
 
-async def straight_up(task: dict[str, Any]) -> None:
+async def straight_up(task: dict[str, Any], s3: Any) -> None:
     """Uploads a file in parts."""
     part, path = task["part_bytes"], Path(task["file"])
     room = asyncio.Semaphore(AT_ONCE)
-    async with _client(task) as s3, _opened(path, os.O_RDONLY) as file:
+    async with _opened(path, os.O_RDONLY) as file:
         count = -(-os.fstat(file).st_size // part)
         where = {"Bucket": task["bucket"], "Key": task["name"]}
         begun = await s3.create_multipart_upload(**where)
@@ -67,11 +69,11 @@ async def straight_up(task: dict[str, Any]) -> None:
         await s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
 
 
-async def straight_down(task: dict[str, Any]) -> None:
+async def straight_down(task: dict[str, Any], s3: Any) -> None:
     """Downloads an object in ranges."""
     part, path = task["part_bytes"], Path(task["file"])
     room = asyncio.Semaphore(AT_ONCE)
-    async with _client(task) as s3, _opened(path, os.O_RDWR | os.O_CREAT) as file:
+    async with _opened(path, os.O_RDWR | os.O_CREAT) as file:
         where = {"Bucket": task["bucket"], "Key": task["name"]}
         size = (await s3.head_object(**where))["ContentLength"]
 
@@ -84,21 +86,33 @@ async def straight_down(task: dict[str, Any]) -> None:
         await asyncio.gather(*(fetch(start) for start in range(0, size, part)))
 
 
-async def straight_many(task: dict[str, Any]) -> None:
+async def straight_many(task: dict[str, Any], s3: Any) -> None:
     """Puts each file of a folder, 32 at a time."""
     room = asyncio.Semaphore(MANY_AT_ONCE)
-    async with _client(task) as s3:
 
-        async def put(file: Path) -> None:
-            async with room:
-                body = await asyncio.to_thread(file.read_bytes)
-                await s3.put_object(Bucket=task["bucket"], Key=f"{task['name']}/{file.name}", Body=body)
+    async def put(file: Path) -> None:
+        async with room:
+            body = await asyncio.to_thread(file.read_bytes)
+            await s3.put_object(Bucket=task["bucket"], Key=f"{task['name']}/{file.name}", Body=body)
 
-        await asyncio.gather(*(put(file) for file in _files(task["folder"])))
+    await asyncio.gather(*(put(file) for file in _files(task["folder"])))
 
 
 def _files(folder: str) -> list[Path]:
     return sorted(Path(folder).iterdir())
+
+
+@asynccontextmanager
+async def _connected(what: str, task: dict[str, Any]) -> AsyncIterator[Any]:
+    if what.startswith("straight"):
+        async with _client(task) as s3:
+            yield s3
+        return
+    connection = Connection.to(task["address"])
+    if not task.get("connecting"):
+        await connection.call(connection.runs.GetRun, GetRunRequest(name=task["run"]))
+    yield connection
+    await close_connections()
 
 
 @asynccontextmanager
@@ -126,7 +140,7 @@ async def _opened(path: Path, flags: int) -> AsyncIterator[int]:
         os.close(file)
 
 
-PROGRAMS: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
+PROGRAMS: dict[str, Callable[[dict[str, Any], Any], Awaitable[None]]] = {
     each.__name__: each
     for each in (ours_up, ours_down, ours_many, ours_snapshot, straight_up, straight_down, straight_many)
 }
@@ -135,11 +149,11 @@ PROGRAMS: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
 async def measure(what: str, task: dict[str, Any]) -> dict[str, float]:
     """Runs a program as often as its task says; how long it took the last time, and how much memory at most."""
     seconds = 0.0
-    for _ in range(task.get("times", 1)):
-        begun = time.perf_counter()
-        await PROGRAMS[what](task)
-        seconds = time.perf_counter() - begun
-    await close_connections()
+    async with _connected(what, task) as to:
+        for _ in range(task.get("times", 1)):
+            begun = time.perf_counter()
+            await PROGRAMS[what](task, to)
+            seconds = time.perf_counter() - begun
     return {"seconds": seconds, "megabytes": peak_megabytes(os.getpid())}
 
 

@@ -96,6 +96,7 @@ class GroupCommitter(Generic[Payload]):
         finally:
             for each in waiting:
                 each.cancel()
+            await asyncio.wait(waiting)
 
     async def _commit_in_turn(self, group: _Group[Payload], turn: asyncio.Event, done: asyncio.Event) -> None:
         try:

@@ -1,5 +1,6 @@
 """The rules of blobs: which ones a workspace has, and how it gets more."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from runstream_server.artifacts.errors import DigestMismatch
@@ -34,8 +35,10 @@ class Blobs:
             WorkspaceNotFound: No workspace has this name.
             DigestMismatch: A blob has another digest.
         """
-        await self._history.check_workspace(workspace)
-        found = await self._small.digest(blobs)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._history.check_workspace(workspace))
+            digesting = tasks.create_task(self._small.digest(blobs))
+        found = digesting.result()
         for told, digested in zip(digests, found, strict=True):
             if told and told != digested.blob.digest:
                 raise DigestMismatch(told, digested.blob.digest)

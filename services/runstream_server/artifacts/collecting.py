@@ -63,6 +63,9 @@ class Collection:
     """Objects that were deleted now."""
 
     deleted_bytes: int = 0
+    refused_objects: int = 0
+    """Objects that the bucket did not delete; they are tried again an hour later."""
+
     waiting_objects: int = 0
     """Objects that are deleted when their time is over."""
 
@@ -107,7 +110,9 @@ class Collector:
         if strays:
             found.stray_objects = await self._strays.remove(dry_run=dry_run)
         if not dry_run:
-            found.deleted_objects, found.deleted_bytes = await self.garbage.delete_all()
+            deleted = await self.garbage.delete_all()
+            found.deleted_objects, found.deleted_bytes = deleted.objects, deleted.size_bytes
+            found.refused_objects = deleted.refused_objects
         found.waiting_objects, found.waiting_bytes = await self.garbage.waiting()
         return found
 

@@ -27,36 +27,43 @@ class ContentStore:
 
         Uses before `stale` are renewed. What is damaged is not had: who sends it again mends it.
         """
-        keys = [bytes.fromhex(digest) for digest in digests]
-        await self._postgres.execute(
-            """
-            WITH stale AS (
-                SELECT digest
-                  FROM artifacts.blob
-                 WHERE workspace = $1 AND digest = ANY($2::bytea[]) AND use_time < $4
-                 ORDER BY digest
-                   FOR NO KEY UPDATE
-            )
-            UPDATE artifacts.blob SET use_time = $3
-              FROM stale
-             WHERE blob.workspace = $1 AND blob.digest = stale.digest
-            """,
-            workspace,
-            keys,
-            now,
-            stale,
-        )
         rows = await self._postgres.fetch(
             """
-            SELECT digest, blob.size_bytes
+            SELECT digest, blob.size_bytes, use_time < $3 AS is_stale
               FROM artifacts.blob
               LEFT JOIN artifacts.content USING (digest)
              WHERE workspace = $1 AND digest = ANY($2::bytea[]) AND damage_time IS NULL
             """,
             workspace,
-            keys,
+            [bytes.fromhex(digest) for digest in digests],
+            stale,
         )
-        return {row["digest"].hex(): Blob(row["digest"].hex(), row["size_bytes"]) for row in rows}
+        old = [row["digest"] for row in rows if row["is_stale"]]
+        renewed = await self._renew(workspace, old, now) if old else set()
+        had = [row for row in rows if not row["is_stale"] or row["digest"] in renewed]
+        return {row["digest"].hex(): Blob(row["digest"].hex(), row["size_bytes"]) for row in had}
+
+    async def _renew(self, workspace: str, digests: Sequence[bytes], now: datetime) -> set[bytes]:
+        """Notes that blobs are used; returns those that are still there."""
+        rows = await self._postgres.fetch(
+            """
+            WITH stale AS (
+                SELECT digest
+                  FROM artifacts.blob
+                 WHERE workspace = $1 AND digest = ANY($2::bytea[])
+                 ORDER BY digest
+                   FOR NO KEY UPDATE
+            )
+            UPDATE artifacts.blob SET use_time = greatest(use_time, $3)
+              FROM stale
+             WHERE blob.workspace = $1 AND blob.digest = stale.digest
+            RETURNING blob.digest
+            """,
+            workspace,
+            digests,
+            now,
+        )
+        return {row["digest"] for row in rows}
 
     async def locate(self, workspace: str, digests: Sequence[str], *, checksums: bool = False) -> Mapping[str, Content]:
         """Returns where those of the blobs are that the workspace has, by digest."""
@@ -97,6 +104,8 @@ class ContentStore:
 
         Returns False, and changes nothing, if something that was there is not any more.
         """
+        if not existing and await self._keep_new(workspace, key, written, now):
+            return True
         async with self._postgres.transaction() as connection:
             if not await _still_there(connection, existing):
                 return False
@@ -104,6 +113,15 @@ class ContentStore:
             await keep(connection, workspace, key, written, now)
             await _give(connection, workspace, existing, now)
             return True
+
+    async def _keep_new(self, workspace: str, key: str, written: Sequence[Content], now: datetime) -> bool:
+        """As `keep_noted`, by one statement; False, and changes nothing, if any of it is there meanwhile."""
+        try:
+            async with self._postgres.transaction() as connection:
+                await _insert(connection, workspace, key, written, now)
+        except _NotNew:
+            return False
+        return True
 
     async def give(self, workspace: str, existing: Sequence[Blob], now: datetime) -> bool:
         """Gives a workspace what is there; returns False, and changes nothing, if something is not any more."""
@@ -134,6 +152,48 @@ class ContentStore:
             content.object,
             now,
         )
+
+
+class _NotNew(Exception):
+    """Bytes are there meanwhile, or the object is not noted any more."""
+
+
+async def _insert(connection: Connection, workspace: str, key: str, written: Sequence[Content], now: datetime) -> None:
+    """Gives a workspace contents that are new; raises _NotNew if one is not."""
+    ordered = sorted(written, key=lambda content: content.blob.digest)
+    row = await connection.fetchrow(
+        """
+        WITH new AS (
+            SELECT digest, size_bytes, start_byte, checksums, place
+              FROM unnest($3::bytea[], $4::bigint[], $5::bigint[], $6::bytea[]) WITH ORDINALITY
+                AS new (digest, size_bytes, start_byte, checksums, place)
+        ), struck AS (
+            DELETE FROM artifacts.garbage WHERE object = $2 AND NOT doomed RETURNING object
+        ), stored AS (
+            INSERT INTO artifacts.content (digest, size_bytes, object, start_byte, checksums, create_time, check_time)
+            SELECT digest, size_bytes, $2, start_byte, checksums, $7, $7 FROM new ORDER BY place
+            ON CONFLICT DO NOTHING
+            RETURNING digest
+        ), given AS (
+            INSERT INTO artifacts.blob (workspace, digest, size_bytes, create_time, use_time)
+            SELECT $1, digest, size_bytes, $7, $7 FROM new ORDER BY place
+            ON CONFLICT (workspace, digest) DO UPDATE SET use_time = greatest(blob.use_time, excluded.use_time)
+        ), filed AS (
+            INSERT INTO artifacts.pack (object, size_bytes, create_time)
+            SELECT object, (SELECT sum(size_bytes) FROM new), $7 FROM struck WHERE starts_with(object, 'packs/')
+        )
+        SELECT (SELECT count(*) FROM struck) AS struck, (SELECT count(*) FROM stored) AS stored
+        """,
+        workspace,
+        key,
+        [bytes.fromhex(content.blob.digest) for content in ordered],
+        [content.blob.size_bytes for content in ordered],
+        [content.start for content in ordered],
+        [content.checksums for content in ordered],
+        now,
+    )
+    if row is None or (row["struck"], row["stored"]) != (1, len(ordered)):
+        raise _NotNew
 
 
 async def keep(connection: Connection, workspace: str, key: str, written: Sequence[Content], now: datetime) -> None:

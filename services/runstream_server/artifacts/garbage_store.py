@@ -51,6 +51,12 @@ class GarbageStore:
         """Strikes out objects that are deleted."""
         await self._postgres.execute("DELETE FROM artifacts.garbage WHERE object = ANY($1::text[]) AND doomed", objects)
 
+    async def postpone(self, objects: Sequence[str], delete_time: datetime) -> None:
+        """Has objects be returned again only from a time on. Nothing can come to refer to them still."""
+        await self._postgres.execute(
+            "UPDATE artifacts.garbage SET delete_time = $2 WHERE object = ANY($1::text[])", objects, delete_time
+        )
+
     async def pending(self) -> tuple[int, int]:
         """Returns how many objects wait for their time, and how many bytes they have."""
         row = await self._postgres.fetchrow(

@@ -15,14 +15,17 @@ _AT_ONCE = 4
 """How many parts are held in memory; other streams wait, and read nothing meanwhile."""
 _IDLE_SECONDS = 60.0
 """How long a stream may send nothing while it holds one of these places."""
+_PART_SECONDS = 120.0
+"""How long it may hold one for a part, however it sends: 70 KB a second are enough."""
 
 
 class Relay:
     """Gathers bytes to parts and puts these into the bucket."""
 
-    def __init__(self, uploads: Uploads, bucket: Bucket) -> None:
+    def __init__(self, uploads: Uploads, bucket: Bucket, *, part_seconds: float = _PART_SECONDS) -> None:
         self._uploads = uploads
         self._bucket = bucket
+        self._part_seconds = part_seconds
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def take(self, workspace: WorkspaceName, upload_id: str, offset: int, data: AsyncIterator[bytes]) -> int:
@@ -33,6 +36,7 @@ class Relay:
             UploadCompleted: There is nothing to send any more.
             OffsetMismatch: Parts are stored up to another byte.
             ProtocolError: There are more bytes than were announced.
+            TimeoutError: They come too slowly. What was stored before stays.
         """
         upload = await self._uploads.sendable(workspace, upload_id)
         _check_parts(upload)
@@ -50,7 +54,8 @@ class Relay:
         """Stores one part; returns False if the stream ended before it was full."""
         size = upload.parts.part_size(number)
         async with self._room:
-            part = await pieces.take(size)
+            async with asyncio.timeout(self._part_seconds):
+                part = await pieces.take(size)
             if len(part) < size:
                 return False
             await self._bucket.put_part(upload.object, upload.parts_id, number, part)

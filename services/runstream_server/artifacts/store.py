@@ -25,8 +25,10 @@ class ArtifactStore:
             ArtifactExists: A path is bound to another blob.
         """
         async with self._postgres.transaction() as connection:
-            sizes = await _sizes(connection, run.workspace, bindings)
-            await _insert(connection, run, bindings, sizes, now)
+            sizes = await _insert(connection, run, bindings, now)
+            if len(sizes) == len(bindings):
+                return [Artifact(each.path, Blob(each.digest, sizes[each.path]), now) for each in bindings]
+            await _check_blobs(connection, run.workspace, bindings)
             return await _bound(connection, run, bindings)
 
     async def find(self, run: RunName, paths: Sequence[str]) -> Mapping[str, Artifact]:
@@ -138,46 +140,51 @@ class ArtifactStore:
         return int(tag.rpartition(" ")[2])
 
 
-async def _sizes(connection: Connection, workspace: str, bindings: Sequence[Binding]) -> Mapping[str, int]:
-    """Returns the sizes of the blobs, which stay until the transaction ends."""
+async def _insert(
+    connection: Connection, run: RunName, bindings: Sequence[Binding], now: datetime
+) -> Mapping[str, int]:
+    """Adds the bindings whose paths are free and whose blobs are there, which then stay; returns sizes by path.
+
+    Blobs are locked before anything is added, and both in the order that all transactions keep.
+    """
+    ordered = sorted(bindings, key=lambda binding: binding.path)
     rows = await connection.fetch(
         """
-        SELECT digest, size_bytes
-          FROM artifacts.blob
-         WHERE workspace = $1 AND digest = ANY($2::bytea[])
-         ORDER BY digest
-           FOR KEY SHARE
-        """,
-        workspace,
-        [bytes.fromhex(binding.digest) for binding in bindings],
-    )
-    sizes = {row["digest"].hex(): row["size_bytes"] for row in rows}
-    for binding in bindings:
-        if binding.digest not in sizes:
-            raise BlobMissing(binding.digest, binding.path)
-    return sizes
-
-
-async def _insert(
-    connection: Connection, run: RunName, bindings: Sequence[Binding], sizes: Mapping[str, int], now: datetime
-) -> None:
-    """Adds the bindings whose paths are free, in the order that all transactions keep."""
-    ordered = sorted(bindings, key=lambda binding: binding.path)
-    await connection.execute(
-        """
+        WITH held AS (
+            SELECT digest, size_bytes
+              FROM artifacts.blob
+             WHERE workspace = $1 AND digest = ANY($4::bytea[])
+             ORDER BY digest
+               FOR KEY SHARE
+        )
         INSERT INTO artifacts.artifact (workspace, run, path, digest, size_bytes, create_time)
-        SELECT $1, $2, path, digest, size_bytes, $6
-          FROM unnest($3::text[], $4::bytea[], $5::bigint[]) WITH ORDINALITY AS new (path, digest, size_bytes, place)
+        SELECT $1, $2, path, digest, size_bytes, $5
+          FROM unnest($3::text[], $4::bytea[]) WITH ORDINALITY AS new (path, digest, place)
+          JOIN held USING (digest)
          ORDER BY place
         ON CONFLICT (workspace, run, path) DO NOTHING
+        RETURNING path, size_bytes
         """,
         run.workspace,
         run.run,
         [binding.path for binding in ordered],
         [bytes.fromhex(binding.digest) for binding in ordered],
-        [sizes[binding.digest] for binding in ordered],
         now,
     )
+    return {row["path"]: row["size_bytes"] for row in rows}
+
+
+async def _check_blobs(connection: Connection, workspace: str, bindings: Sequence[Binding]) -> None:
+    """Raises BlobMissing for the first binding whose blob the workspace does not have."""
+    rows = await connection.fetch(
+        "SELECT digest FROM artifacts.blob WHERE workspace = $1 AND digest = ANY($2::bytea[])",
+        workspace,
+        [bytes.fromhex(binding.digest) for binding in bindings],
+    )
+    known = {row["digest"].hex() for row in rows}
+    for binding in bindings:
+        if binding.digest not in known:
+            raise BlobMissing(binding.digest, binding.path)
 
 
 async def _bound(connection: Connection, run: RunName, bindings: Sequence[Binding]) -> Sequence[Artifact]:

@@ -10,3 +10,4 @@ COLLECTED_CONTENTS = Counter("runstream_artifacts_collected_contents_total", "Co
 COLLECTED_BYTES = Counter("runstream_artifacts_collected_bytes_total", "Bytes of these.")
 DELETED_OBJECTS = Counter("runstream_artifacts_deleted_objects_total", "Objects that were deleted from the bucket.")
 DELETED_BYTES = Counter("runstream_artifacts_deleted_bytes_total", "Bytes of these.")
+UNDELETED_OBJECTS = Counter("runstream_artifacts_undeleted_objects_total", "Times the bucket refused to delete one.")

@@ -7,13 +7,14 @@ blob refers to, which is removed a day later.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 
-from runstream_server.artifacts.digesting import digest_stream
+from runstream_server.artifacts.digesting import Digested, digest_file, digest_stream
 from runstream_server.artifacts.errors import DigestMismatch, UploadCompleted, UploadIncomplete, UploadNotFound
 from runstream_server.artifacts.garbage import Garbage
 from runstream_server.artifacts.model import (
@@ -31,6 +32,8 @@ from runstream_server.artifacts.upload_store import UploadStore
 from runstream_server.errors import InvalidField
 from runstream_server.names import WorkspaceName
 from runstream_server.objectstore import Bucket, ObjectMissing, PartInfo, ReadAhead
+
+logger = logging.getLogger(__name__)
 
 _VERIFIED_AT_ONCE = 8
 
@@ -151,8 +154,7 @@ class Uploads:
     async def _complete(self, upload: Upload, digest: str) -> None:
         async with self._verifying:
             await self._make_whole(upload)
-            async with aclosing(self._ahead.read(upload.object, upload.parts.size_bytes)) as chunks:
-                digested = await digest_stream(chunks)
+            digested = await self._digest(upload)
             VERIFIED_BYTES.inc(digested.blob.size_bytes)
             if digested.blob.digest != digest:
                 REFUSED_UPLOADS.inc()
@@ -161,6 +163,17 @@ class Uploads:
             content = Content(digested.blob, upload.object, 0, digested.checksums)
             if not await self._store.complete(upload, content, self._now()):
                 raise UploadNotFound(upload.upload_id)
+
+    async def _digest(self, upload: Upload) -> Digested:
+        """Reads what arrived: from the disk where the store is on this machine, which takes half as long."""
+        file = self._bucket.file_of(upload.object)
+        if file is not None:
+            try:
+                return await digest_file(file)
+            except OSError as error:
+                logger.warning("object not read from its file", extra={"key": upload.object, "error": str(error)})
+        async with aclosing(self._ahead.read(upload.object, upload.parts.size_bytes)) as chunks:
+            return await digest_stream(chunks)
 
     async def _make_whole(self, upload: Upload) -> None:
         """Makes an object of the parts, unless it is one already."""

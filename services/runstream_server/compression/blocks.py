@@ -36,7 +36,8 @@ def pack_rows(rows: NDArray[np.generic]) -> Sequence[bytes]:
     size = rows.shape[1] * rows.itemsize
     if size < _ARRAY_WORTH_BYTES:
         head = _HEAD.pack(_RAW, size, size)
-        return [head + row.tobytes() for row in rows]
+        data = rows.tobytes()
+        return [head + data[begin : begin + size] for begin in range(0, len(data), size)]
     form = _form(_PLANES, rows.itemsize)
     return [_HEAD.pack(form, len(content), size) + content for content in planes.pack(rows)]
 

@@ -34,6 +34,8 @@ class EmbeddedS3:
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     child: Child = field(repr=False)
+    folder: Path
+    """Where each object of the bucket is a file with the name of its key."""
 
     @property
     def pid(self) -> int | None:
@@ -63,7 +65,8 @@ async def run_s3(folder: Path, *, log: Path | None = None, bucket: str = "runstr
             serves=lambda _: _answers(port),
         )
         async with keep_running(child):
-            yield EmbeddedS3(f"http://{HOST}:{port}", bucket, keys["access_key"], keys["secret_key"], child)
+            objects = folder / "data" / bucket
+            yield EmbeddedS3(f"http://{HOST}:{port}", bucket, keys["access_key"], keys["secret_key"], child, objects)
 
 
 def _program(folder: Path, bucket: str, listener: socket.socket, log: Path) -> Program:

@@ -136,7 +136,7 @@ def configure(settings: UpSettings, servers: Servers) -> Config:
     environment["RUNSTREAM_S3_SECRET_KEY"] = servers.s3.secret_key
     environment["RUNSTREAM_S3_BUCKET"] = servers.s3.bucket
     config = Config.from_environment(environment)
-    return replace(config, bucket=replace(config.bucket, check_at_start=False))
+    return replace(config, bucket=replace(config.bucket, check_at_start=False, folder=servers.s3.folder))
 
 
 def log_to_file(config: Config, path: Path) -> None:

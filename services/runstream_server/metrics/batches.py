@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from runstream_server.appendstreams import Prepared, Refusal
+from runstream_server.metrics.curves import is_curve
 from runstream_server.metrics.encoding import encode_chunks
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
-from runstream_server.metrics.model import Chunk, MetricBatch, Points, SeriesPiece
-from runstream_server.metrics.refusals import Problem, find_problem, refusal
+from runstream_server.metrics.model import Chunk, MetricBatch, Points, SeriesKind, SeriesPiece
+from runstream_server.metrics.refusals import Problem, find_problem, is_sound_curve, refusal
 
 _LARGE_POINTS = 1_024
 _PIECE_BYTES = 1_024
@@ -17,8 +18,9 @@ def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, 
     pieces: list[SeriesPiece] = []
     refusals: list[Refusal] = []
     for metric, description, points in columns[:MAX_BATCH_SERIES]:
-        problem = find_problem(metric, description, points)
-        if problem is None:
+        if is_curve(points) and not description and is_sound_curve(metric, points):
+            pieces.append(SeriesPiece(metric, "", SeriesKind.VALUES, (), points))
+        elif (problem := find_problem(metric, description, points)) is None:
             pieces.append(SeriesPiece(metric, description, points.series_kind, points.column_names, points))
         else:
             refusals.append(refusal(sequence, metric, problem, points.claimed_count))
@@ -32,10 +34,14 @@ def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, 
 
 def _encode_large(pieces: Sequence[SeriesPiece]) -> None:
     """Encodes what has many values."""
-    large = [(piece, piece.content) for piece in pieces if isinstance(piece.content, Points)]
-    large = [(piece, points) for piece, points in large if points.count >= _LARGE_POINTS]
-    for (piece, _), chunk in zip(large, encode_chunks([points for _, points in large]), strict=True):
-        piece.content = chunk
+    large = [
+        (piece, piece.content)
+        for piece in pieces
+        if isinstance(piece.content, Points) and len(piece.content.times) >= _LARGE_POINTS
+    ]
+    if large:
+        for (piece, _), chunk in zip(large, encode_chunks([points for _, points in large]), strict=True):
+            piece.content = chunk
 
 
 def _too_many_series(count: int) -> Problem:
@@ -49,4 +55,5 @@ def _too_many_series(count: int) -> Problem:
 def _size_of(content: Points | Chunk) -> int:
     if isinstance(content, Chunk):
         return len(content.data)
-    return sum(segment.size_bytes for segment in content.segments)
+    segments = content.segments
+    return segments[0].size_bytes if len(segments) == 1 else sum(segment.size_bytes for segment in segments)

@@ -18,6 +18,8 @@ _WORTH_NARROWING = 16
 _MANY = 256
 _OFFSETS = {_OFFSETS_8: "<u1", _OFFSETS_16: "<u2", _OFFSETS_32: "<u4", _OFFSETS_64: "<u8"}
 _GREATEST = [(form, int(np.iinfo(kind).max)) for form, kind in _OFFSETS.items()]
+_SPANS = np.array([0, *(greatest for _, greatest in _GREATEST[:-1])], np.uint64)
+"""The greatest span of each form but the last one, in their order."""
 
 
 def pack_integers(values: Int64s) -> bytes:
@@ -41,8 +43,8 @@ def pack_integer_rows(rows: Int64s) -> Sequence[bytes]:
         return [_LINE.pack(_LINEAR, value, 0) for value in rows[:, 0].tolist()]
     strides = rows[:, 1:] - rows[:, :-1]  # wraps around, and back again in unpack_integers
     least = strides.min(axis=1)
-    spans = (strides.max(axis=1) - least).view(np.uint64).tolist()
-    forms = [_form_for(span) for span in spans]
+    spans = (strides.max(axis=1) - least).view(np.uint64)
+    forms = (np.searchsorted(_SPANS, spans) + _LINEAR).tolist()
     heads = list(map(_LINE.pack, forms, rows[:, 0].tolist(), least.tolist()))
     for form in set(forms) - {_LINEAR}:
         chosen = [row for row, of_row in enumerate(forms) if of_row == form]

@@ -7,7 +7,7 @@ import numpy as np
 
 from runstream_server.metrics import chunks
 from runstream_server.metrics.model import Chunk, Doubles, Kind, Points, Summary
-from runstream_server.metrics.overview_format import chunk_overview, curve_overviews
+from runstream_server.metrics.overview_format import WORTH_POINTS, chunk_overview, curve_overviews
 
 _POINTS_AT_ONCE = 65_536
 """What is in the caches of a processor."""
@@ -39,15 +39,17 @@ def _encode(curves: Sequence[Points], count: int) -> Sequence[Chunk]:
     times = np.concatenate([points.times for points in curves]).reshape(shape)
     values = cast("Doubles", np.concatenate([points.segments[0].array for points in curves]).reshape(shape))
     encoded = chunks.encode_curves(steps, times, values)
-    overviews: Sequence[bytes | None] | None = curve_overviews(steps, times, values)
-    if overviews is None:
-        overviews = [chunk_overview(points) for points in curves]
+    overviews = curve_overviews(steps, times, values) or _overviews(curves, count)
     size_bytes = curves[0].segments[0].size_bytes
     summaries = _summarize(values, times.min(axis=1).tolist())
     return [
         Chunk(size_bytes, data, summary, overview)
         for data, summary, overview in zip(encoded, summaries, overviews, strict=True)
     ]
+
+
+def _overviews(curves: Sequence[Points], count: int) -> Sequence[bytes | None]:
+    return [None] * len(curves) if count < WORTH_POINTS else [chunk_overview(points) for points in curves]
 
 
 def _summarize(values: Doubles, first_times: Sequence[int]) -> Iterator[Summary]:

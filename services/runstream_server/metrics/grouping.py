@@ -12,6 +12,9 @@ from runstream_server.metrics.model import Chunk, MetricAppend, Points, SeriesKi
 Place: TypeAlias = tuple[str, str, str]
 """Workspace, run and metric."""
 
+RunPlace: TypeAlias = tuple[str, str]
+"""Workspace and run."""
+
 Share: TypeAlias = tuple[MetricAppend, SeriesPiece]
 """A piece, and the append it is from."""
 
@@ -20,26 +23,30 @@ Share: TypeAlias = tuple[MetricAppend, SeriesPiece]
 class SeriesGrowth:
     """What one transaction appends to one series."""
 
-    workspace: str
-    run: str
-    metric: str
+    place: Place
+    """Which series it is."""
 
-    shares: list[Share] = field(default_factory=list)
+    shares: list[Share]
     """What it is made from, in order: of one kind, and with columns that one table can have."""
 
-    others: list[Share] = field(default_factory=list)
+    others: list[Share]
     """What does not go together with the shares before it."""
 
     kind: SeriesKind = SeriesKind.NOTHING
-    columns: list[str] = field(default_factory=list)
+    columns: Sequence[str] = ()
     description: str = ""
     summary: Summary = field(default_factory=lambda: NOTHING)
-    chunks: list[Chunk] = field(default_factory=list)
+    chunks: Sequence[Chunk] = ()
 
     @property
-    def place(self) -> Place:
-        """Which series it is."""
-        return self.workspace, self.run, self.metric
+    def metric(self) -> str:
+        """The name of the series."""
+        return self.place[2]
+
+    @property
+    def run(self) -> RunPlace:
+        """Workspace and run of the series."""
+        return self.place[:2]
 
 
 def group_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
@@ -51,25 +58,32 @@ def group_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
 
 def arrange_by_series(appends: Iterable[MetricAppend]) -> Sequence[SeriesGrowth]:
     """The same without chunks and summaries, which `encode_growths` makes."""
-    places: dict[Place, list[Share]] = {}
+    runs: dict[RunPlace, dict[str, list[Share]]] = {}
     for append in appends:
         if append.payload is None:
             continue
-        workspace, run = append.key.workspace, append.key.run
+        metrics = runs.setdefault((append.key.workspace, append.key.run), {})
         for piece in append.payload.pieces:
-            places.setdefault((workspace, run, piece.metric), []).append((append, piece))
-    return [_arrange(place, places[place]) for place in sorted(places)]
+            metrics.setdefault(piece.metric, []).append((append, piece))
+    return [
+        _arrange((*run, metric), runs[run][metric])
+        for run in sorted(runs)
+        for metric in sorted(runs[run])  # by run first: there are fewer of them than of series
+    ]
 
 
-def make_growth(place: Place, shares: Iterable[Share]) -> SeriesGrowth:
+def make_growth(place: Place, shares: Sequence[Share]) -> SeriesGrowth:
     """Makes a growth of those shares that go together with the first one."""
     growth = _arrange(place, shares)
     encode_growths([growth])
     return growth
 
 
-def _arrange(place: Place, shares: Iterable[Share]) -> SeriesGrowth:
-    growth = SeriesGrowth(*place)
+def _arrange(place: Place, shares: Sequence[Share]) -> SeriesGrowth:
+    if len(shares) == 1:
+        piece = shares[0][1]
+        return SeriesGrowth(place, list(shares), [], piece.kind, piece.columns, piece.description, NOTHING)
+    growth = SeriesGrowth(place, [], [])
     for share in shares:
         _add(growth, share)
     return growth
@@ -82,7 +96,8 @@ def _add(growth: SeriesGrowth, share: Share) -> None:
         growth.others.append(share)
         return
     growth.kind = growth.kind or piece.kind
-    growth.columns.extend(added)
+    if added:
+        growth.columns = [*growth.columns, *added]
     growth.description = growth.description or piece.description
     growth.shares.append(share)
 
@@ -97,17 +112,16 @@ def encode_growths(growths: Sequence[SeriesGrowth]) -> None:
     contents = [_contents(growth) for growth in growths]
     encoded = iter(encode_chunks([each for of_growth in contents for each in of_growth if isinstance(each, Points)]))
     for growth, of_growth in zip(growths, contents, strict=True):
-        for content in of_growth:
-            chunk = content if isinstance(content, Chunk) else next(encoded)
-            growth.summary = growth.summary.then(chunk.summary) if growth.chunks else chunk.summary
-            growth.chunks.append(chunk)
+        growth.chunks = [content if isinstance(content, Chunk) else next(encoded) for content in of_growth]
+        for place, chunk in enumerate(growth.chunks):
+            growth.summary = growth.summary.then(chunk.summary) if place else chunk.summary
 
 
 def _contents(growth: SeriesGrowth) -> Sequence[Points | Chunk]:
     """What becomes a chunk each, in order; what is none yet is joined."""
     if len(growth.shares) == 1:
         content = growth.shares[0][1].content
-        return [content] if isinstance(content, Chunk) or content.count else []
+        return (content,) if isinstance(content, Chunk) or content.count else ()
     contents: list[Points | Chunk] = []
     for is_chunk, neighbours in groupby((piece.content for _, piece in growth.shares), key=_is_chunk):
         if is_chunk:

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from runstream_server.metrics.admission import TOO_MANY_METRICS, SeriesState, admit
 from runstream_server.metrics.foresight import Ends
 from runstream_server.metrics.grouping import Place, SeriesGrowth, Share, make_growth
 from runstream_server.metrics.limits import MAX_COLUMNS, MAX_NAMES, MAX_VALUES
-from runstream_server.metrics.model import SeriesKind
+from runstream_server.metrics.model import Kind, SeriesKind
 from runstream_server.metrics.refusals import Problem
 from runstream_server.postgres import Connection
 
@@ -18,6 +18,11 @@ NameCounts: TypeAlias = dict[tuple[str, str], int]
 
 _Counts: TypeAlias = dict[Place, tuple[int, int]]
 """The number and the new count of a series."""
+
+T = TypeVar("T")
+
+_DOUBLES = 1 << Kind.DOUBLE
+_NO_COLUMNS = "{}"
 
 _Refused: TypeAlias = list[tuple[Share, Problem]]
 
@@ -39,16 +44,12 @@ async def grow(connection: Connection, growths: Sequence[SeriesGrowth], names: N
         refused.extend(more)
     if growths:
         await store_chunks(connection, growths, counts)
-        await _mark_summaries(connection, growths)
     return refused, counts
 
 
 async def grow_as_foreseen(connection: Connection, growths: Sequence[SeriesGrowth], ends: Ends) -> bool:
     """Appends to series whose chunks are stored; returns False if they do not lie where the series end."""
-    if await _grow_series(connection, growths, {}) != ends:
-        return False
-    await _mark_summaries(connection, growths)
-    return True
+    return await _grow_series(connection, growths, {}) == ends
 
 
 async def _with_room_for_names(
@@ -57,7 +58,7 @@ async def _with_room_for_names(
     """Leaves out series that would be new and too many for their run. Looks for them only where they may be."""
     kept: list[SeriesGrowth] = []
     refused: _Refused = []
-    for run, group in groupby(growths, key=lambda growth: (growth.workspace, growth.run)):
+    for run, group in groupby(growths, key=lambda growth: growth.run):
         of_run = list(group)
         room = MAX_NAMES - names.get(run, 0)
         if room < len(of_run):
@@ -112,9 +113,7 @@ async def _locked_states(connection: Connection, growths: Sequence[SeriesGrowth]
           JOIN unnest($1::text[], $2::text[], $3::text[]) AS place (workspace, run, metric)
                USING (workspace, run, metric)
         """,
-        [growth.workspace for growth in growths],
-        [growth.run for growth in growths],
-        [growth.metric for growth in growths],
+        *_columns(growths),
     )
     return {
         (row["workspace"], row["run"], row["metric"]): SeriesState(
@@ -125,56 +124,88 @@ async def _locked_states(connection: Connection, growths: Sequence[SeriesGrowth]
 
 
 async def _grow_series(connection: Connection, growths: Sequence[SeriesGrowth], names: NameCounts) -> _Counts:
-    """Locks series, made if they are new, and counts up those that can take all they are to take; returns these."""
-    rows = await connection.fetch(
+    """Locks series, made if they are new, and counts up those that can take all they are to take; returns these.
+
+    Marks their summaries as well. What is the same of almost all series is sent for none of them, where it is for all:
+    an array that is too short goes on with NULL.
+    """
+    workspaces, runs, metrics = _columns(growths)
+    (row,) = await connection.fetch(
         """
-        INSERT INTO metrics.series AS known
-               (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns, revision,
-                first_time)
-        SELECT workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns::text[], 1,
-               first_time
-          FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::float8[],
-                      $8::integer[], $9::text[], $10::smallint[], $11::text[], $14::bigint[])
-               WITH ORDINALITY
-               AS growth (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns,
-                          first_time, place)
-         ORDER BY place
-        ON CONFLICT (workspace, run, metric) DO UPDATE
-           SET point_count = known.point_count + excluded.point_count,
-               last        = coalesce(excluded.last, known.last),
-               min         = least(known.min, excluded.min),
-               max         = greatest(known.max, excluded.max),
-               kinds       = known.kinds | excluded.kinds,
-               description = CASE known.description WHEN '' THEN excluded.description ELSE known.description END,
-               kind        = greatest(known.kind, excluded.kind),
-               columns     = CASE excluded.columns WHEN '{}' THEN known.columns
-                             ELSE metrics.joined_columns(known.columns, excluded.columns) END,
-               revision    = known.revision + 1,
-               first_time  = CASE WHEN known.first_time IS NOT NULL OR known.point_count = 0
-                             THEN least(known.first_time, excluded.first_time) END
-         WHERE (known.kind = excluded.kind OR 0 IN (known.kind, excluded.kind))
-           AND known.point_count + excluded.point_count <= $12
-           AND (excluded.columns = '{}'
-                OR cardinality(metrics.joined_columns(known.columns, excluded.columns)) <= $13)
-        RETURNING workspace, run, metric, series, point_count, revision = 1 AS new
+        WITH grown AS (
+            INSERT INTO metrics.series AS known
+                   (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns, revision,
+                    first_time)
+            SELECT coalesce(workspace, $15), run, metric, point_count, last, min, max, coalesce(kinds, $16),
+                   coalesce(description, ''), coalesce(kind, $17), coalesce(columns, '{}')::text[], 1, first_time
+              FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::float8[],
+                          $8::integer[], $9::text[], $10::smallint[], $11::text[], $14::bigint[])
+                   WITH ORDINALITY
+                   AS growth (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns,
+                              first_time, place)
+             ORDER BY place
+            ON CONFLICT (workspace, run, metric) DO UPDATE
+               SET point_count = known.point_count + excluded.point_count,
+                   last        = coalesce(excluded.last, known.last),
+                   min         = least(known.min, excluded.min),
+                   max         = greatest(known.max, excluded.max),
+                   kinds       = known.kinds | excluded.kinds,
+                   description = CASE known.description WHEN '' THEN excluded.description ELSE known.description END,
+                   kind        = greatest(known.kind, excluded.kind),
+                   columns     = CASE excluded.columns WHEN '{}' THEN known.columns
+                                 ELSE metrics.joined_columns(known.columns, excluded.columns) END,
+                   revision    = known.revision + 1,
+                   first_time  = CASE WHEN known.first_time IS NOT NULL OR known.point_count = 0
+                                 THEN least(known.first_time, excluded.first_time) END
+             WHERE (known.kind = excluded.kind OR 0 IN (known.kind, excluded.kind))
+               AND known.point_count + excluded.point_count <= $12
+               AND (excluded.columns = '{}'
+                    OR cardinality(metrics.joined_columns(known.columns, excluded.columns)) <= $13)
+            RETURNING workspace, run, metric, series, point_count, revision = 1 AS new
+        ), marked AS (
+            INSERT INTO metrics.summary_outbox (workspaces, runs, metrics, series_count)
+            SELECT array_agg(workspace), array_agg(run), array_agg(metric), count(*) FROM grown HAVING count(*) > 0
+        )
+        SELECT array_agg(workspace) AS workspaces, array_agg(run) AS runs, array_agg(metric) AS metrics,
+               array_agg(series) AS series, array_agg(point_count) AS counts,
+               array_agg(workspace) FILTER (WHERE new) AS new_workspaces, array_agg(run) FILTER (WHERE new) AS new_runs
+          FROM grown
         """,
-        [growth.workspace for growth in growths],
-        [growth.run for growth in growths],
-        [growth.metric for growth in growths],
+        _unless_all(workspaces, workspaces[0]),
+        runs,
+        metrics,
         [growth.summary.count for growth in growths],
         [growth.summary.last for growth in growths],
         [growth.summary.min for growth in growths],
         [growth.summary.max for growth in growths],
-        [growth.summary.kinds for growth in growths],
-        [growth.description for growth in growths],
-        [growth.kind for growth in growths],
-        [_array(growth.columns) for growth in growths],
+        _unless_all([growth.summary.kinds for growth in growths], _DOUBLES),
+        _unless_all([growth.description for growth in growths], ""),
+        _unless_all([growth.kind for growth in growths], SeriesKind.VALUES),
+        _unless_all([_array(growth.columns) if growth.columns else _NO_COLUMNS for growth in growths], _NO_COLUMNS),
         MAX_VALUES,
         MAX_COLUMNS,
         [growth.summary.first_time for growth in growths],
+        workspaces[0],
+        _DOUBLES,
+        SeriesKind.VALUES,
     )
-    await _count_names(connection, [(row["workspace"], row["run"]) for row in rows if row["new"]], names)
-    return {(row["workspace"], row["run"], row["metric"]): (row["series"], row["point_count"]) for row in rows}
+    if row["runs"] is None:
+        return {}
+    if row["new_runs"] is not None:
+        await _count_names(connection, list(zip(row["new_workspaces"], row["new_runs"], strict=True)), names)
+    places = zip(row["workspaces"], row["runs"], row["metrics"], strict=True)
+    return dict(zip(places, zip(row["series"], row["counts"], strict=True), strict=True))
+
+
+def _columns(growths: Sequence[SeriesGrowth]) -> tuple[list[str], list[str], list[str]]:
+    """Workspaces, runs and metrics."""
+    places = [growth.place for growth in growths]
+    return [place[0] for place in places], [place[1] for place in places], [place[2] for place in places]
+
+
+def _unless_all(values: list[T], usual: T) -> list[T]:
+    """The values, or none when all are the usual one."""
+    return [] if values.count(usual) == len(values) else values
 
 
 def _array(texts: Sequence[str]) -> str:
@@ -185,8 +216,6 @@ def _array(texts: Sequence[str]) -> str:
 
 async def _count_names(connection: Connection, made: Sequence[tuple[str, str]], names: NameCounts) -> None:
     """Counts series that were just made, after all rows of series are locked: in this order by all transactions."""
-    if not made:
-        return
     added = Counter(sorted(made))
     await connection.execute(
         """
@@ -212,23 +241,14 @@ async def store_chunks(connection: Connection, growths: Sequence[SeriesGrowth], 
     )
 
 
-async def _mark_summaries(connection: Connection, growths: Sequence[SeriesGrowth]) -> None:
-    await connection.execute(
-        "INSERT INTO metrics.summary_outbox (workspaces, runs, metrics, series_count) VALUES ($1, $2, $3, $4)",
-        [growth.workspace for growth in growths],
-        [growth.run for growth in growths],
-        [growth.metric for growth in growths],
-        len(growths),
-    )
-
-
 def _chunk_rows(
     growths: Sequence[SeriesGrowth], ends: Ends
 ) -> Iterator[tuple[str, str, int, int, int, int, bytes, bytes | None]]:
     for growth in growths:
-        number, count = ends[growth.place]
+        place = growth.place
+        number, count = ends[place]
         index = count - growth.summary.count
         for chunk in growth.chunks:
             count = chunk.summary.count
-            yield growth.workspace, growth.run, number, index, count, chunk.size_bytes, chunk.data, chunk.overview
+            yield place[0], place[1], number, index, count, chunk.size_bytes, chunk.data, chunk.overview
             index += count

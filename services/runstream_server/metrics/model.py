@@ -58,6 +58,8 @@ class Segment:
     def size_bytes(self) -> int:
         """How much memory the values take, with their steps and times, about."""
         match self.kind:
+            case Kind.DOUBLE:
+                return self.count * _POINT_BYTES
             case Kind.STRING:
                 return self.count * _POINT_BYTES + sum(map(len, self.strings))
             case Kind.TABLE:

@@ -32,6 +32,12 @@ def find_problem(metric: str, description: str, points: Points) -> Problem | Non
     return _problem_of_columns(points) or _problem_of_values(points)
 
 
+def is_sound_curve(metric: str, points: Points) -> bool:
+    """Whether `find_problem` finds none in numbers with steps and without a description; told in less time."""
+    steps = 0 if points.steps is None else len(points.steps)
+    return 0 < steps == len(points.times) == points.segments[0].count and _is_name(metric)
+
+
 def _is_name(name: str) -> bool:
     return 1 <= len(name) <= MAX_NAME and "\0" not in name
 

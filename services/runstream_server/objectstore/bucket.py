@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runstream_server.config import BucketConfig
@@ -164,6 +165,11 @@ class Bucket:
                 answer = await store.get_object(Bucket=self._name, Key=key, **part)
         async with answer["Body"] as body:
             yield _chunks(body)
+
+    def file_of(self, key: str) -> Path | None:
+        """The file in which the store keeps an object, where this process can read it; None: it has to be asked."""
+        folder = self._config.folder
+        return folder / key if folder else None
 
     async def delete(self, key: str) -> None:
         """Removes an object. Doing so again changes nothing."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
@@ -169,6 +170,9 @@ async def open_postgres(config: PostgresConfig) -> AsyncIterator[Postgres]:
 
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    # asyncpg waits for room to write without a deadline, also when the connection is lost or frozen meanwhile; and what
+    # one statement sends is in memory anyway.
+    connection._transport.set_write_buffer_limits(high=sys.maxsize)  # type: ignore[attr-defined]
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 

@@ -150,6 +150,7 @@ async def serving(
         yield
     finally:
         look.cancel()
+        await asyncio.wait({look})
         await health_servicer.enter_graceful_shutdown()
         await asyncio.sleep(config.endpoint_seconds)
         server.draining.set()

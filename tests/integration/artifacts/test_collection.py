@@ -2,9 +2,15 @@
 
 from datetime import timedelta
 
+import pytest
+
 from runstream_server.artifacts.collecting import READERS_GRACE
+from runstream_server.errors import BucketUnavailable
 from tests.artifact_calls import sha256
 from tests.artifact_rules import GRACE, RUN, SPACE, Service
+
+UNDELETABLE = "packs/../../outside"
+"""A key that the bucket refuses."""
 
 
 async def test_only_what_nothing_refers_to_goes_when_the_grace_is_over(service: Service) -> None:
@@ -129,3 +135,25 @@ async def test_only_own_objects_that_nothing_knows_are_strays(service: Service) 
     assert len(left) == 4
     assert [each async for each in service.bucket.list_unfinished("")] == []
     assert await service.read(b"two") == b"two"
+
+
+async def test_an_object_that_cannot_be_deleted_holds_up_no_other(service: Service) -> None:
+    await service.store(b"unused")
+    await service.content_store.note_object(UNDELETABLE, 1, service.now)
+    service.now += 2 * GRACE
+    first = await service.collector.collect()
+    again = await service.collector.collect()
+    service.now += READERS_GRACE
+    second = await service.collector.collect()
+
+    assert (first.refused_objects, again.refused_objects) == (1, 0)
+    assert (second.deleted_objects, second.refused_objects, second.waiting_objects) == (1, 1, 1)
+    assert await service.keys() == []
+
+
+async def test_a_bucket_that_deletes_nothing_is_not_asked_for_every_object(service: Service) -> None:
+    for number in range(5):
+        await service.content_store.note_object(f"{UNDELETABLE}{number}", 1, service.now)
+    with pytest.raises(BucketUnavailable):
+        await service.collector.garbage.delete_all()
+    assert await service.collector.garbage.waiting() == (5, 5)

@@ -9,8 +9,11 @@ import pytest
 from runstream_server.config import PostgresConfig
 from runstream_server.errors import ConfigurationError, DatabaseUnavailable, LockTimedOut
 from runstream_server.postgres import Postgres, listening, migrate, open_postgres
+from tests.conditions import SECONDS
+from tests.postgres_proxy import Cut, postgres_proxy
 
 MADE = "CREATE SCHEMA things; CREATE TABLE things.thing (id integer PRIMARY KEY)"
+LARGE = 1024 * 1024
 
 
 async def test_migrations_are_applied_once_even_by_two_processes_at_once(postgres_dsn: str, tmp_path: Path) -> None:
@@ -156,3 +159,20 @@ async def test_a_lock_that_somebody_holds_is_told_apart_from_an_outage(postgres:
         await holder.execute("LOCK TABLE held")
         with pytest.raises(LockTimedOut):
             await postgres.execute("SET LOCAL lock_timeout = 10; LOCK TABLE held")
+
+
+@pytest.mark.parametrize("cut", [Cut.BEFORE_DATA, Cut.WITHIN_DATA])
+async def test_a_connection_that_is_lost_while_much_is_copied_ends_the_copy(postgres_dsn: str, cut: Cut) -> None:
+    async with (
+        postgres_proxy(postgres_dsn) as proxy,
+        open_postgres(PostgresConfig(dsn=proxy.dsn)) as postgres,
+    ):
+        await postgres.execute("CREATE TABLE thing (content bytea)")
+        proxy.cut(cut, after='COPY "thing"')
+        async with asyncio.timeout(SECONDS) as deadline:
+            with pytest.raises(DatabaseUnavailable):
+                async with postgres.transaction() as connection:
+                    await connection.copy_records_to_table("thing", records=[(bytes(LARGE),)] * 4)
+
+        assert not deadline.expired()
+        assert await postgres.fetchval("SELECT count(*) FROM thing") == 0

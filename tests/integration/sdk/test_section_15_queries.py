@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core import ComputeTarget, Experiment, Run
-from runstream.core._run import listing
+from runstream.core._run.listing import PAGE_SIZE
 
 LABELS = st.text(st.characters(exclude_categories=["C"]) | st.sampled_from('"*\\:=.()-'), min_size=1, max_size=30)
 
@@ -57,12 +56,15 @@ def test_printing_a_listing_shows_runs_and_uses_up_nothing(exp: Experiment, runs
     assert "none" in repr(runs[0].get_children())
 
 
-def test_listing_is_lazy_and_pages(exp: Experiment, runs: list[Run]) -> None:
-    with mock.patch.object(listing, "PAGE_SIZE", 2):
-        assert ids(exp.get_runs()) == ["third", "second", "first"]
-        assert ids(exp.get_runs(limit=1)) == ["third"]
-        assert ids(exp.get_runs(limit=3)) == ["third", "second", "first"]
-        assert ids(exp.get_runs(limit=0)) == []
+def test_a_listing_goes_on_behind_its_first_page_up_to_its_limit(exp: Experiment, runs: list[Run]) -> None:
+    children = [child.id for _ in range(PAGE_SIZE // 100) for child in runs[0].create_children(count=100)]
+    found = ids(exp.get_runs(include_children=True))
+
+    assert sorted(found) == sorted([*children, "third", "second", "first"])
+    assert found[-3:] == ["third", "second", "first"]
+    assert ids(exp.get_runs(include_children=True, limit=PAGE_SIZE + 2)) == found[:-1]
+    assert ids(exp.get_runs(limit=1)) == ["third"]
+    assert ids(exp.get_runs(limit=0)) == []
 
 
 def test_tags_and_properties_select_by_key_or_by_value(exp: Experiment, runs: list[Run]) -> None:

@@ -166,3 +166,48 @@ async def test_bytes_that_changed_in_the_bucket_are_not_handed_out(
     with pytest.raises(ServiceException, match="are not those stored"):
         await download(connection, run, "a", tmp_path / "a", settings)
     assert listed(tmp_path) == []
+
+
+class Expected:
+    """A meter that adds up what is to be sent."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.moved = 0
+
+    def expect(self, size: int) -> None:
+        """Adds it."""
+        self.size += size
+
+    def advance(self, size: int) -> None:
+        """Adds it."""
+        self.moved += size
+
+
+async def test_bytes_that_many_files_have_are_sent_once(connection: Connection, run: str, tmp_path: Path) -> None:
+    same, other = tmp_path / "same", tmp_path / "other"
+    same.write_bytes(b"same")
+    other.write_bytes(b"other")
+    meter = Expected()
+    files = [(f"same-{number:04}", same) for number in range(2_100)]
+
+    await upload(connection, run, [*files, ("other", other)], meter=meter)
+
+    assert (meter.size, meter.moved) == (len(b"same") + len(b"other"),) * 2
+    await download(connection, run, "same-2099", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"same"
+
+
+async def test_files_of_all_sizes_keep_their_names(connection: Connection, run: str, tmp_path: Path) -> None:
+    sizes = [0, 3, 2 * MEGABYTE, 5, 0, MEGABYTE, MEGABYTE + 1, 7]
+    contents = {f"file-{place}": os.urandom(size) for place, size in enumerate(sizes)}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    sources: list[tuple[str, Path | bytes]] = [(name, tmp_path / name) for name in contents]
+    settings = Settings(eager_bytes=2 * MEGABYTE)
+
+    await upload(connection, run, [*sources, ("bytes", b"12"), ("more", os.urandom(2 * MEGABYTE))], settings)
+
+    for name, content in {**contents, "bytes": b"12"}.items():
+        await download(connection, run, name, tmp_path / "target")
+        assert (tmp_path / "target").read_bytes() == content

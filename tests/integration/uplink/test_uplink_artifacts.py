@@ -9,6 +9,7 @@ import pytest
 from runstream._spool.artifacts import CONFUSION_MATRIX, IMAGE, staged
 from runstream._spool.launch import ensure_uplink
 from runstream._spool.places import files_of, group_folder
+from runstream._spool.room import LIMIT_VARIABLE
 from runstream._spool.writer import SpoolWriter
 from runstream.api.artifacts.v1.artifact_service_pb2 import ListArtifactsRequest
 from runstream.exceptions import AzureMLException
@@ -16,21 +17,21 @@ from runstream_server.config import Config
 from tests import stubs
 from tests.conftest import Backend, serve
 from tests.make_runs import make_run
-from tests.spools import LOOK_SECONDS, Spools, columns, script, until, values, warnings
+from tests.spools import Spools, columns, has_stored, script, until, values, warnings
 
 FLUSH_SECONDS = 30.0
 
+PART = 1_000
+LOGGED = 3_100
 IMAGE_COUNT = 150
-"""A quick machine kills the script before it has logged as many, a slow one stores them in time."""
 LOGGING = f"""
-import itertools, sys, time
+import sys
 from runstream._spool import RunSpool
 spool = RunSpool.open(*sys.argv[1:])
-for number in itertools.count():
+for number, _ in enumerate(sys.stdin):
     spool.log("loss", float(number))
     if number < {IMAGE_COUNT}: spool.log_artifact("image", 1, f"image_{{number % 7}}.png", b"%d" % number)
     print(number)
-    time.sleep(0.05)
 """
 
 
@@ -75,9 +76,10 @@ async def test_files_of_one_name_and_other_bytes_are_all_kept(backend: Backend, 
 async def test_kills_of_script_and_uplink_lose_and_double_nothing(backend: Backend, run: str, spools: Spools) -> None:
     async with script(LOGGING, run, backend.address) as logging:
         for kills in range(2):
-            await logging.read(20)
-            await logging.beside(_has(backend, run, 10 * kills))
-            await logging.beside(spools.kill_uplink())
+            await logging.step(20)
+            await logging.stepping(has_stored(backend.channel, run, "image", 10 * kills))
+            await logging.stepping(spools.kill_uplink())
+        await logging.say("\n" * 1_000)
         await logging.read(20)
         await logging.kill()
     spools.open(await make_run(backend.channel, "other"), backend.address).log("x", 1)  # starts an uplink
@@ -89,11 +91,6 @@ async def test_kills_of_script_and_uplink_lose_and_double_nothing(backend: Backe
     assert len(found) > min(int(logging.last_line), IMAGE_COUNT - 1)
 
 
-async def _has(backend: Backend, run: str, count: int) -> None:
-    while len(await paths(backend, run, "image")) < count:  # noqa: ASYNC110 - there is no word of it
-        await asyncio.sleep(LOOK_SECONDS)
-
-
 async def test_numbers_do_not_wait_for_a_bucket_that_is_away(config: Config, spools: Spools) -> None:
     lost = replace(config, bucket=replace(config.bucket, endpoint="http://127.0.0.1:9"))
     async with serve(lost) as backend:
@@ -103,7 +100,7 @@ async def test_numbers_do_not_wait_for_a_bucket_that_is_away(config: Config, spo
         spool.log("loss", 1.0)
         with pytest.raises(AzureMLException, match="could not be flushed"):
             await asyncio.to_thread(spool.flush, 3.0)
-        await _logged(backend, run, 1)
+        await has_stored(backend.channel, run, "loss", 1)
         assert await values(backend.channel, run, "loss") == [1.0]
         port = int(backend.address.rpartition(":")[2])
     async with serve(replace(config, server=replace(config.server, port=port))) as backend:
@@ -114,35 +111,29 @@ async def test_numbers_do_not_wait_for_a_bucket_that_is_away(config: Config, spo
 async def test_numbers_of_the_next_spools_do_not_wait_for_the_bucket_and_images_keep_their_order(
     config: Config, spools: Spools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 2_000)
+    monkeypatch.setenv(LIMIT_VARIABLE, "100KiB")  # then a spool has 25 KiB, a little less than a part
     lost = replace(config, bucket=replace(config.bucket, endpoint="http://127.0.0.1:9"))
     async with serve(lost) as backend:
         run = await make_run(backend.channel)
         spool = spools.open(run, backend.address)
-        for part in range(4):
+        for part in range(3):
             if part != 1:  # the next but one has to wait for the first too
                 spool.log_artifact("image", IMAGE, f"{part}.png", b"%d" % part)
-            for number in range(100):
-                spool.log("loss", float(100 * part + number))
+            for number in range(PART):
+                spool.log("loss", float(PART * part + number))
             spool._tend_safely()
-        assert len(spools.left()) >= 5  # more where the machine is slow: a process looks after its spool every second
-        await _logged(backend, run, 400)
+        assert len(spools.left()) >= 4  # more where the machine is slow: a process looks after its spool every second
+        await has_stored(backend.channel, run, "loss", 3 * PART)
         await spools.kill_uplink()
-        for number in range(400, 500):
+        for number in range(3 * PART, LOGGED):
             spool.log("loss", float(number))
         spool.finish()
-        await _logged(backend, run, 500)
-        assert await values(backend.channel, run, "loss") == [float(number) for number in range(500)]
+        await has_stored(backend.channel, run, "loss", LOGGED)
+        assert await values(backend.channel, run, "loss") == [float(number) for number in range(LOGGED)]
         port = int(backend.address.rpartition(":")[2])
     async with serve(replace(config, server=replace(config.server, port=port))) as backend:
         await spools.carried()
-        assert await paths(backend, run, "image") == ["0.png", "2.png", "3.png"]
-
-
-async def _logged(backend: Backend, run: str, count: int) -> None:
-    async with asyncio.timeout(FLUSH_SECONDS):
-        while len(await values(backend.channel, run, "loss")) < count:  # noqa: ASYNC110 - there is no word of it
-            await asyncio.sleep(LOOK_SECONDS)
+        assert await paths(backend, run, "image") == ["0.png", "2.png"]
 
 
 async def test_a_lost_file_is_told_and_holds_up_nothing(backend: Backend, run: str, spools: Spools) -> None:

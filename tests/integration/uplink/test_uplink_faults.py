@@ -11,16 +11,15 @@ import pytest
 
 from runstream._spool.places import SPOOL_VARIABLE
 from tests.conftest import Backend
-from tests.spools import SECONDS, Spools, columns, script, until, values, warnings
+from tests.spools import Spools, columns, has_stored, script, until, values, warnings
 
 LOGGING = """
-import sys, time
+import sys
 from runstream._spool import RunSpool
 spool = RunSpool.open(*sys.argv[1:])
-for number in range(1_000_000):
+for number, _ in enumerate(sys.stdin):
     spool.log("loss", float(number))
     print(number)
-    time.sleep(0.0005)  # the work of a training
 """
 
 FORKING = """
@@ -115,6 +114,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_everything_a_killed_script_logged_arrives(backend: Backend, run: str, spools: Spools) -> None:
     async with script(LOGGING, run, backend.address) as logging:
+        await logging.say("\n" * 10_000)
         await logging.read(2_000)
         await logging.kill()
     await spools.carried()
@@ -124,7 +124,9 @@ async def test_everything_a_killed_script_logged_arrives(backend: Backend, run: 
 
 
 async def test_a_script_that_just_ends_loses_nothing(backend: Backend, run: str, spools: Spools) -> None:
-    async with script(LOGGING.replace("1_000_000", "10"), run, backend.address) as logging:
+    async with script(LOGGING, run, backend.address) as logging:
+        await logging.step(10)
+        logging.say_no_more()
         await logging.end()
     await spools.carried()
     assert await values(backend.channel, run, "loss") == [float(number) for number in range(10)]
@@ -134,8 +136,8 @@ async def test_killed_uplinks_lose_and_double_nothing(backend: Backend, run: str
     async with script(LOGGING, run, backend.address) as logging:
         killed: set[int] = set()
         for kills in range(4):
-            await logging.beside(_has_stored(backend, run, 100 * kills))
-            killed.add(await logging.beside(spools.kill_uplink()))
+            await logging.stepping(has_stored(backend.channel, run, "loss", 100 * kills))
+            killed.add(await logging.stepping(spools.kill_uplink()))
         await logging.kill()
     assert len(killed) == 4
     await _start_uplink(spools)
@@ -215,12 +217,6 @@ async def test_logging_loads_no_grpc() -> None:
     async with script(LOADED) as loading:
         await loading.end()
     assert loading.last_line == "False"
-
-
-async def _has_stored(backend: Backend, run: str, count: int) -> None:
-    async with asyncio.timeout(SECONDS):
-        while len(await values(backend.channel, run, "loss")) < count:
-            pass
 
 
 async def _start_uplink(spools: Spools) -> None:

@@ -1,76 +1,100 @@
 """Processes that log so much that they write one spool after the other, and more spools than are carried at once."""
 
 import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from runstream._spool import RunSpool
-from runstream._spool.places import group_folder
+from runstream._spool.lock import lock_file
+from runstream._spool.places import LOCK_NAME, group_folder
 from runstream._spool.room import LIMIT_VARIABLE
 from runstream._uplink.process import Uplink
-from runstream._uplink.turns import Turns
+from runstream._uplink.turns import Shares
 from tests.conftest import Backend
 from tests.make_runs import make_run
 from tests.spools import Spools, log_text, until, values, warnings
 
 FLUSH_SECONDS = 30.0
+LIMIT = "1MiB"
+"""Then a spool has 256 KiB."""
+PART = 11_000
+"""So many values are more than that."""
 
 
-def fill(spool: RunSpool, begin: int) -> None:
-    """Logs as much as a spool of 100 KiB has room for, and lets the process look after it."""
-    for number in range(begin, begin + 4_000):
+@pytest.fixture
+def small(spools: Spools, monkeypatch: pytest.MonkeyPatch) -> Spools:
+    """Spools of which one process has several for a few values."""
+    monkeypatch.setenv(LIMIT_VARIABLE, LIMIT)
+    return spools
+
+
+def fill(spool: RunSpool, part: int) -> None:
+    """Logs more than a spool has room for, and lets the process look after it."""
+    for number in range(PART * part, PART * (part + 1)):
         spool.log("loss", float(number))
     spool._tend_safely()
 
 
+@contextmanager
+def no_uplink(address: str) -> Iterator[None]:
+    """Keeps uplinks from being started: the test has their lock."""
+    group = group_folder(address)
+    group.mkdir(parents=True)
+    lock = lock_file(group / LOCK_NAME)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 async def test_what_goes_on_in_other_spools_arrives_in_order_and_is_removed(
-    backend: Backend, run: str, spools: Spools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, run: str, small: Spools, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(LIMIT_VARIABLE, "4MiB")
-    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 100_000)
     followed = tmp_path / "followed.txt"
-    spool = spools.open(run, backend.address)
+    spool = small.open(run, backend.address)
     spool.follow_file("logs/followed.txt", followed)
     for part in range(5):
         with followed.open("a") as file:
             file.write(f"part {part}\n")
-        fill(spool, 4_000 * part)
-        if part == 2:
+        fill(spool, part)
+        if part % 2 == 0:
             await asyncio.to_thread(spool.flush, FLUSH_SECONDS)
+            await until(lambda: len(small.left()) == 1)  # that which is still written
     await asyncio.to_thread(spool.flush, FLUSH_SECONDS)
 
-    assert await values(backend.channel, run, "loss") == [float(number) for number in range(20_000)]
+    assert await values(backend.channel, run, "loss") == [float(number) for number in range(5 * PART)]
     assert await log_text(backend.channel, run, "logs/followed.txt") == b"".join(b"part %d\n" % n for n in range(5))
-    assert len(spools.left()) == 1  # that which is still written
     spool.finish()
-    await spools.carried()
+    await small.carried()
 
 
 async def test_spools_left_by_a_killed_process_are_carried_one_after_the_other(
-    backend: Backend, run: str, spools: Spools, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, run: str, small: Spools
 ) -> None:
-    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 100_000)
-    monkeypatch.setattr("runstream._spool.queue.ensure_uplink", lambda group: None)
-    spool = spools.open(run, backend.address)
-    for part in range(4):
-        fill(spool, 4_000 * part)
-    assert spool._writer is not None
-    spool._writer.abandon()
-    spool._writer = None
-    assert len(spools.left()) == 5
+    with no_uplink(backend.address):
+        spool = small.open(run, backend.address)
+        for part in range(3):
+            fill(spool, part)
+        assert spool._writer is not None
+        spool._writer.abandon()
+        spool._writer = None
+        assert len(small.left()) == 4
 
-    await Uplink(group_folder(backend.address)).run()
+        await Uplink(group_folder(backend.address)).run()
 
-    assert await values(backend.channel, run, "loss") == [float(number) for number in range(16_000)]
-    assert not spools.left()
+    assert await values(backend.channel, run, "loss") == [float(number) for number in range(3 * PART)]
+    assert not small.left()
 
 
 async def test_a_loss_at_the_limit_is_a_warning_of_the_run(
     backend: Backend, run: str, spools: Spools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(LIMIT_VARIABLE, "1KiB")
-    monkeypatch.setattr("runstream._spool.queue.segment_bytes", lambda: 100_000)
     spool = spools.open(run, backend.address)
     spool.log("loss", 1.0)
     spool._tend_safely()
@@ -84,17 +108,17 @@ async def test_a_loss_at_the_limit_is_a_warning_of_the_run(
     assert any("8 values of 2 metrics were not recorded" in text and LIMIT_VARIABLE in text for text in found)
 
 
-async def test_more_writers_than_are_carried_at_once_take_turns(
-    backend: Backend, spools: Spools, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runstream._uplink.turns.REST_SECONDS", 0.05)
-    monkeypatch.setattr("runstream._spool.queue.ensure_uplink", lambda group: None)
+async def test_more_writers_than_are_carried_at_once_take_turns(backend: Backend, spools: Spools) -> None:
+    with no_uplink(backend.address):
+        await _take_turns(backend, spools)
+
+
+async def _take_turns(backend: Backend, spools: Spools) -> None:
     runs = [await make_run(backend.channel, f"turn-{number}") for number in range(5)]
     queues = [spools.open(run, backend.address) for run in runs]
     for queue in queues:
         queue.log("loss", 0.0)
-    uplink = Uplink(group_folder(backend.address))
-    uplink._turns = Turns(group_folder(backend.address), live_at_once=2)
+    uplink = Uplink(group_folder(backend.address), shares=Shares(live_at_once=2, rest_seconds=0.05))
     most = 0
 
     def carried() -> bool:

@@ -121,7 +121,7 @@ def test_damaged_chunks_are_left_as_they_are() -> None:
 
 def growth(metric: str, count: int) -> SeriesGrowth:
     chunk = encode_chunk(points_of(Kind.DOUBLE, 0, count, False))
-    return SeriesGrowth("space", "run", metric, summary=Summary(count, None, None, None, 0), chunks=[chunk])
+    return SeriesGrowth(("space", "run", metric), [], [], summary=Summary(count, None, None, None, 0), chunks=[chunk])
 
 
 async def test_a_series_is_due_after_64_small_chunks_and_never_for_large_ones() -> None:
@@ -141,7 +141,8 @@ async def test_of_too_many_series_those_that_came_first_are_forgotten() -> None:
     fragments, chunk = Fragments(), encode_chunk(points_of(Kind.DOUBLE, 0, 1, False))
     few = Summary(1, None, None, None, 0)
     fragments.note(
-        SeriesGrowth("space", "run", str(number), summary=few, chunks=[chunk] * 63) for number in range(100_001)
+        SeriesGrowth(("space", "run", str(number)), [], [], summary=few, chunks=[chunk] * 63)
+        for number in range(100_001)
     )
     fragments.note([growth("0", 1), growth("100000", 1)])
 

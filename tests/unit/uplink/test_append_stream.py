@@ -10,8 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
-from runstream._uplink import append
-from runstream._uplink.append import MAX_FENCES, AppendStream, Piece, Stopped, Window
+from runstream._uplink.append import GATHER_SECONDS, MAX_FENCES, AppendStream, Patience, Piece, Stopped, Window
 from runstream.api.metrics.v1 import metrics_service_pb2 as api
 from tests import stubs
 
@@ -25,9 +24,10 @@ IN_FLIGHT_BYTES = 1_000_000
 class Numbers:
     """Batches with nothing in them, numbered."""
 
-    def __init__(self, count: int, size: int = 1) -> None:
+    def __init__(self, count: int, size: int = 1, *, is_full: bool = True) -> None:
         self._count = count
         self._size = size
+        self.is_full = is_full
         self._next = 1
         self.durable = 0
         self.opened_at: list[int] = []
@@ -135,12 +135,7 @@ async def drains(peer: Peer) -> None:
     await peer.context.abort(grpc.StatusCode.UNAVAILABLE, "draining")
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(append, "backoff_seconds", lambda _: 0.0)
-    monkeypatch.setattr(append, "DRAINED_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(append, "FOREIGN_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(append, "OPEN_SECONDS", 0.5)
+IMPATIENT = Patience(open_seconds=0.5, drained_seconds=0.0, foreign_seconds=0.0, pause_seconds=lambda _: 0.0)
 
 
 @pytest.fixture
@@ -169,7 +164,7 @@ Serve = Callable[[Peer], Awaitable[grpc.aio.Channel]]
 async def carry(peer: Peer, numbers: Numbers, serve: Serve) -> None:
     channel = await serve(peer)
     async with asyncio.timeout(SECONDS):
-        await AppendStream(stubs.metrics(channel).WriteMetrics, numbers, channel).run()
+        await AppendStream(stubs.metrics(channel).WriteMetrics, numbers, channel, IMPATIENT).run()
 
 
 async def test_everything_is_stored_and_finished(serve: Serve) -> None:
@@ -247,6 +242,45 @@ async def test_no_more_is_under_way_than_the_server_allows(serve: Serve) -> None
     peer = Peer(counts, behaves)
     await carry(peer, Numbers(20, size=IN_FLIGHT_BYTES // 2), serve)
     assert counted.is_set()
+    assert peer.stored == list(range(1, 21))
+
+
+async def test_what_fills_no_message_waits_until_nothing_is_unacknowledged(serve: Serve) -> None:
+    """The server has no more than one message at any time before it acknowledges it."""
+    waited = 0
+
+    async def counts(peer: Peer) -> None:
+        nonlocal waited
+        await peer.opens()
+        for _ in range(3):
+            await peer.stores(1)
+            reading = asyncio.ensure_future(peer.stores(1))
+            await asyncio.wait({reading}, timeout=2 * GATHER_SECONDS)
+            waited += not reading.done()
+            await peer.acknowledges()
+            await reading
+            await peer.acknowledges()
+        await peer.context.abort(grpc.StatusCode.UNAVAILABLE, "enough")
+
+    peer, numbers = Peer(counts, behaves), Numbers(20, is_full=False)
+    await carry(peer, numbers, serve)
+    assert waited == 3
+    assert peer.stored == list(range(1, 21))
+
+
+async def test_what_fills_a_message_meanwhile_does_not_wait(serve: Serve) -> None:
+    numbers = Numbers(20, is_full=False)
+
+    async def fills(peer: Peer) -> None:
+        await peer.opens()
+        await peer.stores(1)
+        numbers.is_full = True
+        await peer.stores(4)
+        await peer.context.abort(grpc.StatusCode.UNAVAILABLE, "enough")
+
+    peer = Peer(fills, behaves)
+    await carry(peer, numbers, serve)
+    assert peer.streams == 2
     assert peer.stored == list(range(1, 21))
 
 

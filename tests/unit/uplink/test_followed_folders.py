@@ -7,6 +7,7 @@ import pytest
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import MAX_FILES, _search
 from runstream._uplink.logs import LogSource
+from runstream.api.logs.v1.log_service_pb2 import LogOpened
 
 
 def test_entries_that_cannot_be_looked_at_are_left_out(tmp_path: Path) -> None:
@@ -34,4 +35,18 @@ async def test_a_file_that_cannot_be_looked_at_is_empty(tmp_path: Path, name: st
     doorbell, local = Doorbell(), tmp_path / name
 
     assert LogSource("run", "log", local, doorbell.bell(local)).size == 0
+    doorbell.close()
+
+
+async def test_a_log_is_full_when_its_file_has_a_whole_chunk_that_was_not_sent(tmp_path: Path) -> None:
+    doorbell, local = Doorbell(), tmp_path / "log.txt"
+    source = LogSource("run", "log", local, doorbell.bell(local))
+    local.write_bytes(b"0123456789")
+    assert await source.appears()
+    source.opened(LogOpened(max_batch_bytes=10))
+    assert source.is_full
+    await source.next()
+    local.write_bytes(b"0123456789 and more")
+    assert not source.is_full
+    source.close()
     doorbell.close()

@@ -17,7 +17,6 @@ from runstream._spool.progress import ProgressFile
 from runstream._spool.reader import Damage, SpoolReader
 from runstream._spool.records import Record
 from runstream._spool.writer import SpoolWriter
-from runstream._uplink import metrics
 from runstream._uplink.append import Piece, Stopped
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.metrics import MetricSource
@@ -87,7 +86,7 @@ def uplink(spool: Path, attendant: Attendant) -> Iterator[tuple[MetricSource, Pr
     """A source as an uplink has it; in the end it is left as a kill leaves it."""
     reader, progress, doorbell = SpoolReader(spool), ProgressFile(progress_of(spool)), Doorbell()
     try:
-        yield MetricSource(reader, progress, doorbell.bell(spool), attendant), progress
+        yield MetricSource(reader, progress, doorbell.bell(spool), attendant, gather_seconds=0.0), progress
     finally:
         doorbell.close()
         progress.close()
@@ -96,11 +95,6 @@ def uplink(spool: Path, attendant: Attendant) -> Iterator[tuple[MetricSource, Pr
 
 def begin(folder: Path) -> SpoolWriter:
     return SpoolWriter(folder, RUN, "127.0.0.1:9")
-
-
-@pytest.fixture(autouse=True)
-def _no_gathering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "GATHER_SECONDS", 0.0)
 
 
 @given(lives=st.lists(lives, max_size=8))
@@ -156,6 +150,24 @@ async def test_a_batch_is_the_same_when_it_is_made_again(tmp_path: Path) -> None
             log(writer, 50, 50)
     first, second = made
     assert [piece.request for piece in first if piece] == [piece.request for piece in second if piece]
+    writer.abandon()
+
+
+async def test_a_batch_is_full_when_it_was_made_before_or_the_spool_has_enough_for_one(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    log(writer, 0, 1)
+    with uplink(writer.path, Attendant()) as (source, _):
+        await source._catch_up()
+        source.opened(MetricsOpened(durable_sequence=0, max_batch_bytes=4 * BATCH_BYTES))
+        assert not source.is_full
+        await source.next()
+        log(writer, 1, BATCH_BYTES)
+        assert source.is_full
+        while (source._reader.size - source._feed.position) >= BATCH_BYTES:
+            await source.next()
+        assert not source.is_full
+        source.opened(MetricsOpened(durable_sequence=0, max_batch_bytes=4 * BATCH_BYTES))
+        assert source.is_full
     writer.abandon()
 
 

@@ -3,25 +3,20 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from runstream._spool.inventory import remove
 from runstream._spool.writer import SpoolWriter
-from runstream._uplink import process
-from runstream._uplink.process import Uplink
+from runstream._uplink.process import Pauses, Uplink
 from tests.spools import until
 
 
 async def test_a_spool_that_an_uplink_fails_on_is_left_to_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(process, "RETRY_SECONDS", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(process, "LINGER_SECONDS", 0.0)
     writer = SpoolWriter(tmp_path, "workspaces/space/runs/run", "127.0.0.1:9")
     writer.abandon()
     writer.path.unlink()
     writer.path.mkdir()
-    uplink = Uplink(tmp_path)
+    uplink = Uplink(tmp_path, pauses=Pauses(linger_seconds=0.0, retry_seconds=(0.0, 0.0, 0.0)))
 
     await uplink.run()
 
@@ -30,15 +25,13 @@ async def test_a_spool_that_an_uplink_fails_on_is_left_to_the_next(
 
 
 async def test_a_spool_that_somebody_removes_while_the_services_are_away_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(process, "LINGER_SECONDS", 0.0)
-    monkeypatch.setattr(process, "LOOK_SECONDS", 0.05)
     writers = [SpoolWriter(tmp_path, "workspaces/space/runs/run", "127.0.0.1:9") for _ in range(2)]
     for writer in writers:
         writer.add_double("loss", 1.0, 1, None)
         writer.abandon()
-    uplink = Uplink(tmp_path)
+    uplink = Uplink(tmp_path, pauses=Pauses(linger_seconds=0.0, look_seconds=0.05))
     running = asyncio.create_task(uplink.run())
     await until(lambda: len(uplink._carriers) == 2)
 

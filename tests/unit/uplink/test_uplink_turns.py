@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from runstream._spool.places import progress_of
 from runstream._spool.progress import ProgressFile
 from runstream._spool.writer import SpoolWriter
-from runstream._uplink import turns
-from runstream._uplink.turns import Turns
+from runstream._uplink.turns import Shares, Turns
 
 RUN, ADDRESS = "workspaces/space/runs/run", "127.0.0.1:9"
 
@@ -33,13 +30,11 @@ def carry_up(spool: Path) -> None:
 
 
 def test_of_spools_without_a_writer_those_make_way_that_only_wait_for_the_bucket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(turns, "LEFT_AT_ONCE", 2)
-    monkeypatch.setattr(turns, "TURN_SECONDS", -1.0)
     for _ in range(3):
         SpoolWriter(tmp_path, RUN, ADDRESS).finish()
-    these = Turns(tmp_path)
+    these = Turns(tmp_path, Shares(left_at_once=2, turn_seconds=-1.0))
     stuck, busy = begun = these.begin(these.waiting([]), [])
     (other,) = these.waiting(begun)
     carried = {stuck: Carried(is_stuck=True), busy: Carried(is_stuck=False)}

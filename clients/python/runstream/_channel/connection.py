@@ -16,6 +16,7 @@ from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
 from runstream._channel.forked import RelayChannel, is_forked
 from runstream._channel.options import channel_options
+from runstream._channel.tasks import end_tasks
 from runstream._channel.threads import can_start_threads
 from runstream.exceptions import RunEnvironmentException
 
@@ -194,7 +195,7 @@ class Connection:
     async def close(self) -> None:
         """Closes the channel; calls under way are cancelled."""
         if self._reached is not None:
-            self._reached.cancel()
+            await end_tasks(self._reached)
         await self._channel.close()
 
     async def _attempt(

@@ -79,6 +79,11 @@ def to_exception(failure: CallFailure, address: str) -> AzureMLException:
     return ServiceException(message, status_code=status, reason=reason, metadata=metadata)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the services, or the bucket, were away: later the same may succeed."""
+    return isinstance(error, ServiceException) and error.status_code == HTTP_STATUS["UNAVAILABLE"]
+
+
 def unreachable(address: str) -> CallFailure:
     """The failure of a call to services that nobody answers for."""
     offline = f"{MODE_VARIABLE}={OFFLINE} records without it, for `runstream sync` to upload"

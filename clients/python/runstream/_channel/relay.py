@@ -14,6 +14,7 @@ import grpc
 from runstream._channel import connection, frames
 from runstream._channel.errors import CallFailed
 from runstream._channel.frames import Frame
+from runstream._channel.tasks import end_tasks
 
 STATUS_KEY = "grpc-status-details-bin"
 
@@ -35,8 +36,10 @@ class Relay:
             while (frame := await frames.read_frame(reader)) is not None:
                 self._begin(frame)
         finally:
-            for number in [*self._tasks, *self._streams]:
+            answering = list(self._tasks.values())
+            for number in list(self._streams):
                 self._cancel(number)
+            await end_tasks(*answering)
 
     def _begin(self, frame: Frame) -> None:
         if frame.kind == frames.CANCEL:

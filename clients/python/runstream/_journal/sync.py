@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
+from runstream._channel.tasks import end_tasks
 from runstream._journal.journal import done_bytes, journals_in
 from runstream._journal.replay import Replay, Trouble
 from runstream._spool.events import EventReader, Stop
@@ -83,8 +84,8 @@ async def _sync_group(
         ).run()
         outcome.troubles += [trouble for found in _found(group) if (trouble := _trouble(found))]
     finally:
-        telling.cancel()
         os.close(lock)
+        await end_tasks(telling)
 
 
 async def _reach(address: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from runstream._output.copies import Copied
 from runstream._output.descriptors import Command, close, high
+from runstream._output.passage import Passage, has_writers
 
 LENGTH: Final = struct.Struct("<I")
 
@@ -70,6 +71,14 @@ class Redirected:
             os.set_blocking(self._reading, False)
             while data := os.read(self._reading, 65_536):
                 os.write(self._original, data)
+
+    def pass_on(self) -> Passage | None:
+        """Lets programs that print here go on, where the tee is gone; None: there are none."""
+        if self._reading < 0 or not has_writers(self._reading):
+            return None
+        passage = Passage(self._reading, self._original)
+        self._reading = self._original = -1
+        return passage
 
     def close(self) -> None:
         """Gives back what is left."""

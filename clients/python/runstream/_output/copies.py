@@ -54,6 +54,9 @@ class Copied:
     def rescue(self) -> None:
         """Does nothing: it was only a copy."""
 
+    def pass_on(self) -> None:
+        """Does nothing: no other process prints here."""
+
     def close(self) -> None:
         """Gives back what is left."""
         close(self._reading)

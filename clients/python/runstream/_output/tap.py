@@ -26,6 +26,8 @@ from runstream._output.channels import (
 )
 from runstream._output.copies import Copied
 from runstream._output.descriptors import close, high
+from runstream._output.passage import Passage
+from runstream._spool import run_spool as _later_at_exit  # noqa: F401  (what is registered last comes first)
 from runstream._spool.lock import try_lock
 
 ANSWER_SECONDS: Final = 5.0
@@ -69,6 +71,7 @@ class Tap:
         self._chain = [os.getpid()]
         self._control: socket.socket | None = None
         self._tees: list[subprocess.Popen[bytes]] = []
+        self._passages: list[Passage] = []
         self._launches = 0
         self._wake = -1
 
@@ -128,7 +131,9 @@ class Tap:
         """In a forked process: lets its text take ways of its own, so that it has files of its own."""
         self._lock = threading.RLock()
         _disown(self._tees)
-        self._records, self._tended, self._tees = {}, {}, []
+        for passage in self._passages:
+            passage.leave_parent()
+        self._records, self._tended, self._tees, self._passages = {}, {}, [], []
         close(self._wake)
         self._wake = -1
         if not self._channels:
@@ -138,6 +143,16 @@ class Tap:
             self._turn_channels()
         except OSError:
             self._give_up()
+
+    def hand_over(self) -> None:
+        """At the exit of the process: has a tee pass on what programs print that this process started."""
+        passages = [passage for passage in self._passages if passage.is_open]
+        if not passages:
+            return
+        with contextlib.suppress(OSError):
+            self._launch()
+            for passage in passages:
+                passage.announce(self._command)
 
     @property
     def _is_branch(self) -> bool:
@@ -260,7 +275,10 @@ class Tap:
         self._buffered = []
 
     def _close(self) -> None:
+        is_alone = self._is_alone
         for channel in self._channels:
+            if is_alone and (passage := channel.pass_on()) is not None:
+                self._passages.append(passage)
             channel.close()
         self._channels = []
         close(self._wake)
@@ -316,6 +334,7 @@ def _moved(end: socket.socket) -> socket.socket:
 def _leave() -> None:
     """At the exit of the process."""
     _tap.stop()
+    _tap.hand_over()
     _disown(_tap._tees)
 
 

@@ -19,6 +19,7 @@ and count, of length and body. Times are microseconds since the Unix epoch. Text
     FINISH          nothing, or 1 u8                   the writer will never write again; 1: its process goes on in the
                                                        spool that names this one in `after`
     ARTIFACT        JSON [number, metric, kind, path, time, description]       a file of the writer is one of the run
+    END_RUN         JSON [method, time, request, outputs]    how the run is to end once this spool is carried up
     DEFINE_TABLE    id u32, metric text                as DEFINE, for a metric that consists of rows
     VALUE | kind    id u32, time i64, value
     STEPPED | kind  id u32, time i64, step i64, value
@@ -63,6 +64,7 @@ MARK: Final = 0x06
 FINISH: Final = 0x07
 ARTIFACT: Final = 0x08
 DEFINE_TABLE: Final = 0x09
+END_RUN: Final = 0x0A
 VALUE: Final = 0x10
 STEPPED: Final = 0x20
 LIST: Final = 0x30
@@ -78,7 +80,7 @@ KIND_MASK: Final = 0x0F
 SHAPE_MASK: Final = 0xF0
 KINDS: Final = (DOUBLE, INT64, BOOL, TEXT, NULL)
 TYPES: Final = (
-    frozenset(range(DEFINE, DEFINE_TABLE + 1))
+    frozenset(range(DEFINE, END_RUN + 1))
     | {shape | kind for shape in (VALUE, STEPPED, LIST) for kind in KINDS}
     | {TABLE}
 )

@@ -5,12 +5,14 @@ import struct
 import sys
 import zlib
 from array import array
+from base64 import b64decode, b64encode
 from typing import NamedTuple, TypeAlias
 
 from runstream._spool.events import Refusal
 from runstream._spool.format import (
     BOOL,
     DOUBLE,
+    END_RUN,
     FINISH,
     INT64,
     KIND_MASK,
@@ -55,6 +57,18 @@ class Record(NamedTuple):
     """Where the next one begins."""
     body: bytes
     """Type and payload."""
+
+
+class EndOfRun(NamedTuple):
+    """How a run is to end: the services were away when it did."""
+
+    method: str
+    """The name of the rpc."""
+    time: int
+    """Microseconds since the Unix epoch."""
+    request: bytes
+    outputs: list[tuple[str, str]]
+    """Files that are uploaded before: name in the run, and path on this machine."""
 
 
 class Values(NamedTuple):
@@ -104,6 +118,18 @@ def list_record(kind: int, id_: int, time: int, column: Column) -> bytes:
 def text_record(type_: int, id_: int, text: bytes) -> bytes:
     """A DEFINE or DESCRIBE record."""
     return frame(bytes([type_]) + _U32.pack(id_) + text)
+
+
+def end_record(end: EndOfRun) -> bytes:
+    """An END_RUN record."""
+    content = [end.method, end.time, b64encode(end.request).decode(), end.outputs]
+    return frame(bytes([END_RUN]) + json.dumps(content).encode())
+
+
+def decode_end(body: bytes) -> EndOfRun:
+    """What an END_RUN record says."""
+    method, time, request, outputs = json.loads(body[1:])
+    return EndOfRun(method, time, b64decode(request), [(name, path) for name, path in outputs])
 
 
 def refused_record(refusal: Refusal) -> bytes:

@@ -16,7 +16,7 @@ from runstream._spool.launch import trust_uplink
 from runstream._spool.leaving import await_departed
 from runstream._spool.places import group_folder
 from runstream._spool.queue import is_due
-from runstream._spool.records import Scalar
+from runstream._spool.records import EndOfRun, Scalar
 from runstream._spool.values import Stretch, convert_list, is_step
 from runstream._spool.writer import SpoolWriter
 from runstream.exceptions import UserErrorException
@@ -140,6 +140,17 @@ class RunSpool(Following, OtherKinds):
             except OSError as error:
                 self._reports.add_trouble("the end of the spool is not written", error)
         self._tend_safely()
+
+    def end_run(self, end: EndOfRun) -> None:
+        """Has the uplink end the run once the services answer, and says that this process is done with it.
+
+        Raises:
+            OSError: That cannot be noted.
+        """
+        with self._lock:
+            writer = self._writer or self._begin(end.time)
+            writer.end_run(end)
+        self.finish()
 
     def _convert(self, name: str, value: object, step: object) -> tuple[int, Scalar, int | None]:
         kind, stored = self._convert_value(name, value)

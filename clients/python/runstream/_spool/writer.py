@@ -19,9 +19,11 @@ from runstream._spool.names import MetricNames, Refused
 from runstream._spool.places import SPOOL_SUFFIX, files_of
 from runstream._spool.records import (
     Column,
+    EndOfRun,
     Scalar,
     double_record,
     double_stepped_record,
+    end_record,
     finish_record,
     follow_record,
     list_record,
@@ -163,6 +165,10 @@ class SpoolWriter:
     def refuse(self, refusal: Refusal) -> None:
         """Appends that values were refused, so that the run says so."""
         self._write(refused_record(refusal))
+
+    def end_run(self, end: EndOfRun) -> None:
+        """Appends how the run is to end."""
+        self._write(end_record(end))
 
     def follow(self, type_: int, log: str, local: Path) -> None:
         """Appends that the uplink is to follow a file or folder."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from runstream._channel.backoff import backoff_seconds
+from runstream._channel.tasks import end_tasks
 from runstream._transfer.http import TransferFailed, Unreachable
 from runstream._transfer.routes import attempts_left, note_cut_off
 
@@ -55,9 +56,7 @@ async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T], at_once: i
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
     return [results[index] for index in sorted(results)]
 
 

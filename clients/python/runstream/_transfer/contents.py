@@ -2,15 +2,19 @@
 
 import hashlib
 import io
-import socket
+import os
+import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from runstream.exceptions import UserErrorException
 
 Source = Path | bytes
+HASHED_BYTES: Final = 1024 * 1024
+"""Between two looks at whether a digest is still wanted."""
 Readable: TypeAlias = io.BufferedReader | io.BytesIO
 
 
@@ -22,6 +26,8 @@ class Content(NamedTuple):
     """SHA-256 as 64 lower-case hexadecimal digits."""
     size: int
     """In bytes."""
+    held: bytes | None = None
+    """The bytes of a small file, where they are kept from the look at it until they are sent."""
 
     @contextmanager
     def open(self, start: int = 0, size: int | None = None) -> Iterator["Exactly"]:
@@ -30,7 +36,7 @@ class Content(NamedTuple):
         Raises:
             UserErrorException: It cannot be read any more.
         """
-        with _open(self.source) as file:
+        with _open(self.source if self.held is None else self.held) as file:
             file.seek(start)
             yield Exactly(file, self.size - start if size is None else size, _name(self.source))
 
@@ -58,29 +64,55 @@ class Exactly:
         self._left -= len(block)
         return block
 
-    def send_to(self, sock: socket.socket, /) -> None:
-        """Sends all of a file on disk from there to the network; what is in memory stays to be read.
 
-        Raises:
-            UserErrorException: There are fewer now.
-        """
-        if self._left and isinstance(self._file, io.BufferedReader):
-            self._left -= sock.sendfile(self._file, self._file.tell(), self._left)
-            if self._left:
-                raise changed(self._name)
+class GivenUp(Exception):
+    """Nobody wants to know any more what a file is."""
 
 
-def look_at(source: Source) -> Content:
+def look_at(source: Source, unwanted: threading.Event | None = None) -> Content:
     """Digest and size of a file, which is read once.
 
     Raises:
         UserErrorException: It cannot be read.
+        GivenUp: `unwanted` was set meanwhile.
     """
     if isinstance(source, bytes):
         return Content(source, hashlib.sha256(source).hexdigest(), len(source))
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(HASHED_BYTES))
     with _open(source) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Content(source, digest, file.tell())
+        try:
+            while count := file.readinto(buffer):
+                digest.update(buffer[:count])
+                if unwanted is not None and unwanted.is_set():
+                    raise GivenUp
+        except OSError as error:
+            raise _unreadable(str(source), error) from None
+        return Content(source, digest.hexdigest(), file.tell())
+
+
+def read(source: Source, size: int) -> Content:
+    """Digest and bytes of a small file that has so many bytes, more than none; of one that grows, the first of them.
+
+    Raises:
+        UserErrorException: It cannot be read.
+    """
+    data = source if isinstance(source, bytes) else _first(source, size)
+    return Content(source, hashlib.sha256(data).hexdigest(), len(data), data)
+
+
+def size_of(source: Source) -> int:
+    """How many bytes a file has; 0: none, or it is only known once it is read, as that of a pipe.
+
+    Raises:
+        UserErrorException: It is not there.
+    """
+    if isinstance(source, bytes):
+        return len(source)
+    try:
+        status = source.stat()
+    except OSError as error:
+        raise _unreadable(str(source), error) from None
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def changed(name: str) -> UserErrorException:
@@ -108,6 +140,21 @@ def _open(source: Source) -> Iterator[Readable]:
         raise _unreadable(str(source), error) from None
     with file:
         yield file
+
+
+def _first(file: Path, size: int) -> bytes:
+    """The first bytes of a file. The calls of the system: a file object takes as long as hashing what is in it."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, size)
+            while len(data) < size and (more := os.read(descriptor, size - len(data))):
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unreadable(str(file), error) from None
 
 
 def _unreadable(name: str, error: OSError) -> UserErrorException:

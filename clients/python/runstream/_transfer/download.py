@@ -1,6 +1,8 @@
 """Downloads files of a run."""
 
+import asyncio
 import os
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +25,8 @@ from runstream.api.artifacts.v1.artifact_service_pb2 import (
 from runstream.exceptions import ServiceException
 
 BATCH = 100
+URL_SECONDS = 600
+"""How long a URL is used; it leads somewhere for an hour."""
 DAMAGED_ATTEMPTS = 2
 """How often a large file is downloaded whose bytes turn out to be wrong in the end."""
 
@@ -96,7 +100,9 @@ class _Download:
         self._http = http
         self._run = run
         self._artifact = wanted.artifact
-        self._fresh: ArtifactDownload | None = wanted
+        self._known: ArtifactDownload | None = wanted
+        self._known_until = time.monotonic() + URL_SECONDS
+        self._asking = asyncio.Lock()
         self._target = target
         self._settings = settings
         self._meter = meter
@@ -133,15 +139,23 @@ class _Download:
             TransferFailed: They did not all come.
         """
         wanted = await self._wanted()
-        if self._settings.use_bucket and not is_cut_off(host_of(wanted.url)):
-            await in_thread(_get, self._http, wanted, (start, end), take)
-        else:
+        if is_cut_off(host_of(wanted.url)) or not self._settings.use_bucket:
             await self._read_through(start, end, take)
+            return
+        try:
+            await in_thread(_get, self._http, wanted, (start, end), take)
+        except TransferFailed:
+            if self._known is wanted:
+                self._known = None  # its URL may be what failed
+            raise
 
     async def _wanted(self) -> ArtifactDownload:
-        """Where to read; asked anew for each attempt but the first, since URLs expire."""
-        wanted, self._fresh = self._fresh, None
-        return wanted or (await _find(self._connection, self._run, [self._artifact.path]))[0]
+        """Where to read: for all ranges the same place, asked for anew after a failure and before the URL expires."""
+        async with self._asking:
+            if self._known is None or time.monotonic() > self._known_until:
+                self._known_until = time.monotonic() + URL_SECONDS
+                self._known = (await _find(self._connection, self._run, [self._artifact.path]))[0]
+            return self._known
 
     async def _read_through(self, start: int, end: int, take: Take) -> None:
         request = ReadArtifactRequest(

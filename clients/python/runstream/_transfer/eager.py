@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 from runstream._channel import Connection
+from runstream._channel.tasks import end_tasks
 from runstream._channel.threads import in_thread
-from runstream._transfer.contents import Content, changed, look_at
+from runstream._transfer.contents import Content, changed
 from runstream._transfer.http import HttpClient
 from runstream._transfer.known import missing_of
 from runstream._transfer.large import LargeUpload
+from runstream._transfer.looking import looked_at
 from runstream._transfer.progress import Meter, Moved
 from runstream._transfer.settings import Settings
 
@@ -36,24 +38,14 @@ async def send_eagerly(connection: Connection, workspace: str, file: Path, setti
                 await sending
                 return digest
         finally:
-            for task in (hashing, sending):
-                task.cancel()
-            await asyncio.gather(hashing, sending, return_exceptions=True)
+            await end_tasks(hashing, sending)
     await upload.abort()
     meter.advance(unhashed.size - moved.size)
     return digest
 
 
-def is_huge(source: Path | bytes, settings: Settings) -> bool:
-    """Whether something is worth being sent before it is known what it is."""
-    try:
-        return isinstance(source, Path) and source.stat().st_size >= settings.eager_bytes
-    except OSError:
-        return False
-
-
 async def _hash(unhashed: Content) -> str:
-    content = await in_thread(look_at, unhashed.source)
+    content = await looked_at(unhashed.source)
     if content.size != unhashed.size:
         raise changed(str(unhashed.source))
     return content.digest

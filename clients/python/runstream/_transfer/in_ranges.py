@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from runstream._channel.tasks import end_tasks
 from runstream._channel.threads import in_thread
 from runstream._transfer.attempts import each, persist_any_way
 from runstream._transfer.http import TransferFailed
@@ -45,8 +46,7 @@ class InRanges:
             await each(self._fetch, missing, self._settings.at_once)
             await hashing
         finally:
-            hashing.cancel()
-            await asyncio.gather(hashing, return_exceptions=True)
+            await end_tasks(hashing)
         self._finish()
 
     async def _fetch(self, number: int) -> None:

@@ -28,8 +28,8 @@ from runstream.api.artifacts.v1.artifact_service_pb2 import (
 )
 from runstream.exceptions import AzureMLException, ServiceException, UserErrorException
 
-URLS_AT_ONCE: Final = 64
-"""URLs that are asked for together: few enough to be used before they expire."""
+URLS_AT_ONCE: Final = 16
+"""URLs that are asked for together: few enough to be used before they expire, and not to be waited for."""
 VERIFY_SECONDS: Final = 60.0
 MAX_VERIFY_CALLS: Final = 20
 """A large file is verified for longer than one call takes; another call waits on."""

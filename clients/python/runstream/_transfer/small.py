@@ -1,7 +1,8 @@
 """Sends small contents, many in one message."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Final, TypeVar
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
@@ -19,6 +20,8 @@ BLOB_OVERHEAD: Final = 80
 """What a blob has in a message besides its bytes."""
 MESSAGES_AT_ONCE: Final = 2
 SEND_SECONDS: Final = 60.0
+
+T = TypeVar("T")
 
 
 async def send_small(connection: Connection, workspace: str, contents: Sequence[Content], meter: Meter) -> None:
@@ -40,26 +43,29 @@ async def send_small(connection: Connection, workspace: str, contents: Sequence[
             raise changed(_changed_of(some, error)) from error
         meter.advance(sum(content.size for content in some))
 
-    await each(send, _messages(contents), MESSAGES_AT_ONCE)
+    await each(send, messages_of(contents, attrgetter("size")), MESSAGES_AT_ONCE)
+
+
+def messages_of(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Small things, of which the size is known, in pieces that fit into a message each."""
+    some: list[T] = []
+    total = 0
+    for item in items:
+        size = size_of(item) + BLOB_OVERHEAD
+        if some and (len(some) == MESSAGE_BLOBS or total + size > MESSAGE_BYTES):
+            yield some
+            some, total = [], 0
+        some.append(item)
+        total += size
+    if some:
+        yield some
 
 
 def _blob(content: Content) -> SmallBlob:
+    if content.held is not None:
+        return SmallBlob(digest=content.digest, data=content.held)
     with content.open() as body:
         return SmallBlob(digest=content.digest, data=body.read(content.size))
-
-
-def _messages(contents: Sequence[Content]) -> Iterator[Sequence[Content]]:
-    """The contents in pieces that fit into a message each."""
-    some: list[Content] = []
-    size = 0
-    for content in contents:
-        if some and (len(some) == MESSAGE_BLOBS or size + content.size + BLOB_OVERHEAD > MESSAGE_BYTES):
-            yield some
-            some, size = [], 0
-        some.append(content)
-        size += content.size + BLOB_OVERHEAD
-    if some:
-        yield some
 
 
 def _changed_of(contents: Sequence[Content], error: UserErrorException) -> str:

@@ -9,18 +9,29 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
+from runstream._channel.tasks import end_tasks
 from runstream._spool.artifacts import decode_artifact
 from runstream._spool.events import Refusal, Stop, append_event
-from runstream._spool.format import ARTIFACT, FOLLOW_FILE, FOLLOW_FOLDER, MARK, MAX_DROPPED_METRICS, REFUSED, Header
+from runstream._spool.format import (
+    ARTIFACT,
+    END_RUN,
+    FOLLOW_FILE,
+    FOLLOW_FOLDER,
+    MARK,
+    MAX_DROPPED_METRICS,
+    REFUSED,
+    Header,
+)
 from runstream._spool.lock import is_locked
 from runstream._spool.places import events_of, files_of, progress_of
 from runstream._spool.progress import ProgressFile
 from runstream._spool.reader import Damage, SpoolReader
-from runstream._spool.records import Record, decode_follow, decode_mark, decode_refused
+from runstream._spool.records import EndOfRun, Record, decode_end, decode_follow, decode_mark, decode_refused
 from runstream._spool.room import why
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.artifacts import Artifacts
 from runstream._uplink.doorbell import Doorbell
+from runstream._uplink.ending import end_run
 from runstream._uplink.followers import SEARCH_SECONDS, Client, Followers
 from runstream._uplink.metrics import LOOK_SECONDS, MetricSource
 from runstream._uplink.turns import earlier_spool, is_awaited
@@ -56,6 +67,7 @@ class Carrier:
         self._earlier = earlier_spool(spool)
         self._artifacts = Artifacts(self._client, files_of(spool), self, self._is_next)
         self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
+        self._end: EndOfRun | None = None
         self._mark = 0
         self._marked = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -107,6 +119,8 @@ class Carrier:
                 if not self._source.goes_on:
                     await self._followers.release(self._client)
             self._warn_of_drops()
+            if self._end is not None:
+                await end_run(self._client.connection, self._client.run, self._end, self._client.warnings)
             self._client.warnings.sum_up()
             await self._client.warnings.deliver()
             return arrived and not self._progress.progress.stopped
@@ -123,6 +137,8 @@ class Carrier:
             self._client.warnings.refused(decode_refused(record.body))
         elif record.type == ARTIFACT:
             self._artifacts.add(decode_artifact(record.body))
+        elif record.type == END_RUN:
+            self._end = decode_end(record.body)
         elif record.type == FOLLOW_FILE:
             log, local = decode_follow(record.body)
             self._followers.follow_file(self._client, log, self._folder / local)
@@ -165,8 +181,7 @@ class Carrier:
             await asyncio.wait({finding, stopping}, return_when=asyncio.FIRST_COMPLETED)
             return finding.done() and finding.result()
         finally:
-            finding.cancel()
-            stopping.cancel()
+            await end_tasks(finding, stopping)
 
     def stop(self, stopped: Stopped) -> None:
         """Notes that the services want nothing more of the writer."""

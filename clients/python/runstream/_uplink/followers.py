@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from runstream._channel import Connection
+from runstream._channel.tasks import end_tasks
 from runstream._spool.values import cut
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.doorbell import Doorbell
@@ -87,8 +88,10 @@ class Follower:
         while self._source.durable < wanted and not self.task.done():
             self._source.moved.clear()
             moved = asyncio.create_task(self._source.moved.wait())
-            await asyncio.wait({moved, self.task}, return_when=asyncio.FIRST_COMPLETED)
-            moved.cancel()
+            try:
+                await asyncio.wait({moved, self.task}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await end_tasks(moved)
 
     async def _carry(self) -> None:
         try:

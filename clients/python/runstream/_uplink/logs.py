@@ -56,6 +56,11 @@ class LogSource:
             return 0
         return status.st_size
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the file has a whole chunk that was not sent."""
+        return self.size - self._position >= self._chunk_bytes
+
     def end(self) -> None:
         """Says that nobody writes any more: what is there now is the rest."""
         self._is_ending = True

@@ -36,11 +36,19 @@ class MetricSource:
     same records again, and whatever the server has of it, nothing is lost or doubled.
     """
 
-    def __init__(self, reader: SpoolReader, progress: ProgressFile, bell: Bell, attendant: Attendant) -> None:
+    def __init__(
+        self,
+        reader: SpoolReader,
+        progress: ProgressFile,
+        bell: Bell,
+        attendant: Attendant,
+        gather_seconds: float = GATHER_SECONDS,
+    ) -> None:
         self._reader = reader
         self._progress = progress
         self._bell = bell
         self._attendant = attendant
+        self._gather_seconds = gather_seconds
         self._feed = Feed(reader, attendant)
         self._made = 0
         self._next = 1
@@ -56,6 +64,11 @@ class MetricSource:
     def is_settled(self) -> bool:
         """Whether everything that was read is acknowledged."""
         return self._progress.progress.sequence >= self._made
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a batch is to be made again, or what the spool has fills one."""
+        return self._next <= self._made or self._reader.size - self._feed.position >= self._batch_bytes
 
     @property
     def goes_on(self) -> bool:
@@ -114,7 +127,7 @@ class MetricSource:
             batch = self._known(self._next)
             return self._piece(batch, self._feed.rebuild(batch.start, batch.end))
         if not self._is_behind:
-            await asyncio.sleep(self._made_time + GATHER_SECONDS - time.monotonic())
+            await asyncio.sleep(self._made_time + self._gather_seconds - time.monotonic())
         while True:
             self._bell.arm()
             builder = self._gather()

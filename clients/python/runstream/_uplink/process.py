@@ -8,10 +8,12 @@ import os
 import shutil
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from runstream._channel.connection import close_connections
+from runstream._channel.tasks import end_tasks
 from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
 from runstream._spool.lock import is_live, lock_file, sign
@@ -31,14 +33,8 @@ from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
 from runstream._uplink.outputs import remove_orphaned_outputs
-from runstream._uplink.turns import REST_SECONDS, Turns, has_more
+from runstream._uplink.turns import REST_SECONDS, USUAL_SHARES, Shares, Turns, has_more
 
-LINGER_SECONDS: Final = 2.0
-"""How long the next run of a script is waited for."""
-LOOK_SECONDS: Final = 1.0
-"""How often new spools are looked for without a sign of them."""
-RETRY_SECONDS: Final = (1.0, 10.0, 60.0)
-"""Pauses after a defect or trouble with the disk, before a spool is left alone for a while."""
 LEAVE_SECONDS: Final = 600.0
 """How long. The next uplink tries at once."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
@@ -46,6 +42,23 @@ ORPHAN_SECONDS: Final = 24 * 3_600.0
 REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, FILES_SUFFIX, STAGED_SUFFIX, ".new", ".unfinished")
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pauses:
+    """How long an uplink waits for what."""
+
+    linger_seconds: float = 2.0
+    """How long the next run of a script is waited for."""
+
+    look_seconds: float = 1.0
+    """How often new spools are looked for without a sign of them."""
+
+    retry_seconds: tuple[float, ...] = (1.0, 10.0, 60.0)
+    """After a defect or trouble with the disk, before a spool is left alone for a while."""
+
+
+USUAL_PAUSES: Final = Pauses()
 
 
 async def carry_group(group: Path, lock: int) -> None:
@@ -67,7 +80,14 @@ class Uplink:
     """The spools of one group on their ways."""
 
     def __init__(
-        self, group: Path, *, address: str = "", is_errand: bool = False, skipped: Collection[str] = ()
+        self,
+        group: Path,
+        *,
+        address: str = "",
+        is_errand: bool = False,
+        skipped: Collection[str] = (),
+        pauses: Pauses = USUAL_PAUSES,
+        shares: Shares = USUAL_SHARES,
     ) -> None:
         """`address` is where everything goes, instead of where each spool says; what is of a `skipped` run stays.
 
@@ -79,7 +99,8 @@ class Uplink:
         self._skipped = frozenset(skipped)
         self._left: dict[Path, float] = {}
         self._carriers: dict[Path, Carrier] = {}
-        self._turns = Turns(group)
+        self._pauses = pauses
+        self._turns = Turns(group, shares)
 
     async def run(self) -> None:
         """Returns when every spool is carried to its end, or waits for a silent writer, or when the folder is gone."""
@@ -102,10 +123,10 @@ class Uplink:
                     work_time = time.monotonic()
                 if self._has_rest(tasks, work_time, len(waiting) > len(begun)) or not self._group.is_dir():
                     return
-                await bell.wait(LOOK_SECONDS)
+                await bell.wait(self._pauses.look_seconds)
                 tasks = {spool: task for spool, task in tasks.items() if not task.done()}
         finally:
-            await _cancel(list(tasks.values()))
+            await end_tasks(*tasks.values())
             await followers.close()
             doorbell.close()
 
@@ -122,7 +143,7 @@ class Uplink:
         if self._is_errand:
             return not is_crowded and all(map(self._is_settled, tasks))
         if not tasks:
-            return time.monotonic() - work_time > LINGER_SECONDS
+            return time.monotonic() - work_time > self._pauses.linger_seconds
         return all(spool in self._carriers and self._carriers[spool].is_idle for spool in tasks)
 
     def _is_settled(self, spool: Path) -> bool:
@@ -130,7 +151,7 @@ class Uplink:
 
     async def _carry(self, spool: Path, doorbell: Doorbell, followers: Followers) -> None:
         """Carries a spool and removes it; where that keeps failing, leaves it alone for a while."""
-        for pause in RETRY_SECONDS:
+        for pause in self._pauses.retry_seconds:
             try:
                 if self._skipped and read_header(spool).run in self._skipped:
                     self._left[spool] = math.inf
@@ -185,9 +206,3 @@ def _remove(path: Path) -> None:
 def _removed(spools: Collection[Path]) -> list[Path]:
     """Those that somebody removed: nobody wants them."""
     return [spool for spool in spools if not spool.exists()]
-
-
-async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -11,13 +12,27 @@ from runstream._spool.places import SPOOL_SUFFIX, progress_of, spools_in
 from runstream._spool.progress import read_progress
 from runstream._spool.reader import read_header
 
-LEFT_AT_ONCE: Final = 16
-"""Spools without a writer that are carried at the same time."""
-LIVE_AT_ONCE: Final = 1_024
-"""Spools with a writer that are carried at the same time. Where there are more, they take turns."""
-TURN_SECONDS: Final = 10.0
-"""How long a spool is carried at least, before it makes way for another although it does not rest."""
 REST_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """How much of an uplink spools have."""
+
+    left_at_once: int = 16
+    """Spools without a writer that are carried at the same time."""
+
+    live_at_once: int = 1_024
+    """Spools with a writer that are carried at the same time. Where there are more, they take turns."""
+
+    turn_seconds: float = 10.0
+    """How long a spool is carried at least, before it makes way for another although it does not rest."""
+
+    rest_seconds: float = REST_SECONDS
+    """How long a writer is silent before its spool makes way."""
+
+
+USUAL_SHARES: Final = Shares()
 
 
 class Carried(Protocol):
@@ -38,9 +53,9 @@ class Carried(Protocol):
 class Turns:
     """The turns of the spools of one group."""
 
-    def __init__(self, group: Path, live_at_once: int = LIVE_AT_ONCE) -> None:
+    def __init__(self, group: Path, shares: Shares = USUAL_SHARES) -> None:
         self._group = group
-        self._live_at_once = live_at_once
+        self._shares = shares
         self._begun: dict[Path, tuple[float, bool]] = {}
         self._ended: dict[Path, float] = {}
         self._after: dict[Path, Path | None] = {}
@@ -55,7 +70,9 @@ class Turns:
         """Chooses whose turn begins, and notes it."""
         lives = {spool: is_live(spool) for spool in waiting}
         taken = [self._begun[spool][1] for spool in running]
-        room = {True: self._live_at_once - sum(taken), False: LEFT_AT_ONCE - len(taken) + sum(taken)}
+        live_count = sum(taken)
+        left_count = len(taken) - live_count
+        room = {True: self._shares.live_at_once - live_count, False: self._shares.left_at_once - left_count}
         chosen: list[Path] = []
         for spool in sorted(waiting, key=lambda spool: self._ended.get(spool, 0.0)):
             if room[lives[spool]] > 0:
@@ -76,9 +93,9 @@ class Turns:
 
     def _can_make_way(self, spool: Path, carried: Carried, now: float) -> bool:
         since, was_live = self._begun[spool]
-        if was_live and carried.rests(REST_SECONDS):
+        if was_live and carried.rests(self._shares.rest_seconds):
             return True
-        return now - since > TURN_SECONDS and (was_live or carried.is_stuck)
+        return now - since > self._shares.turn_seconds and (was_live or carried.is_stuck)
 
     def _is_ready(self, spool: Path) -> bool:
         progress = read_progress(progress_of(spool))

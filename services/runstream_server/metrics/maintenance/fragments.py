@@ -38,10 +38,10 @@ class Fragments:
         """Takes note of what was stored."""
         counts = self._counts
         for growth in growths:
-            small = sum(1 for chunk in growth.chunks if is_small(chunk.summary.count, chunk.size_bytes))
+            place, chunks = growth.place, growth.chunks
+            small = sum([is_small(chunk.summary.count, chunk.size_bytes) for chunk in chunks])
             if not small:
                 continue
-            place = (growth.workspace, growth.run, growth.metric)
             counts[place] = counts.get(place, 0) + small
             if counts[place] >= _WORTH_MERGING:
                 self._enqueue(place)

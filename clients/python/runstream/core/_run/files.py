@@ -213,8 +213,12 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
                 file.write(response.data)
 
     async def _upload_outputs(self) -> None:
-        if self._outputs is not None and self._outputs.folder.is_dir():
-            await self._upload(files_below(self._outputs.prefix, self._outputs.folder))
+        await self._upload(self._output_files())
+
+    def _output_files(self) -> Files:
+        if self._outputs is None or not self._outputs.folder.is_dir():
+            return []
+        return files_below(self._outputs.prefix, self._outputs.folder)
 
 
 def inside(path: str) -> str:

@@ -1,9 +1,13 @@
 """How a run starts and ends."""
 
 import traceback
+from collections.abc import Sequence
+from time import time_ns
 from typing import Any, Generic
 
+from runstream._channel.errors import is_away
 from runstream._channel.threads import in_thread
+from runstream._spool.records import EndOfRun
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
@@ -12,8 +16,9 @@ from runstream.core._recording import stop_recording
 from runstream.core._run.files import FileCalls
 from runstream.core._run.record import logger
 from runstream.core._status import TERMINAL, status_name
+from runstream.core._submission.job import read_job
 from runstream.core._surface import dual
-from runstream.exceptions import AzureMLException
+from runstream.exceptions import AzureMLException, UserErrorException
 
 FLUSH_SECONDS = 300.0
 MAX_ERROR_CHARACTERS = 100_000
@@ -48,22 +53,25 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         """Ends the run as `Completed`: stores what was logged, uploads its outputs folder, then sets the status.
 
         Metrics that could not be stored leave a warning and do not keep the run from completing. If the outputs cannot
-        be uploaded, the run fails.
+        be uploaded, the run fails. While the services are away for long there is a warning, and the process that
+        carries metrics does what is left as soon as they answer.
 
         Raises:
-            AzureMLException: The outputs could not be uploaded.
+            AzureMLException: The outputs are not what can be uploaded.
         """
         await self._finish_logging()
+        outputs: list[tuple[str, str]] = []
         try:
             await self._upload_outputs()
         except AzureMLException as error:
-            if _set_status:
+            if _set_status and is_away(error):
+                outputs = self._named_outputs()
+            elif _set_status:
                 await self._fail(run_pb2.RunError(code="OutputsUploadFailed", message=error.message))
-            raise
+            if not outputs:
+                raise
         if _set_status:
-            connection = self._connection()
-            request = api.CompleteRunRequest(name=self._record.name)
-            self._take((await connection.call(connection.runs.CompleteRun, request, timeout=CHANGE_SECONDS)).run)
+            await self._end("CompleteRun", api.CompleteRunRequest(name=self._record.name), outputs)
 
     @dual
     async def fail(
@@ -86,9 +94,9 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
             TypeError: `error_details` is neither None, a text nor an exception.
         """
         error = to_error(error_details, error_code)
-        await self._store_what_is_there()
+        outputs = await self._store_what_is_there()
         if _set_status:
-            await self._fail(error)
+            await self._fail(error, outputs)
 
     @dual
     async def cancel(self, *, recursive: bool = False) -> None:
@@ -113,7 +121,19 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
 
     @dual
     async def clean(self) -> None:
-        """Removes the working copy of the run on this machine. Interactive runs have none. Nothing recorded is lost."""
+        """Removes the working copy of the run on this machine. Interactive runs have none. Nothing recorded is lost.
+
+        Raises:
+            UserErrorException: The run was submitted, and has not ended.
+        """
+        record = await self._refresh()
+        if not record.service_managed:
+            return
+        if status_name(record.status) not in TERMINAL:
+            raise UserErrorException(f"Run {self.id} has not ended: its working copy is in use. Cancel it first.")
+        from runstream._runner.clean import remove_working_copies
+
+        await in_thread(remove_working_copies, self.id)
 
     @dual
     async def get_status(self) -> str:
@@ -124,10 +144,15 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
 
     @dual
     async def get_detailed_status(self) -> dict[str, Any]:
-        """The status with what is known about it: `{"status": "Running", "details": None}`."""
+        """The status with what is known about it, why a queued run waits for example.
+
+        {"status": "Running", "details": None}
+        """
         record = await self._refresh()
-        reasons = [change.reason for change in record.status_history[-1:] if change.reason]
-        return {"status": status_name(record.status), "details": reasons[0] if reasons else None}
+        job = await read_job(self._connection(), record) if record.status == run_pb2.RUN_STATUS_QUEUED else None
+        reasons = [change.reason for change in record.status_history[-1:]]
+        details = (job.queueing_message if job else "") or next(iter(reasons), "")
+        return {"status": status_name(record.status), "details": details or None}
 
     def _take(self, record: run_pb2.Run) -> None:
         """Takes over a record that a change returned; a run that has ended needs no heartbeats any more."""
@@ -141,10 +166,35 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         if record.heartbeat_enabled and status_name(record.status) not in TERMINAL:
             HEARTBEATS.start(record.name, self._workspace._address)
 
-    async def _fail(self, error: run_pb2.RunError) -> None:
+    async def _fail(self, error: run_pb2.RunError, outputs: Sequence[tuple[str, str]] = ()) -> None:
+        await self._end("FailRun", api.FailRunRequest(name=self._record.name, error=error), outputs)
+
+    async def _end(self, method: str, request: Any, outputs: Sequence[tuple[str, str]]) -> None:
+        """Ends the run, or has the uplink do so, with outputs that are left, where the services are away."""
+        end = EndOfRun(method, time_ns() // 1000, request.SerializeToString(), list(outputs))
         connection = self._connection()
-        request = api.FailRunRequest(name=self._record.name, error=error)
-        self._take((await connection.call(connection.runs.FailRun, request, timeout=CHANGE_SECONDS)).run)
+        try:
+            if not outputs:
+                call = getattr(connection.runs, method)
+                self._take((await connection.call(call, request, timeout=CHANGE_SECONDS)).run)
+                return
+        except AzureMLException as error:
+            if not is_away(error):
+                raise
+        await in_thread(self._end_later, end)
+
+    def _named_outputs(self) -> list[tuple[str, str]]:
+        return [(name, str(path)) for name, path in self._output_files()]
+
+    def _end_later(self, end: EndOfRun) -> None:
+        """Has the uplink end the run. It is too late to do anything about it where that cannot be noted."""
+        HEARTBEATS.stop(self._record.name)
+        try:
+            self._spool().end_run(end)
+        except OSError as error:
+            logger.warning("Run %s is not ended: the services are away, and nothing can be noted: %s", self.id, error)
+        else:
+            logger.warning("Run %s: the services are away. It ends, with what was logged, once they answer", self.id)
 
     async def _store_metrics(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Stores what this process logged; says whether it is stored without loss, and warns where it is not."""
@@ -160,12 +210,16 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
         self._is_stored = await self._store_metrics(timeout_seconds)
         self._spool().finish()
 
-    async def _store_what_is_there(self) -> None:
+    async def _store_what_is_there(self) -> list[tuple[str, str]]:
+        """Stores what can be stored now; returns the outputs that can be later."""
         await self._finish_logging(FAILING_FLUSH_SECONDS)
         try:
             await self._upload_outputs()
         except (AzureMLException, OSError) as error:
+            if is_away(error):
+                return self._named_outputs()
             logger.warning("Run %s: the outputs were not uploaded: %s", self.id, getattr(error, "message", error))
+        return []
 
 
 def to_error(details: object, code: str | None) -> run_pb2.RunError:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 from runstream._channel import loop
+from runstream._channel.tasks import end_tasks
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._forms import E, R, W
@@ -22,6 +23,9 @@ from runstream.exceptions import ActivityFailedException
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether the output goes on in a later log file."""
+FIRST_LOOK_SECONDS = 0.05
+LOOK_FACTOR = 1.3
+"""While there is no log file it is looked for soon, then more and more rarely; soon again when the status changes."""
 LATE_SECONDS = 5.0
 """How long after the end of the run its output is followed, if it does not end."""
 
@@ -56,7 +60,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
                     yield piece
             record = await end
         finally:
-            end.cancel()
+            await end_tasks(end)
         yield f"\nExecution Summary\n=================\n{heading}{_remarks(record, raise_on_error)}\n"
 
     async def _logs(self, end: "asyncio.Task[run_pb2.Run]") -> AsyncGenerator[Piece, None]:
@@ -67,6 +71,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
         if is_recorded(self._record.name):
             await asyncio.wait({end})
         tails: dict[str, LogTail] = {}
+        status, pause = self._record.status, FIRST_LOOK_SECONDS
         while True:
             is_over, log = end.done(), None if is_recorded(self._record.name) else await self._shown_log()
             tail = tails.get(log.path) if log else None
@@ -82,7 +87,9 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
                         yield piece
                 is_over = is_over and tail.offset == before
             elif not is_over:
-                await asyncio.wait({end}, timeout=LOOK_SECONDS)
+                pause = min(pause * LOOK_FACTOR, LOOK_SECONDS) if self._record.status == status else FIRST_LOOK_SECONDS
+                status = self._record.status
+                await asyncio.wait({end}, timeout=pause)
             if is_over:
                 break
         if tails:

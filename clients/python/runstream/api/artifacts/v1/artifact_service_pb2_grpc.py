@@ -216,6 +216,7 @@ class ArtifactServiceServicer(object):
         faster than the bucket takes it.
 
         Errors:
+        * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: nothing came for a minute, or not the whole of a part within two.
         * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
         * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
         * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.

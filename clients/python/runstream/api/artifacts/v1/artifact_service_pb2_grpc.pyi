@@ -111,6 +111,7 @@ class ArtifactServiceStub:
     faster than the bucket takes it.
 
     Errors:
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: nothing came for a minute, or not the whole of a part within two.
     * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
     * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
     * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
@@ -346,6 +347,7 @@ class ArtifactServiceAsyncStub:
     faster than the bucket takes it.
 
     Errors:
+    * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: nothing came for a minute, or not the whole of a part within two.
     * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
     * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
     * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
@@ -593,6 +595,7 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
         faster than the bucket takes it.
 
         Errors:
+        * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: nothing came for a minute, or not the whole of a part within two.
         * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
         * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
         * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.

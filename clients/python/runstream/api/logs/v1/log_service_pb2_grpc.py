@@ -92,6 +92,9 @@ class LogServiceServicer(object):
         error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
         stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
+        While a chunk is unacknowledged a client gathers text, until the acknowledgement comes or another chunk is full
+        (64 KiB or more); when nothing is unacknowledged it sends at once.
+
         A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
         go on, and the file is not finished again before that says so.
 

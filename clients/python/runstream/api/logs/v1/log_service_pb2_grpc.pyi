@@ -52,6 +52,9 @@ class LogServiceStub:
     error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
     stream means nothing by itself; a writer that has nothing more to say sends `finish`.
 
+    While a chunk is unacknowledged a client gathers text, until the acknowledgement comes or another chunk is full
+    (64 KiB or more); when nothing is unacknowledged it sends at once.
+
     A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
     go on, and the file is not finished again before that says so.
 
@@ -162,6 +165,9 @@ class LogServiceAsyncStub:
     `max_in_flight_bytes` may be unacknowledged. Bytes below the durable offset are known already and dropped without an
     error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
     stream means nothing by itself; a writer that has nothing more to say sends `finish`.
+
+    While a chunk is unacknowledged a client gathers text, until the acknowledgement comes or another chunk is full
+    (64 KiB or more); when nothing is unacknowledged it sends at once.
 
     A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
     go on, and the file is not finished again before that says so.
@@ -275,6 +281,9 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
         `max_in_flight_bytes` may be unacknowledged. Bytes below the durable offset are known already and dropped without an
         error. `acknowledged` is cumulative and means: committed in the database, synchronously. The end of the request
         stream means nothing by itself; a writer that has nothing more to say sends `finish`.
+
+        While a chunk is unacknowledged a client gathers text, until the acknowledgement comes or another chunk is full
+        (64 KiB or more); when nothing is unacknowledged it sends at once.
 
         A run that has ended still accepts log text, and so does a file that was finished: a later stream of its writer may
         go on, and the file is not finished again before that says so.

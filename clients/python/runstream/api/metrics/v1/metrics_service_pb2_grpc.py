@@ -87,6 +87,10 @@ class MetricsServiceServicer(object):
         is cumulative and means: committed in the database, synchronously. The end of the request stream means nothing by
         itself; a writer that has nothing more to say sends `finish`.
 
+        While a batch is unacknowledged a client gathers what is logged, until the acknowledgement comes or another batch is
+        full (64 KiB or more); when nothing is unacknowledged it sends at once. So a single value does not wait, bulk data
+        flows without a pause, and a server that has much to do is told as much in fewer batches.
+
         A series the service cannot store is refused by itself, reported in `acknowledged.refusals`, and holds up nothing.
         An acknowledgement that is lost takes its report with it; `GetRefusals` has the counts whatever happens.
         A run that has ended still accepts metrics.
