@@ -70,7 +70,6 @@ class Tab:
 @pytest.fixture
 async def jupyter(backend: Backend, tmp_path: Path) -> AsyncIterator[Jupyter]:
     """JupyterLab, whose kernels find the services."""
-    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: make widget-test")
     folder, port = tmp_path / "notebooks", _free_port()
     folder.mkdir()
     (tmp_path / "overrides.json").write_text(SETTINGS)
@@ -95,10 +94,9 @@ PLACES = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYT
 @pytest.fixture
 async def tab(jupyter: Jupyter) -> AsyncIterator[Tab]:
     """A page of a headless Chromium."""
-    playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed: make widget-test")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine: make widget-test")
-    async with playwright.async_playwright() as driver:
+    from playwright import async_api
+
+    async with async_api.async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = await browser.new_page(viewport={"width": 1280, "height": 1500})
         page.set_default_timeout(2000 * SECONDS)

@@ -11,10 +11,14 @@ from runstream.api.runs.v1 import run_history_service_pb2 as runs_api
 from runstream.api.runs.v1 import run_pb2
 from tests import stubs
 from tests.append_clients import doubles, log_stream, metrics_stream
-from tests.browser.conftest import Jupyter, Tab
+from tests.browser.conftest import CHROMIUM, Jupyter, Tab
 from tests.conditions import until
 from tests.conftest import Backend
 from tests.make_runs import WORKSPACE, make_workspace
+
+pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: make widget-test")
+pytest.importorskip("playwright", reason="playwright is not installed: make widget-test")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine: make widget-test")
 
 FIRST = """
 from runstream.core import Experiment, Workspace
