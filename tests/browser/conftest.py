@@ -1,9 +1,9 @@
 """A real JupyterLab and a real browser. `make widget-test` installs both."""
 
 import asyncio
+import json
 import os
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conditions import SECONDS, until_answered
+from tests.conditions import SECONDS, until
 from tests.conftest import Backend
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -20,7 +20,8 @@ OPTIONS = (
     "--no-browser",
     "--allow-root",
     "--expose-app-in-browser",
-    "--ServerApp.port_retries=0",
+    "--JupyterNotebookApp.expose_app_in_browser=True",
+    "--ServerApp.port=0",
     "--IdentityProvider.token=",
     "--ServerApp.disable_check_xsrf=True",
     "--LabApp.extension_manager=readonly",
@@ -47,7 +48,7 @@ class Tab:
         self.errors: list[str] = []
         self.strangers: list[str] = []
         self._host = host
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(str(error.stack)))
         page.on("console", self._hear)
         page.on("request", self._see)
 
@@ -70,18 +71,17 @@ class Tab:
 @pytest.fixture
 async def jupyter(backend: Backend, tmp_path: Path) -> AsyncIterator[Jupyter]:
     """JupyterLab, whose kernels find the services."""
-    folder, port = tmp_path / "notebooks", _free_port()
+    folder = tmp_path / "notebooks"
     folder.mkdir()
     (tmp_path / "overrides.json").write_text(SETTINGS)
     places = {name: str(tmp_path / name.lower()) for name in PLACES}
     environment = {**os.environ, **places, "RUNSTREAM_ADDRESS": backend.address}
     environment.pop("PYTEST_CURRENT_TEST")  # kernels look for it
     with (tmp_path / "jupyter.log").open("wb") as log:
-        own = (f"--ServerApp.port={port}", f"--LabApp.app_settings_dir={tmp_path}")
-        command = (sys.executable, "-m", "jupyterlab", *own, *OPTIONS)
+        command = (sys.executable, "-m", "jupyterlab", f"--LabApp.app_settings_dir={tmp_path}", *OPTIONS)
         server = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:
-            await _await_answer(port)
+            port = await _port_of(Path(places["JUPYTER_RUNTIME_DIR"]) / f"jpserver-{server.pid}.json")
             yield Jupyter(f"http://127.0.0.1:{port}", folder)
         finally:
             server.terminate()
@@ -104,19 +104,14 @@ async def tab(jupyter: Jupyter) -> AsyncIterator[Tab]:
         await browser.close()
 
 
-async def _await_answer(port: int) -> None:
-    async def answers() -> bool:
+async def _port_of(file: Path) -> int:
+    """The port that a server took, once it listens."""
+
+    def port() -> int:
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except ConnectionRefusedError:
-            return False
-        writer.close()
-        return True
+            return int(json.loads(file.read_text())["port"])
+        except (FileNotFoundError, ValueError):  # not there, or not all of it
+            return 0
 
-    await until_answered(answers)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    await until(lambda: port() != 0)
+    return port()

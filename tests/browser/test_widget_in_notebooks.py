@@ -133,9 +133,10 @@ async def test_a_notebook_without_its_kernel_shows_the_last_state(backend: Backe
 
 
 async def open_notebook(tab: Tab, url: str) -> None:
-    """Opens a notebook, and waits until its kernel can be used."""
+    """Opens a notebook, and waits until its kernel can be used. What went wrong until then is not of the widget."""
     await tab.page.goto(url)
     await tab.page.wait_for_function(READY)
+    tab.errors.clear()
 
 
 READY = """() => {
