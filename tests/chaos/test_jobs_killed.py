@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shutil
 import signal
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -119,6 +120,7 @@ async def test_every_run_ends_as_it_has_to_whoever_is_killed(
                 await _settle(world)
             finally:
                 await asyncio.to_thread(world.close)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _play(world: World) -> None:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from runstream import aio
+from runstream._runner.start import MODULE
 from runstream.api.jobs.v1 import job_service_pb2 as jobs_api
 from runstream.api.jobs.v1.compute_target_pb2 import AgentPool
 from runstream.core import ScriptRunConfig
@@ -62,6 +63,7 @@ async def cancel() -> AsyncIterator[Figure]:
             await run.cancel()
             psutil.wait_procs(processes)
             taken.append(time.perf_counter() - begun)
+            psutil.wait_procs(_runners_of(run.id))
             killed.append(_seconds_to_kill())
     yield cost("jobs.cancel", "s", taken, ("kill of the process group", killed), 2.0)
 
@@ -142,6 +144,18 @@ def _agent(experiment: aio.Experiment, pool: str) -> Iterator[None]:
 
 def _processes_of(run_id: str) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _run_of(process) == run_id]
+
+
+def _runners_of(run_id: str) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _executes(process, run_id)]
+
+
+def _executes(process: psutil.Process, run_id: str) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return MODULE in command and any(word.endswith(f"/{run_id}") for word in command)
 
 
 def _run_of(process: psutil.Process) -> str:

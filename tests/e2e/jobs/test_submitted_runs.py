@@ -10,6 +10,7 @@ import pytest
 
 from runstream import aio
 from runstream.core import Experiment, Run, ScriptRun
+from runstream.core._source import store_snapshot, survey_folder
 from runstream.exceptions import ActivityFailedException, ExperimentExecutionException, UserErrorException
 from tests.conditions import wait_until
 from tests.job_sites import RUNSTREAM, SECONDS, Site, await_log, log_of, script
@@ -31,9 +32,23 @@ signal.pause()
 """
 
 
+class Counted:
+    """How much of a snapshot is sent."""
+
+    size = 0
+
+    def expect(self, size: int) -> None:
+        self.size += size
+
+    def advance(self, size: int) -> None:
+        """Takes no note."""
+
+
 def test_a_script_is_executed_and_everything_of_it_is_recorded(
     exp: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for command in (["init", "--quiet"], ["remote", "add", "origin", "https://me:secret@example.org/digits.git"]):
+        subprocess.run(["git", *command], check=True)
     run = exp.submit(script(HELLO, "--rate", 0.1), tags={"quality": "first"})
     submitted = run.status
     details = run.wait_for_completion(show_output=True)
@@ -52,6 +67,7 @@ def test_a_script_is_executed_and_everything_of_it_is_recorded(
     assert details["runDefinition"]["script"] == "train.py"
     assert details["runDefinition"]["arguments"] == ["--rate", "0.1"]
     assert details["properties"]["ContentSnapshotId"] == run.get_snapshot_id()
+    assert details["properties"]["azureml.git.repository_uri"] == "https://example.org/digits.git"
     run.clean()
 
 
@@ -107,6 +123,8 @@ run.log("sum", sum(child.get_metrics()["doubled"] for child in children))
 def test_a_run_that_is_cancelled_later_leaves_no_process(site: Site, exp: Experiment) -> None:
     run = exp.submit(script(PAUSE))
     await_log(run, "working")
+    with pytest.raises(UserErrorException, match="has not ended"):
+        run.clean()
     run.cancel()
     cancelled = run.get_status()
     wait_until(lambda: not site.processes(run.id))
@@ -185,11 +203,14 @@ async def test_an_asynchronous_program_submits_several_runs_at_once(exp: Experim
 
     runs = await asyncio.gather(*(experiment.submit(config, run_id=f"together-{number}") for number in range(2)))
     details = await asyncio.gather(*(run.wait_for_completion() for run in runs))
+    sent = Counted()
+    again = await store_snapshot(workspace, await survey_folder(workspace, "."), sent)
     await aio.close()
 
     assert all(isinstance(run, aio.ScriptRun) for run in runs)
     assert [each["status"] for each in details] == ["Completed", "Completed"]
-    assert len({each["properties"]["ContentSnapshotId"] for each in details}) == 1
+    assert {each["properties"]["ContentSnapshotId"] for each in details} == set(again.values())
+    assert sent.size == 0
 
 
 def test_what_cannot_be_submitted_leaves_no_run(exp: Experiment) -> None:

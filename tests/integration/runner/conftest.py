@@ -19,6 +19,9 @@ from tests.server_process import ServerProcess
 from tests.spools import Spools, spools_in
 from tests.submitted import make_submitter
 
+LEASE_SECONDS = 6.0
+"""So that a runner soon finds out that it has lost its lease."""
+
 
 @pytest.fixture(scope="package")
 def services_config(postgres_server: str, migrated_template: str, s3_server: EmbeddedS3) -> Config:
@@ -46,8 +49,10 @@ def services(services_config: Config) -> Iterator[str]:
         async with server.running():
             yield server.address
 
-    with kept_running(served) as address:
-        yield address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNSTREAM_JOBS_LEASE_SECONDS", str(LEASE_SECONDS))
+        with kept_running(served) as address:
+            yield address
 
 
 @pytest.fixture(scope="package")

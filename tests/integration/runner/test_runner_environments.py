@@ -55,12 +55,3 @@ async def test_an_environment_that_cannot_be_made_fails_the_run(jobs: Jobs, inde
     assert (run.status, run.error.code) == (S.RUN_STATUS_FAILED, "EnvironmentError")
     assert "log of the build" in run.error.message
     assert "tiny==2.0" in await jobs.log(run.name, BUILD_LOG)
-
-
-async def test_conda_packages_need_a_conda(jobs: Jobs) -> None:
-    python = {"conda_specification": yaml.safe_dump({"dependencies": ["python", "cudatoolkit=11"]})}
-
-    run = await jobs.execute(SCRIPT, environment={"definition": {"python": python}})
-
-    assert (run.status, run.error.code) == (S.RUN_STATUS_FAILED, "EnvironmentError")
-    assert "micromamba" in run.error.message

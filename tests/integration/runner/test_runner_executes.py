@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.runners import LOG, Gate, Jobs, S
 
 TELLING = """
@@ -45,19 +43,6 @@ async def test_a_script_logs_to_its_run(jobs: Jobs) -> None:
     assert [tag.key for tag in run.tags] == ["kind"]
 
 
-async def test_a_run_goes_through_its_statuses(jobs: Jobs) -> None:
-    run = await jobs.execute("print('hello')")
-
-    assert [S.Name(change.status).removeprefix("RUN_STATUS_") for change in run.status_history] == [
-        "NOT_STARTED",
-        "STARTING",
-        "PREPARING",
-        "RUNNING",
-        "FINALIZING",
-        "COMPLETED",
-    ]
-
-
 async def test_outputs_logs_and_what_its_processes_were_are_stored(jobs: Jobs) -> None:
     run = await jobs.execute(
         "import os\nos.makedirs('outputs/deep')\nopen('outputs/deep/a.txt', 'w').write('model')\n"
@@ -80,6 +65,14 @@ async def test_outputs_logs_and_what_its_processes_were_are_stored(jobs: Jobs) -
     assert await jobs.logs(run.name) == ["logs/events", LOG]
     assert run.properties["ProcessInfoFile"] == "azureml-logs/process_info.json"
     assert run.properties["ProcessStatusFile"] == "azureml-logs/process_status.json"
+    assert [S.Name(change.status).removeprefix("RUN_STATUS_") for change in run.status_history] == [
+        "NOT_STARTED",
+        "STARTING",
+        "PREPARING",
+        "RUNNING",
+        "FINALIZING",
+        "COMPLETED",
+    ]
 
 
 async def test_outputs_stay_where_they_are_when_they_are_not_wanted(jobs: Jobs) -> None:
@@ -89,6 +82,31 @@ async def test_outputs_stay_where_they_are_when_they_are_not_wanted(jobs: Jobs) 
 
     assert "outputs/a.txt" not in await jobs.files(run.name)
     assert names_in(f"{(await jobs.log(run.name)).strip()}/outputs") == ["a.txt"]
+
+
+async def test_outputs_that_cannot_be_stored_fail_a_run_that_was_well(jobs: Jobs) -> None:
+    run = await jobs.execute("open('outputs/a\\nb', 'w').write('a')\nopen('outputs/c', 'w').write('c')")
+
+    assert (run.status, run.error.code) == (S.RUN_STATUS_FAILED, "OutputsError")
+    assert "a\\nb" in run.error.message
+    assert "outputs/c" in await jobs.files(run.name)
+
+
+async def test_a_failed_script_is_told_of_by_what_it_printed(jobs: Jobs) -> None:
+    run = await jobs.execute("print('begun')\nopen('outputs/a', 'w').write('a')\nraise ValueError('bad')")
+
+    assert (run.status, run.error.code, run.error.exception_type) == (S.RUN_STATUS_FAILED, "UserError", "ValueError")
+    assert run.error.message.startswith("User program failed with ValueError: bad\nThe process ended with exit code 1.")
+    assert run.error.stack_trace.startswith("Traceback")
+    assert "outputs/a" in await jobs.files(run.name)
+
+
+async def test_an_error_that_the_script_recorded_stays(jobs: Jobs) -> None:
+    run = await jobs.execute(
+        "from runstream.core import Run\nRun.get_context().fail('enough', 'Mine')\nraise SystemExit(3)"
+    )
+
+    assert (run.status, run.error.code, run.error.message) == (S.RUN_STATUS_FAILED, "Mine", "enough")
 
 
 async def test_what_is_printed_is_read_while_the_script_runs(jobs: Jobs, gate: Gate) -> None:
@@ -122,20 +140,15 @@ async def test_what_a_program_leaves_behind_is_ended_after_a_while(jobs: Jobs) -
     assert "left behind" in run.warnings[0].message
 
 
-async def test_a_command_is_run_by_a_shell_with_its_arguments_quoted(jobs: Jobs) -> None:
-    run = await jobs.execute(command="printf '%s|'", arguments=["a b", "$HOME"])
-
-    assert await jobs.log(run.name) == "a b|$HOME|"
-
-
-async def test_variables_of_the_job_win_over_those_of_its_environment(jobs: Jobs) -> None:
+async def test_a_command_is_run_by_a_shell_with_the_variables_of_the_job(jobs: Jobs) -> None:
     run = await jobs.execute(
-        command='echo "$KIND $SIZE $RUNSTREAM_WORKSPACE"',
+        command='printf "$KIND $SIZE $RUNSTREAM_WORKSPACE %s|"',
+        arguments=["a b", "$HOME"],
         environment={"definition": {"environment_variables": {"KIND": "environment", "SIZE": "7"}}},
         environment_variables={"KIND": "job", "RUNSTREAM_WORKSPACE": "another"},
     )
 
-    assert await jobs.log(run.name) == "job 7 space\n"
+    assert await jobs.log(run.name) == "job 7 space a b|job 7 space $HOME|"
 
 
 async def test_watched_folders_are_followed(jobs: Jobs) -> None:
@@ -147,26 +160,11 @@ async def test_watched_folders_are_followed(jobs: Jobs) -> None:
     assert await jobs.logs(run.name) == ["events/a/b", LOG]
 
 
-@pytest.mark.parametrize(
-    ("definition", "code", "text"),
-    [
-        ({"script": "missing.py"}, "UserError", "missing.py"),
-        ({"snapshot": "workspaces/space/snapshots/00000000-0000-0000-0000-000000000000"}, "SnapshotError", "snapshot"),
-        (
-            {"environment": {"definition": {"python": {"user_managed": True, "interpreter_path": "/no/python"}}}},
-            "EnvironmentError",
-            "/no/python",
-        ),
-    ],
-)
-async def test_what_cannot_be_executed_fails_with_the_reason(
-    jobs: Jobs, definition: dict[str, object], code: str, text: str
-) -> None:
-    run = await jobs.execute("print('hello')", **definition)
+async def test_a_snapshot_that_is_not_there_fails_the_run(jobs: Jobs) -> None:
+    run = await jobs.execute(snapshot="workspaces/space/snapshots/00000000-0000-0000-0000-000000000000")
 
-    assert run.status == S.RUN_STATUS_FAILED
-    assert run.error.code == code
-    assert text in run.error.message
+    assert (run.status, run.error.code) == (S.RUN_STATUS_FAILED, "SnapshotError")
+    assert "snapshot" in run.error.message
 
 
 def names_in(folder: str) -> list[str]:

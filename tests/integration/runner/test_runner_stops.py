@@ -2,10 +2,12 @@
 
 import signal
 
+import asyncpg
 import psutil
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
+from runstream_server.config import Config
 from tests import stubs
 from tests.runners import Gate, Jobs, S, gone
 
@@ -99,3 +101,26 @@ async def test_nothing_of_a_job_is_left_on_the_machine(jobs: Jobs) -> None:
 
     assert run.status == S.RUN_STATUS_COMPLETED
     assert not psutil.pid_exists(int(await jobs.log(run.name)))
+
+
+async def test_a_runner_that_has_lost_its_lease_ends_the_processes_and_reports_nothing(
+    jobs: Jobs, services_config: Config
+) -> None:
+    runner = await jobs.start(await jobs.submit(f"open('outputs/a', 'w').write('a')\n{WAITING}"))
+    await jobs.printed(runner.run, "waiting\n")
+    processes = runner.processes()
+
+    await give_to_another(services_config, runner.run)
+
+    assert await runner.ended() == 12
+    await gone(processes)
+    assert (await jobs.run(runner.run)).status == S.RUN_STATUS_RUNNING
+    assert "outputs/a" not in await jobs.files(runner.run)
+
+
+async def give_to_another(config: Config, run: str) -> None:
+    connection = await asyncpg.connect(config.postgres.dsn)
+    try:
+        await connection.execute("UPDATE jobs.job SET lease = lease + 1 WHERE run = $1", run.rpartition("/")[2])
+    finally:
+        await connection.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
@@ -62,7 +63,7 @@ async def _made(wanted: Specification, variables: Mapping[str, str], console: Co
 
     async with environment(_key(wanted, tools), _description(wanted), make, wait) as prefix:
         belonging = _conda_variables(prefix) if wanted.conda else {"VIRTUAL_ENV": str(prefix)}
-        yield Python(str(interpreter(prefix)), belonging)
+        yield Python(str(interpreter(prefix)), {**belonging, **_without_inherited_path(variables)})
 
 
 def _base_python(wanted: str, variables: Mapping[str, str]) -> str:
@@ -72,6 +73,12 @@ def _base_python(wanted: str, variables: Mapping[str, str]) -> str:
     if not wanted or (exact and exact[1] == own):
         return sys.executable
     return (exact and shutil.which(f"python{exact[1]}", path=variables.get("PATH"))) or ""
+
+
+def _without_inherited_path(variables: Mapping[str, str]) -> dict[str, str]:
+    """Hides packages of another Python, but those that the job itself names."""
+    is_inherited = variables.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": ""} if is_inherited else {}
 
 
 def _key(wanted: Specification, tools: Tools) -> str:

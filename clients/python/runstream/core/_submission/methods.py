@@ -35,6 +35,9 @@ class Submission:
     run_id: str | None = None
     """Default: made of the experiment's name, the time and chance."""
 
+    request_id: str = ""
+    """A UUID that makes this submission once, however often it is tried. Default: made by chance."""
+
     parent: str = ""
     """The resource name; empty: a top-level run."""
 

@@ -37,6 +37,16 @@ async def submit_script(config: ScriptRunConfig, to: Submission) -> run_pb2.Run:
         ExperimentExecutionException: There is no such script, or the runner cannot be started.
         SnapshotException: The source folder is too large, or has something that cannot be stored.
     """
+    return await submit_plan(*await prepare(config, to), to)
+
+
+async def prepare(config: ScriptRunConfig, to: Submission) -> tuple["JobPlan", dict[str, str]]:
+    """Stores the source folder of a configuration: what is submitted then, and the properties of runs that execute it.
+
+    Raises:
+        ExperimentExecutionException: There is no such script.
+        SnapshotException: The source folder is too large, or has something that cannot be stored.
+    """
     from runstream.core._job.definition import plan_job
 
     plan = plan_job(config, to.workspace._record.name)
@@ -46,19 +56,30 @@ async def submit_script(config: ScriptRunConfig, to: Submission) -> run_pb2.Run:
     snapshot = await store_snapshot(to.workspace, survey, to.meter)
     if snapshot:
         plan.definition.snapshot = f"{to.workspace._record.name}/snapshots/{snapshot[SNAPSHOT_PROPERTY]}"
+    return plan, properties | snapshot
+
+
+async def submit_plan(
+    plan: "JobPlan", properties: dict[str, str], to: Submission, run_type: str = SCRIPT_RUN
+) -> run_pb2.Run:
+    """Submits a job whose source folder is stored and, for this machine, starts its runner; the record of the run.
+
+    Raises:
+        ExperimentExecutionException: The runner cannot be started.
+    """
     connection = to.workspace._connection()
-    request = _request(plan, to, properties | snapshot)
+    request = _request(plan, to, properties, run_type)
     run = (await connection.call(connection.jobs.SubmitRun, request, timeout=SUBMIT_SECONDS)).run
     if plan.target == LOCAL:
         await _start(to, run)
     return run
 
 
-def _request(plan: "JobPlan", to: Submission, properties: dict[str, str]) -> jobs_api.SubmitRunRequest:
+def _request(plan: "JobPlan", to: Submission, properties: dict[str, str], run_type: str) -> jobs_api.SubmitRunRequest:
     run = run_pb2.Run(
         experiment=to.experiment,
         parent=to.parent,
-        run_type=SCRIPT_RUN,
+        run_type=run_type,
         tags=to.tags,
         properties=properties | PROCESS_FILES,
         creator=current_user(),
@@ -69,6 +90,7 @@ def _request(plan: "JobPlan", to: Submission, properties: dict[str, str]) -> job
         parent=to.workspace._record.name,
         run=run,
         run_id=to.run_id or new_run_id(to.experiment_name),
+        request_id=to.request_id,
         compute_target=f"{to.workspace._record.name}/computeTargets/{plan.target}",
         definition=plan.definition,
     )
