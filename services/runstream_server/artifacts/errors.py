@@ -58,7 +58,7 @@ class PartTooSlow(DeadlineExceeded):
         super().__init__(
             f"a part of {size_bytes} bytes did not arrive within {seconds:g} seconds, or nothing came for one minute;"
             " parts that did arrive are kept, so go on from where the upload is. If it stays so slow, send the bytes to"
-            " the bucket instead, where a part may take an hour, send fewer files at a time, or use a faster connection",
+            " the bucket instead, where a part may take an hour, send fewer files at once, or use a faster connection",
             size_bytes=size_bytes,
             seconds=seconds,
         )

@@ -21,6 +21,8 @@ from runstream_server.postgres import open_postgres
 
 _RUNS_AT_ONCE = 200
 _TOLD = 1_000
+_MAGIC = b"PAR1"
+_HEAD = ByteRange(0, len(_MAGIC), crc32(_MAGIC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,11 @@ class MetricScrubber:
             return
 
     async def _parts(self, stored: SealedObject) -> AsyncGenerator[tuple[int | None, str], None]:
-        """Yields the row groups of an object that are damaged, or None for its footer, which all of them need."""
-        if problem := await self._problem(stored, stored.footer, "the footer"):
-            yield None, problem
-            return
+        """Yields the row groups of an object that are damaged, or None for its ends, which whoever reads it needs."""
+        for part, what in ((_HEAD, "the head"), (stored.footer, "the footer")):
+            if problem := await self._problem(stored, part, what):
+                yield None, problem
+                return
         for number, group in enumerate(stored.groups):
             if problem := await self._problem(stored, group, f"row group {number}"):
                 yield number, problem
