@@ -57,9 +57,9 @@ class BucketSite:
     channel: grpc.aio.Channel
     choice: random.Random
 
-    def trouble(self, kind: Trouble | None, chance: float = 1.0) -> None:
-        """From now on so many requests meet this trouble."""
-        self.proxy.chance = lambda: kind if self.choice.random() < chance else None
+    def trouble(self, *kinds: Trouble, chance: float = 1.0) -> None:
+        """From now on so many requests meet one of these; none of them: all is well."""
+        self.proxy.chance = lambda: self.choice.choice(kinds) if kinds and self.choice.random() < chance else None
 
     @property
     def backend(self) -> Backend:
