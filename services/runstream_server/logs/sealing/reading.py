@@ -166,7 +166,7 @@ class SegmentReader:
 
     async def read(self, key: str, start: int, end: int) -> bytes:
         """Bytes of an object."""
-        async with self._bucket.read(key, start=start, end=end) as pieces:
+        async with aclosing(read_on(self._bucket, key, start, end)) as pieces:
             return b"".join([piece async for piece in pieces])
 
 
