@@ -60,11 +60,11 @@ def ready(path: Path, process: "subprocess.Popen[str]") -> dict[str, str]:
     raise SystemExit(f"the backend was not ready after {START_SECONDS} s")
 
 
-def show(environment: dict[str, str], *arguments: str) -> None:
-    """Runs a command of the command line and shows both the command and what it prints."""
+def show(environment: dict[str, str], *arguments: str, folder: Path | None = None) -> None:
+    """Runs a command of the command line, in a folder, and shows both the command and what it prints."""
     console.print(f"\n[bold]$ runstream {escape(' '.join(map(quoted, arguments)))}[/]", soft_wrap=True)
     sys.stdout.flush()
-    subprocess.run([str(RUNSTREAM), *arguments], env=environment, check=True)
+    subprocess.run([str(RUNSTREAM), *arguments], env=environment, cwd=folder, check=True)
 
 
 def quoted(argument: str) -> str:
@@ -104,7 +104,19 @@ def main() -> None:
             subprocess.run([sys.executable, "train.py"], cwd=project, env=environment, check=True)
             say("3. Look at what was recorded")
             look(environment)
-            say("4. Stop")
+            say("4. Submit a script, which is executed beside this program, and follow it")
+            show(
+                environment,
+                "run",
+                "submit-script",
+                "-e",
+                "digits",
+                "baseline.py",
+                "--strategy",
+                "uniform",
+                folder=project,
+            )
+            say("5. Stop")
     console.print(
         f"\nDone in {time.perf_counter() - begun:.0f} s. [bold]make up[/] leaves a backend running to explore."
     )

@@ -91,6 +91,10 @@ class ServerProcess:
             "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
             "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
             "RUNSTREAM_LOG_SEAL_BYTES": str(self.config.maintenance.log_seal_bytes),
+            "RUNSTREAM_JOBS_LEASE_SECONDS": str(self.config.jobs.lease_seconds),
+            "RUNSTREAM_JOBS_START_SECONDS": str(self.config.jobs.start_seconds),
+            "RUNSTREAM_JOBS_LOST_SECONDS": str(self.config.jobs.lost_seconds),
+            "RUNSTREAM_JOBS_REPORT_SECONDS": str(self.config.jobs.report_seconds),
         }
 
 

@@ -34,6 +34,7 @@ MIGRATIONS: Mapping[str, Path] = {
     "metrics": metrics.MIGRATIONS,
     "logs": logs.MIGRATIONS,
     "artifacts": artifacts.MIGRATIONS,
+    "jobs": jobs.MIGRATIONS,
 }
 
 

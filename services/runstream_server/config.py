@@ -155,6 +155,27 @@ class ArtifactsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobsConfig:
+    """How submitted runs are looked after."""
+
+    lease_seconds: float = 60.0
+    """`RUNSTREAM_JOBS_LEASE_SECONDS`. How long a runner has a job without saying so again, and an agent to start a
+    runner that it was asked for; above 0."""
+
+    start_seconds: float = 60.0
+    """`RUNSTREAM_JOBS_START_SECONDS`. How long a job for `local` waits for the runner that the caller starts; above
+    0."""
+
+    lost_seconds: float = 21_600.0
+    """`RUNSTREAM_JOBS_LOST_SECONDS`. How long the runner of a job for `local` or for Kubernetes may be unheard of
+    before the job is given up; agent pools have a setting of their own."""
+
+    report_seconds: float = 10.0
+    """`RUNSTREAM_JOBS_REPORT_SECONDS`. How long an agent may be silent; it is thought lost after three times as long;
+    above 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a process."""
 
@@ -164,6 +185,7 @@ class Config:
     telemetry: TelemetryConfig = TelemetryConfig()
     maintenance: MaintenanceConfig = MaintenanceConfig()
     artifacts: ArtifactsConfig = ArtifactsConfig()
+    jobs: JobsConfig = JobsConfig()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -191,6 +213,7 @@ class Config:
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
             artifacts=_artifacts(read),
+            jobs=_jobs(read),
         )
 
 
@@ -249,6 +272,15 @@ def _artifacts(read: "_Reader") -> ArtifactsConfig:
         snapshot_max_bytes=read.integer("RUNSTREAM_SNAPSHOT_MAX_BYTES", default.snapshot_max_bytes, 1),
         collect_seconds=read.seconds("RUNSTREAM_COLLECT_SECONDS", default.collect_seconds),
         grace_seconds=read.seconds("RUNSTREAM_COLLECT_GRACE_SECONDS", default.grace_seconds),
+    )
+
+
+def _jobs(read: "_Reader") -> JobsConfig:
+    return JobsConfig(
+        lease_seconds=read.some_seconds("RUNSTREAM_JOBS_LEASE_SECONDS", JobsConfig.lease_seconds),
+        start_seconds=read.some_seconds("RUNSTREAM_JOBS_START_SECONDS", JobsConfig.start_seconds),
+        lost_seconds=read.seconds("RUNSTREAM_JOBS_LOST_SECONDS", JobsConfig.lost_seconds),
+        report_seconds=read.some_seconds("RUNSTREAM_JOBS_REPORT_SECONDS", JobsConfig.report_seconds),
     )
 
 

@@ -9,6 +9,9 @@ from runstream_server.errors import InvalidField
 
 _WORKSPACE = re.compile(r"[A-Za-z0-9_\-]{3,33}")
 _EXPERIMENT = re.compile(r"[A-Za-z0-9\-]{1,36}")
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
+_AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _RUN = re.compile(r"\w[\w.:+@=\-]{0,255}")
 
 _WORKSPACE_RULE = "3 to 33 letters, digits, - and _"
@@ -113,3 +116,59 @@ class ComputeTargetName:
 
     def __str__(self) -> str:
         return f"workspaces/{self.workspace}/computeTargets/{self.compute_target}"
+
+
+@dataclass(frozen=True, order=True)
+class AgentName:
+    """`workspaces/{workspace}/computeTargets/{compute_target}/agents/{agent}`."""
+
+    target: ComputeTargetName
+    agent: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        target, _, agent = text.rpartition("/agents/")
+        if not _AGENT.fullmatch(agent):
+            raise InvalidField(
+                field,
+                "expected workspaces/WORKSPACE/computeTargets/TARGET/agents/AGENT with an agent of 1 to 255 letters,"
+                f" digits and _ - ., the first a letter, a digit or _; got {text[:120]!r}",
+            )
+        return cls(ComputeTargetName.parse(target, field), agent)
+
+    def __str__(self) -> str:
+        return f"{self.target}/agents/{self.agent}"
+
+
+@dataclass(frozen=True, order=True)
+class EnvironmentName:
+    """`workspaces/{workspace}/environments/{environment}`, and a version of it or the latest one."""
+
+    workspace: str
+    environment: str
+
+    version: int | None = None
+    """None: the latest one."""
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        match text.split("/"):
+            case ["workspaces", workspace, "environments", environment, *rest] if _WORKSPACE.fullmatch(
+                workspace
+            ) and _ENVIRONMENT.fullmatch(environment):
+                match rest:
+                    case []:
+                        return cls(workspace, environment)
+                    case ["versions", version] if _VERSION.fullmatch(version):
+                        return cls(workspace, environment, int(version))
+        raise InvalidField(
+            field,
+            "expected workspaces/WORKSPACE/environments/ENVIRONMENT, with /versions/NUMBER for a version;"
+            f" got {text[:120]!r}",
+        )
+
+    def __str__(self) -> str:
+        name = f"workspaces/{self.workspace}/environments/{self.environment}"
+        return name if self.version is None else f"{name}/versions/{self.version}"

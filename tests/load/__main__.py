@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from tests.load import artifacts, logs_read, logs_write, metrics_ingest, metrics_read, runs, spool, up
+from tests.load import artifacts, jobs, logs_read, logs_write, metrics_ingest, metrics_read, runs, spool, up
 from tests.load.figures import Figure, show, write
 
 Benchmark = Callable[[], AsyncIterator[Figure]]
@@ -39,6 +39,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "artifacts.file": artifacts.file,
     "artifacts.small": artifacts.small,
     "artifacts.again": artifacts.again,
+    "jobs.submit": jobs.submit,
+    "jobs.cancel": jobs.cancel,
+    "jobs.children": jobs.children,
     "up.ready": up.ready,
     "up.memory": up.memory,
 }

@@ -1,15 +1,62 @@
 """The words of jobs."""
 
-from dataclasses import dataclass
-from enum import Enum
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
 
-from runstream_server.names import ComputeTargetName
+from runstream_server.names import ComputeTargetName, RunName
+
+LOCAL = "local"
+"""The compute target that every workspace has."""
+
+LOST_AFTER = timedelta(hours=6)
+"""How long a runner may be unheard of, where nobody said otherwise."""
+
+KEEP_FINISHED = timedelta(hours=1)
+"""How long a cluster keeps a finished job, where nobody said otherwise."""
+
+Labels = Mapping[str, str]
 
 
-class TargetKind(Enum):
+class TargetKind(StrEnum):
     """What kind a compute target is of."""
 
     LOCAL = "local"
+    AGENT_POOL = "agent_pool"
+    KUBERNETES = "kubernetes"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPool:
+    """Machines on which somebody started agents."""
+
+    machine_type: str = ""
+    lost_after: timedelta = LOST_AFTER
+    min_nodes: int = 0
+    max_nodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesNamespace:
+    """A namespace of a Kubernetes cluster, in which each job becomes a Job."""
+
+    namespace: str
+    cluster: str = ""
+    default_image: str = ""
+    resource_requests: Mapping[str, str] = field(default_factory=dict)
+    resource_limits: Mapping[str, str] = field(default_factory=dict)
+    node_selector: Labels = field(default_factory=dict)
+    service_account: str = ""
+    queue: str = ""
+    pod_template_json: str = ""
+    keep_finished: timedelta = KEEP_FINISHED
+    service_address: str = ""
+
+
+Configuration = AgentPool | KubernetesNamespace | None
+"""What a kind of target needs to know; None for `local`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +65,174 @@ class ComputeTarget:
 
     name: ComputeTargetName
     kind: TargetKind
+    description: str = ""
+    configuration: Configuration = None
+
+    create_time: datetime | None = None
+    """None: it exists in every workspace."""
+
+    @property
+    def lost_after(self) -> timedelta | None:
+        """How long the runner of a job may be unheard of before the job is given up; None: the target does not say."""
+        return self.configuration.lost_after if isinstance(self.configuration, AgentPool) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A registered version of an environment."""
+
+    workspace: str
+    environment: str
+    version: int
+
+    definition: bytes
+    """What is installed, as the contract says it."""
+
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a job needs of an agent."""
+
+    slots: int = 1
+    gpus: int = 0
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a job executes."""
+
+    definition: bytes
+    """All of it, as the contract says it; for runners."""
+
+    requirements: Requirements
+    node_count: int
+    max_attempts: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run to submit."""
+
+    name: RunName
+    target: ComputeTargetName
+    request_id: uuid.UUID
+
+    run: bytes
+    """The run to create, as the contract says it."""
+
+    spec: JobSpec
+
+
+class JobState(Enum):
+    """How far a job is."""
+
+    SUBMITTING = "submitting"
+    """Its run is being created."""
+
+    QUEUED = "queued"
+    """It waits for a runner."""
+
+    OFFERED = "offered"
+    """An agent was asked to start a runner."""
+
+    HELD = "held"
+    """A runner has it."""
+
+    REQUEUEING = "requeueing"
+    """Its runner was lost, and its run is being queued again."""
+
+    ENDING = "ending"
+    """Its run is being ended."""
+
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run is to end."""
+
+    status: str
+    """A terminal status, as the contract calls it without the prefix."""
+
+    reason: str = ""
+    code: str = ""
+    message: str = ""
+    exception_type: str = ""
+    stack_trace: str = ""
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The execution of a run."""
+
+    name: RunName
+    target: ComputeTargetName
+    kind: TargetKind
+    request_id: uuid.UUID
+    state: JobState
+    definition: bytes
+    requirements: Requirements
+    priority: int
+    max_attempts: int
+    attempt: int
+    lease: int
+
+    agent: str
+    """The agent that it was offered to last; empty: none."""
+
+    runner: str
+    """Who holds it; empty: nobody."""
+
+    sequence: int
+    create_time: datetime
+    decline_reason: str
+
+    submission: bytes | None = None
+    """The run to create, while it is being submitted."""
+
+    verdict: Verdict | None = None
+    """How its run is to end, while it is being ended."""
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for a runner to claim it."""
+        return self.state in (JobState.QUEUED, JobState.OFFERED)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """What a machine offers."""
+
+    target: ComputeTargetName
+    agent: str
+    host: str
+    labels: Labels
+    slots: int
+    gpus: int
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A machine, as it is known."""
+
+    facts: AgentFacts
+    connected: bool
+    last_seen_time: datetime
+    runs: tuple[str, ...] = ()
+
+    used_slots: int = 0
+    used_gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job of which somebody believes to be the holder."""
+
+    name: RunName
+    lease: int

@@ -1,18 +1,110 @@
 """Puts the job service together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from runstream.api.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
-from runstream_server.jobs.rules import Jobs
-from runstream_server.jobs.servicer import JobServicer
+from runstream_server.jobs.model import TargetKind
+from runstream_server.jobs.rules.agents import Agents, Desk
+from runstream_server.jobs.rules.cancellations import Cancellations
+from runstream_server.jobs.rules.environments import Environments
+from runstream_server.jobs.rules.leases import Leases
+from runstream_server.jobs.rules.pools import AgentsStart
+from runstream_server.jobs.rules.reaper import Reaper, Stores
+from runstream_server.jobs.rules.settling import Patience, Settling
+from runstream_server.jobs.rules.starting import CallerStarts, NoClusters, Starters
+from runstream_server.jobs.rules.submission import Submissions
+from runstream_server.jobs.rules.targets import Targets
+from runstream_server.jobs.servicer import JobServicer, Rules
+from runstream_server.jobs.store.agents import AgentStore
+from runstream_server.jobs.store.environments import EnvironmentStore
+from runstream_server.jobs.store.jobs import JobStore
+from runstream_server.jobs.store.queue import QueueStore
+from runstream_server.jobs.store.targets import TargetStore
+from runstream_server.jobs.store.upkeep import UpkeepStore
 from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
-from runstream_server.runhistory import RunHistory
+from runstream_server.runhistory import ManagedRuns, RunHistory
 
 
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves JobService on `server` while the context is open."""
-    add_JobServiceServicer_to_server(JobServicer(Jobs(RunHistory(platform.channel, platform.stream_channel))), server)  # type: ignore[arg-type]
-    yield
+    async with asyncio.TaskGroup() as tasks:
+        service = Service(platform, tasks)
+        add_JobServiceServicer_to_server(JobServicer(service.rules), server)  # type: ignore[arg-type]
+        reaping = tasks.create_task(service.reaper.run_forever(), name="jobs-reaper")
+        try:
+            yield
+        finally:
+            reaping.cancel()
+            service.cancellations.stop()
+
+
+class Service:
+    """All parts of the service, over their stores."""
+
+    def __init__(self, platform: Platform, tasks: asyncio.TaskGroup) -> None:
+        """`tasks` are those of the service."""
+        self._platform = platform
+        self._history = RunHistory(platform.channel, platform.stream_channel)
+        self._runs = ManagedRuns(platform.channel)
+        postgres, settings = platform.postgres, platform.config.jobs
+        self._stores = Stores(JobStore(postgres), QueueStore(postgres), AgentStore(postgres), UpkeepStore(postgres))
+        self._report_time = timedelta(seconds=settings.report_seconds)
+        self._patience = Patience(
+            start=timedelta(seconds=settings.start_seconds),
+            lease=timedelta(seconds=settings.lease_seconds),
+            lost=timedelta(seconds=settings.lost_seconds),
+        )
+        self._settling = Settling(self._stores.jobs, self._runs, platform.hints, platform.now, self._patience)
+        self.cancellations = Cancellations(
+            self._stores.upkeep, self._stores.jobs, self._settling, self._history, self._runs, tasks
+        )
+        self._starters = self._make_starters()
+        self._targets = Targets(TargetStore(postgres), self._history, self._starters, platform.now)
+        self.reaper = Reaper(
+            self._stores, self._targets, self._settling, self.cancellations, self._runs, self._patience, platform.now
+        )
+        self.rules = self._make_rules()
+
+    def _make_starters(self) -> Starters:
+        return {
+            TargetKind.LOCAL: CallerStarts(),
+            TargetKind.AGENT_POOL: AgentsStart(
+                self._stores.agents, self._stores.jobs, self._platform.now, self._report_time
+            ),
+            TargetKind.KUBERNETES: NoClusters(),
+        }
+
+    def _make_rules(self) -> Rules:
+        platform, jobs = self._platform, self._stores.jobs
+        desk = Desk(
+            agents=self._stores.agents,
+            queue=self._stores.queue,
+            targets=self._targets,
+            settling=self._settling,
+            runs=self._runs,
+            hints=platform.hints,
+            now=platform.now,
+            lease=self._patience.lease,
+            report_time=self._report_time,
+        )
+        return Rules(
+            targets=self._targets,
+            environments=Environments(EnvironmentStore(platform.postgres), self._history, platform.now),
+            submissions=Submissions(
+                jobs,
+                self._targets,
+                self._starters,
+                self._settling,
+                self._runs,
+                platform.now,
+                self.cancellations.watch,
+            ),
+            leases=Leases(jobs, self._runs, self._settling, platform.now, self._patience.lease),
+            agents=Agents(desk),
+            draining=platform.draining,
+        )

@@ -19,15 +19,20 @@ from runstream_server.runhistory.summaries import MetricSummary
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
 
-_CALL_SECONDS = 10.0
-_RETRYABLE = (
+CALL_SECONDS = 10.0
+"""How long a question may take."""
+
+RETRYABLE = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
 )
+"""How calls end that may succeed later."""
+
 _ENDED_OR_TO_CANCEL = "end_time:* OR status = CancelRequested"
-_ENDED = (run_pb2.RUN_STATUS_COMPLETED, run_pb2.RUN_STATUS_FAILED, run_pb2.RUN_STATUS_CANCELED)
+ENDED = (run_pb2.RUN_STATUS_COMPLETED, run_pb2.RUN_STATUS_FAILED, run_pb2.RUN_STATUS_CANCELED)
+"""The terminal statuses."""
 
 
 class RunNotFound(NotFound):
@@ -98,7 +103,7 @@ class RunHistory:
         """Returns what is known of a run; raises RunNotFound."""
         request = messages.GetRunRequest(name=str(name))
         with _trouble(RunNotFound(name)):
-            response = await self._stub.GetRun(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+            response = await self._stub.GetRun(request, timeout=CALL_SECONDS, wait_for_ready=True)
         return _facts(response.run)
 
     async def get_runs(self, names: Sequence[RunName]) -> Sequence[RunFacts]:
@@ -106,7 +111,7 @@ class RunHistory:
         parent = str(WorkspaceName(names[0].workspace))
         request = messages.BatchGetRunsRequest(parent=parent, names=[str(name) for name in names])
         with _trouble(RunNotFound(names[0])):
-            response = await self._stub.BatchGetRuns(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+            response = await self._stub.BatchGetRuns(request, timeout=CALL_SECONDS, wait_for_ready=True)
         return [_facts(run) for run in response.runs]
 
     async def ended(self, runs: Iterable[RunName]) -> Sequence[RunName]:
@@ -132,13 +137,13 @@ class RunHistory:
         """Raises WorkspaceNotFound if no workspace has this name."""
         request = messages.GetWorkspaceRequest(name=str(name))
         with _trouble(WorkspaceNotFound(name)):
-            await self._stub.GetWorkspace(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+            await self._stub.GetWorkspace(request, timeout=CALL_SECONDS, wait_for_ready=True)
 
     async def log_retention(self, name: WorkspaceName) -> timedelta | None:
         """For how long a workspace keeps log files, None for ever; raises WorkspaceNotFound."""
         request = messages.GetWorkspaceRequest(name=str(name))
         with _trouble(WorkspaceNotFound(name)):
-            response = await self._stub.GetWorkspace(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+            response = await self._stub.GetWorkspace(request, timeout=CALL_SECONDS, wait_for_ready=True)
         workspace = response.workspace
         return workspace.log_retention.ToTimedelta() if workspace.HasField("log_retention") else None
 
@@ -156,7 +161,7 @@ class RunHistory:
         )
         try:
             with _trouble(WorkspaceNotFound(name)):
-                response = await self._stub.ListRuns(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+                response = await self._stub.ListRuns(request, timeout=CALL_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
                 raise FilterRefused(error.details() or "") from None
@@ -172,7 +177,7 @@ class RunHistory:
             ]
         )
         with _trouble():
-            await self._stub.RecordMetricSummaries(request, timeout=_CALL_SECONDS, wait_for_ready=True)
+            await self._stub.RecordMetricSummaries(request, timeout=CALL_SECONDS, wait_for_ready=True)
 
     async def watch(self, workspace: str, resume_token: str) -> AsyncGenerator[RunChanges, None]:
         """Streams runs that end or are to be cancelled, from a resume token or from now, until the stream breaks."""
@@ -202,13 +207,13 @@ def _trouble(not_found: NotFound | None = None) -> Iterator[None]:
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND and not_found is not None:
             raise not_found from None
-        if error.code() in _RETRYABLE:
+        if error.code() in RETRYABLE:
             raise RunHistoryUnavailable from error
         raise
 
 
 def _facts(run: run_pb2.Run) -> RunFacts:
-    ended = run.status in _ENDED
+    ended = run.status in ENDED
     return RunFacts(
         name=RunName.parse(run.name),
         end_time=run.end_time.ToDatetime(UTC) if ended else None,

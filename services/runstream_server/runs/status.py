@@ -53,8 +53,9 @@ FOLLOWERS: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PAUSED: _STOPPING | {RunStatus.QUEUED, RunStatus.RUNNING},
     RunStatus.FINALIZING: _STOPPING | {RunStatus.COMPLETED},
     RunStatus.CANCEL_REQUESTED: TERMINAL,
-    # Only running runs are expected to respond, so the status they come from, and go back to, is always that one.
-    RunStatus.NOT_RESPONDING: TERMINAL | {RunStatus.RUNNING},
+    # Only running runs are expected to respond, so the status they come from, and go back to, is always that one; one
+    # whose runner is lost may be executed again.
+    RunStatus.NOT_RESPONDING: TERMINAL | {RunStatus.RUNNING, RunStatus.QUEUED},
     RunStatus.COMPLETED: frozenset(),
     RunStatus.FAILED: frozenset(),
     RunStatus.CANCELED: frozenset(),

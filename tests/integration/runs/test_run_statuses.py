@@ -355,3 +355,27 @@ async def test_a_run_that_does_not_exist_is_named(history: Any, digits: str) -> 
             await call
 
     assert (await runs.get("team", "r"))[0].delete_time is None
+
+
+async def test_what_is_told_late_keeps_its_time_and_the_error_that_is_there(history: Any, digits: str) -> None:
+    runs, at = history.rules.runs, history.clock()
+    await history.make_runs(*(history.new_run(name, experiment=digits, start=True) for name in ("a", "b")))
+    own, late = (RunError(code, "", "", "", at) for code in ("Own", "Late"))
+    await runs.update("team", "a", RunEdits(error=own), None, "")
+
+    ended = [
+        await runs.update("team", name, RunEdits(error=late), S.FAILED, "", time=at, keep_error=True)
+        for name in ("a", "b")
+    ]
+    again = await runs.update("team", "b", RunEdits(error=own), S.FAILED, "", keep_error=True)
+
+    assert [(run.error.code, run.end_time) for run in ended] == [("Own", ended[0].start_time), ("Late", at)]
+    assert again.error == late
+
+
+async def test_a_run_whose_runner_is_lost_may_be_queued_again(history: Any, digits: str) -> None:
+    await history.make_runs(history.new_run("r", experiment=digits, start=True))
+    for status in (S.NOT_RESPONDING, S.QUEUED, S.PREPARING, S.RUNNING):
+        run = await history.rules.runs.update("team", "r", RunEdits(), status, "")
+
+    assert run.status is S.RUNNING

@@ -103,7 +103,7 @@ def test_a_run_of_the_workspace_is_had_by_its_id(ws: Workspace, run: Run) -> Non
 def test_experiments_of_the_workspace_are_had_by_name(ws: Workspace, exp: Experiment) -> None:
     assert {name: found.id for name, found in ws.experiments.items()} == {"digits": exp.id}
     assert "local" in ws.compute_targets
-    assert [ws.environments, ws.datastores, ws.datasets, ws.models] == [{}, {}, {}, {}]
+    assert [ws.datastores, ws.datasets, ws.models] == [{}, {}, {}]
 
 
 def test_update_changes_what_is_given_only(ws: Workspace) -> None:

@@ -7,16 +7,27 @@ import sys
 import pytest
 
 from runstream import aio, core
-from runstream.core import Run
+from runstream.core import Run, compute
 from runstream.core.run import _OfflineRun, _SubmittedRun
 
 MODULES = {
-    "runstream.core": ["Workspace", "Experiment", "Run", "ScriptRun", "ComputeTarget", "get_run", "VERSION"],
+    "runstream.core": [
+        *("Workspace", "Experiment", "Run", "ScriptRun", "ScriptRunConfig", "RunConfiguration", "Environment"),
+        *("ComputeTarget", "get_run", "VERSION"),
+    ],
     "runstream.core.run": ["Run", "get_run", "_OfflineRun", "_SubmittedRun"],
     "runstream.core.experiment": ["Experiment"],
     "runstream.core.workspace": ["Workspace"],
     "runstream.core.script_run": ["ScriptRun"],
-    "runstream.core.compute": ["ComputeTarget"],
+    "runstream.core.script_run_config": ["ScriptRunConfig", "get_run_config_from_script_run"],
+    "runstream.core.runconfig": [
+        *("RunConfiguration", "MpiConfiguration", "PyTorchConfiguration", "TensorflowConfiguration"),
+        *("DockerConfiguration", "HistoryConfiguration", "ParallelTaskConfiguration"),
+        *("DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE"),
+    ],
+    "runstream.core.environment": ["Environment", "CondaDependencies"],
+    "runstream.core.conda_dependencies": ["CondaDependencies"],
+    "runstream.core.compute": ["ComputeTarget", "AmlCompute", "KubernetesCompute"],
     "runstream.core.compute_target": ["ComputeTargetException"],
 }
 
@@ -27,7 +38,9 @@ AWAITING_ONLY = {
     "set_display_name",
     "set_description",
     "get_experiments",
+    "get",
     "get_compute_targets",
+    "get_environments",
 }
 
 
@@ -44,9 +57,11 @@ def test_names_are_where_scripts_import_them_from(module: str) -> None:
     assert isinstance(core.VERSION, str)
 
 
-@pytest.mark.parametrize("name", ["Workspace", "Experiment", "Run", "ScriptRun"])
+@pytest.mark.parametrize(
+    "name", ["Workspace", "Experiment", "Run", "ScriptRun", "Environment", "AmlCompute", "KubernetesCompute"]
+)
 def test_both_forms_have_the_same_methods_with_the_same_parameters(name: str) -> None:
-    blocking, awaiting = getattr(core, name), getattr(aio, name)
+    blocking, awaiting = getattr(core, name, None) or getattr(compute, name), getattr(aio, name)
 
     assert public(blocking) - public(awaiting) <= BLOCKING_ONLY
     assert public(awaiting) - public(blocking) <= AWAITING_ONLY
@@ -86,7 +101,18 @@ def test_importing_the_sdk_imports_nothing_heavy() -> None:
     program = "import sys, runstream.core, runstream.aio; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
 
-    assert not {"grpc", "numpy", "pandas", "matplotlib", "rich", "click"} & set(modules)
+    assert not {"grpc", "numpy", "pandas", "matplotlib", "rich", "click", "yaml"} & set(modules)
+
+
+def test_a_script_that_logs_does_not_import_what_submits() -> None:
+    program = (
+        "import sys, runstream.core; print(*sys.modules); runstream.core.Environment, runstream.core.ScriptRunConfig"
+    )
+    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+
+    assert not {"runstream.core._job.settings", "runstream.core._compute", "runstream.api.jobs"} & set(modules)
+    with pytest.raises(AttributeError, match="no attribute 'Enviroment'"):
+        core.Enviroment  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_importing_the_sdk_starts_no_thread() -> None:

@@ -50,6 +50,10 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         ("RUNSTREAM_MAINTENANCE_SHARE", "0"),
         ("RUNSTREAM_MAINTENANCE_SHARE", "1.1"),
         ("RUNSTREAM_LOG_SEAL_BYTES", "0"),
+        ("RUNSTREAM_JOBS_LEASE_SECONDS", "0"),
+        ("RUNSTREAM_JOBS_START_SECONDS", "soon"),
+        ("RUNSTREAM_JOBS_LOST_SECONDS", "-1"),
+        ("RUNSTREAM_JOBS_REPORT_SECONDS", "0"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_name_of_its_variable(variable: str, value: str) -> None:

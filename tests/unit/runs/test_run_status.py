@@ -18,7 +18,7 @@ Paused: Queued Running CancelRequested Canceled Failed
 Finalizing: Completed Failed CancelRequested Canceled
 CancelRequested: Canceled Completed Failed
 Unapproved: Starting Queued CancelRequested Canceled Failed
-NotResponding: Running Completed Failed Canceled
+NotResponding: Running Queued Completed Failed Canceled
 Completed:
 Failed:
 Canceled:

@@ -25,6 +25,7 @@ class ExitCode(enum.IntEnum):
     NOT_FOUND = 3, "Something the call names does not exist."
     UNREACHABLE = 4, "No services were found, or they cannot be reached."
     REFUSED = 5, "The services refuse: not allowed, or not in this state."
+    RUN_FAILED = 6, "The run that was followed failed or was canceled."
     INTERRUPTED = 130, "Ctrl-C."
     PIPE_CLOSED = 141, "The reader of the output went away."
 

@@ -7,6 +7,7 @@ import click
 
 from runstream._channel.address import find_address, parse_address
 from runstream._cli.commands import Group
+from runstream._cli.configurations import write_configurations
 from runstream._cli.documents import Document
 from runstream._cli.place import DEFAULT_WORKSPACE
 from runstream._cli.services import Services
@@ -35,7 +36,8 @@ def attach(session: Session) -> None:
 
     Commands in the folder and below it work there, and `Workspace.from_config()` gives that workspace. The experiment
     is named after the folder unless -e says otherwise, and is made when its first run is. Writes
-    .runstream/config.json, which may be shared, and an .amlignore to start with if there is none.
+    .runstream/config.json, which may be shared, and to start with, where there are none, an .amlignore and the run
+    configurations .azureml/local and .azureml/docker with the packages in .azureml/conda_dependencies.yml.
     """
     project = Path(session.settings.path or ".").absolute()
     if not project.is_dir():
@@ -43,7 +45,7 @@ def attach(session: Session) -> None:
     config = _config(session.settings, project)
     services = Services(config.endpoint or find_address())
     services.call(lambda c: c.runs.GetWorkspace, GetWorkspaceRequest(name=f"workspaces/{config.workspace}"))
-    written = [write_config(config, str(project), None), *_write_ignore_file(project)]
+    written = [write_config(config, str(project), None), *_write_ignore_file(project), *write_configurations(project)]
     session.show(_document(config, project, written), CARD)
 
 

@@ -29,14 +29,17 @@ class Entry:
 
 
 COMMANDS = {
+    "agent": Entry("Offer this machine to a compute target; look at agents.", "runstream._cli.agent"),
     "artifact": Entry("List, download, upload and remove the files of runs.", "runstream._cli.artifact"),
     "completion": Entry("Print the script that completes commands in a shell.", "runstream._cli.completion"),
+    "compute-target": Entry("List, create and delete compute targets.", "runstream._cli.compute_target"),
+    "environment": Entry("List and remove environments of this machine.", "runstream._cli.environment"),
     "experiment": Entry("List and change experiments.", "runstream._cli.experiment"),
     "folder": Entry("Attach folders to a workspace and an experiment.", "runstream._cli.folder"),
     "log": Entry("List, show, follow and search the log files of runs.", "runstream._cli.log"),
     "login": Entry("Use the services at --address from now on.", "runstream._cli.login"),
     "logout": Entry("Forget what `login` stored.", "runstream._cli.login"),
-    "run": Entry("List, show, change and follow runs.", "runstream._cli.run"),
+    "run": Entry("Submit, list, show, change and follow runs.", "runstream._cli.run"),
     "spool": Entry("Look at what is recorded on this machine and not stored yet.", "runstream._cli.spool"),
     "status": Entry("Tell which services are found, and whether they answer.", "runstream._cli.status"),
     "sync": Entry("Upload what was recorded without the services.", "runstream._cli.sync"),
@@ -75,7 +78,7 @@ class Program(Group):
         """Loads the command of this name; None if there is none."""
         entry = COMMANDS.get(cmd_name)
         if entry and entry.module:
-            loaded: click.Command = getattr(import_module(entry.module), cmd_name)
+            loaded: click.Command = getattr(import_module(entry.module), cmd_name.replace("-", "_"))
             return loaded
         return self._of_package(ctx, cmd_name)
 

@@ -56,6 +56,7 @@ def run_card() -> View:
         Column("Experiment", lambda run: run["_experiment_name"]),
         Column("Number", lambda run: run["run_number"]),
         Column("Status", status),
+        Column("Waits", lambda run: (run["queueing_info"] or {}).get("message")),
         Column("Parent", lambda run: run["parent_run_id"]),
         Column("Type", lambda run: run["run_type"]),
         Column("Script", lambda run: run["script_name"]),

@@ -27,6 +27,7 @@ from runstream._output.channels import (
 from runstream._output.copies import Copied
 from runstream._output.descriptors import close, high
 from runstream._output.passage import Passage
+from runstream._spool import run_spool as _later_at_exit  # noqa: F401  (what is registered last comes first)
 from runstream._spool.lock import try_lock
 
 ANSWER_SECONDS: Final = 5.0

@@ -14,6 +14,7 @@ from runstream._snapshot.tree import Tree, walk
 from runstream._transfer import missing_of, send
 from runstream._transfer.contents import Content
 from runstream._transfer.places import problem_of_new
+from runstream._transfer.progress import Meter, Silent
 from runstream.api.artifacts.v1.artifact_service_pb2 import CreateSnapshotRequest, SnapshotEntry
 from runstream.exceptions import AzureMLException, ServiceException, SnapshotException, UserErrorException
 
@@ -70,15 +71,15 @@ def survey(source: Path) -> Survey:
     return found
 
 
-async def make_snapshot(connection: Connection, workspace: str, found: Survey) -> str:
-    """Stores what was found; the id of the snapshot.
+async def make_snapshot(connection: Connection, workspace: str, found: Survey, meter: Meter | None = None) -> str:
+    """Stores what was found; the id of the snapshot. `meter` is told how much of it is sent.
 
     Raises:
         SnapshotException: It is too large, or was changed meanwhile.
         ServiceException: The services are away.
     """
     try:
-        return await _Making(connection, workspace, found).run()
+        return await _Making(connection, workspace, found, meter or Silent()).run()
     except (UserErrorException, ServiceException) as error:
         if _is_away(error):
             raise
@@ -97,8 +98,9 @@ def check_default_limits(found: Survey) -> None:
 
 
 class _Making:
-    def __init__(self, connection: Connection, workspace: str, found: Survey) -> None:
+    def __init__(self, connection: Connection, workspace: str, found: Survey, meter: Meter) -> None:
         self._connection = connection
+        self._meter = meter
         self._request = CreateSnapshotRequest(parent=workspace, entries=found.entries)
         self._found = found
 
@@ -106,7 +108,7 @@ class _Making:
         missing = await self._create()
         if not isinstance(missing, str):
             contents = [self._found.contents[digest] for digest in missing]
-            await send(self._connection, self._request.parent, contents)
+            await send(self._connection, self._request.parent, contents, meter=self._meter)
             missing = await self._create()
         if not isinstance(missing, str):
             raise ServiceException("Files that were sent are not there.", reason="BLOB_MISSING")

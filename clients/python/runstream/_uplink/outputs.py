@@ -12,7 +12,7 @@ from runstream._spool.lock import is_locked, try_lock
 from runstream._spool.outputs import OUTPUT_SUFFIX, next_numbered
 from runstream._uplink.append import Piece, Stopped
 from runstream._uplink.doorbell import Bell
-from runstream._uplink.logs import DIGEST_BYTES, LogSource
+from runstream._uplink.logs import LogSource
 from runstream.api.logs.v1.log_service_pb2 import LogAcknowledged, LogOpened, WriteLogRequest
 
 TAKEN: Final = "WRITER_MISMATCH"
@@ -20,6 +20,8 @@ MAX_NAMES: Final = 1_000
 """Names of log files that are tried, where other processes of the run have the first ones."""
 GIVEN_BYTES: Final = 4 * 1024 * 1024
 """How much is given back to the disk at once."""
+KEPT_BYTES: Final = 64 * 1024
+"""What stays of what is stored: for the digest of an opening, and for who tells of a failure by the last lines."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
 
 _KEEP_SIZE_PUNCH_HOLE: Final = 0x01 | 0x02
@@ -36,9 +38,9 @@ class OutputSource(LogSource):
     def acknowledged(self, acknowledged: LogAcknowledged) -> int:
         """Notes what became durable, and gives it back to the disk."""
         position = super().acknowledged(acknowledged)
-        if self.durable - self._given >= GIVEN_BYTES + DIGEST_BYTES:
-            _give_back(self._local, self.durable - DIGEST_BYTES)
-            self._given = self.durable - DIGEST_BYTES
+        if self.durable - self._given >= GIVEN_BYTES + KEPT_BYTES:
+            _give_back(self._local, self.durable - KEPT_BYTES)
+            self._given = self.durable - KEPT_BYTES
         return position
 
     def opened(self, opened: LogOpened) -> None:

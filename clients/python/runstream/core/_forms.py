@@ -25,6 +25,10 @@ class Form:
     run: Any = None
     submitted_run: Any = None
     offline_run: Any = None
+    compute_target: Any = None
+    compute_types: dict[int, Any] = field(default_factory=dict)
+    """By kind of compute target, the class that stands for it."""
+
     run_types: dict[str, Callable[..., Any]] = field(default_factory=dict)
     """By type of run, the class that stands for it, or a function that makes the object."""
 

@@ -9,6 +9,7 @@ from runstream._channel.threads import in_thread
 
 if TYPE_CHECKING:
     from runstream._snapshot.take import Survey
+    from runstream._transfer.progress import Meter
     from runstream.core._workspace import WorkspaceCalls
 
 SNAPSHOT_PROPERTY: Final = "ContentSnapshotId"
@@ -32,8 +33,12 @@ async def survey_folder(
     return found
 
 
-async def store_snapshot(workspace: "WorkspaceCalls[Any, Any, Any]", found: "Survey | None") -> dict[str, str]:
+async def store_snapshot(
+    workspace: "WorkspaceCalls[Any, Any, Any]", found: "Survey | None", meter: "Meter | None" = None
+) -> dict[str, str]:
     """Stores a snapshot; the properties of its run that say so. Offline and without one there are none.
+
+    `meter` is told how much of it is sent.
 
     Raises:
         SnapshotException: It is too large, or was changed meanwhile.
@@ -43,7 +48,7 @@ async def store_snapshot(workspace: "WorkspaceCalls[Any, Any, Any]", found: "Sur
         return {}
     from runstream._snapshot.take import make_snapshot
 
-    return {SNAPSHOT_PROPERTY: await make_snapshot(workspace._connection(), workspace._record.name, found)}
+    return {SNAPSHOT_PROPERTY: await make_snapshot(workspace._connection(), workspace._record.name, found, meter)}
 
 
 def keep_snapshot(workspace: "WorkspaceCalls[Any, Any, Any]", run: str, found: "Survey | None") -> None:

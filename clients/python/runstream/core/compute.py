@@ -1,5 +1,5 @@
 """Compute targets, where SDK v1 has them."""
 
-from runstream.core.compute_target import ComputeTarget
+from runstream.core.compute_target import AmlCompute, ComputeTarget, ComputeTargetException, KubernetesCompute
 
-__all__ = ["ComputeTarget"]
+__all__ = ["AmlCompute", "ComputeTarget", "ComputeTargetException", "KubernetesCompute"]

@@ -1,63 +1,57 @@
-"""Compute targets."""
+"""Compute targets: where submitted runs execute."""
 
 from typing import TYPE_CHECKING, Any
 
 from runstream._channel import loop
 from runstream.api.jobs.v1 import job_service_pb2 as api
-from runstream.core._compute import list_compute_targets, read_compute_target
+from runstream.core._compute import ComputeTargetCalls, read_compute_target
+from runstream.core._compute_kinds import AmlComputeCalls, KubernetesComputeCalls, LocalComputeCalls
+from runstream.core._forms import BLOCKING
+from runstream.core._surface import Blocking
 from runstream.exceptions import ComputeTargetException
 
 if TYPE_CHECKING:
-    from runstream.core._workspace import WorkspaceCalls
     from runstream.core.workspace import Workspace
 
-__all__ = ["ComputeTarget", "ComputeTargetException"]
+__all__ = ["AmlCompute", "ComputeTarget", "ComputeTargetException", "KubernetesCompute", "LocalTarget"]
 
 
-class ComputeTarget:
+class ComputeTarget(ComputeTargetCalls, Blocking):
     """Where submitted runs execute. Every workspace has `local`, the machine of the caller.
 
         ComputeTarget(ws, "local")
         ws.compute_targets
 
+    The object is of the class for the kind of the target: `AmlCompute`, `KubernetesCompute` or `LocalTarget`.
+
     Raises:
-        ComputeTargetException: The workspace has no compute target of this name.
+        ComputeTargetException: The workspace has no compute target of this name, or it is of another kind than asked
+            for.
     """
 
+    def __new__(cls, workspace: "Workspace", name: str) -> Any:
+        """Reads the compute target, and makes it an object of the class for its kind."""
+        return cls._of(workspace, loop.run(read_compute_target(workspace, name)))
+
     def __init__(self, workspace: "Workspace", name: str) -> None:
-        self._attach(workspace, loop.run(read_compute_target(workspace, name)))
+        """Does nothing: the object is complete when it is made."""
 
-    @classmethod
-    async def _all(cls, workspace: "WorkspaceCalls[Any, Any, Any]") -> "dict[str, ComputeTarget]":
-        found: dict[str, ComputeTarget] = {}
-        for record in await list_compute_targets(workspace):
-            target = cls.__new__(cls)
-            target._attach(workspace, record)
-            found[target.name] = target
-        return found
 
-    def _attach(self, workspace: "WorkspaceCalls[Any, Any, Any]", record: api.ComputeTarget) -> None:
-        self._workspace, self._record = workspace, record
+class AmlCompute(AmlComputeCalls, ComputeTarget):
+    """Machines on which somebody started agents: `runstream agent start --target NAME`."""
 
-    @staticmethod
-    def list(workspace: "Workspace") -> "list[ComputeTarget]":
-        """The compute targets of a workspace, in ascending order of name."""
-        return [*loop.run(ComputeTarget._all(workspace)).values()]
 
-    @property
-    def name(self) -> str:
-        """The name of the compute target."""
-        return self._record.name.rpartition("/computeTargets/")[2]
+class KubernetesCompute(KubernetesComputeCalls, ComputeTarget):
+    """A namespace of a Kubernetes cluster, in which each run becomes a `batch/v1` Job."""
 
-    @property
-    def type(self) -> str:
-        """What kind of compute target this is: `local`."""
-        return api.ComputeTargetKind.Name(self._record.kind).removeprefix("COMPUTE_TARGET_KIND_").lower()
 
-    @property
-    def workspace(self) -> "WorkspaceCalls[Any, Any, Any]":
-        """The workspace that owns the compute target."""
-        return self._workspace
+class LocalTarget(LocalComputeCalls, ComputeTarget):
+    """The machine of the caller, which every workspace has as `local`."""
 
-    def __repr__(self) -> str:
-        return f"ComputeTarget(workspace={self._workspace.name}, name={self.name}, type={self.type})"
+
+BLOCKING.compute_target = ComputeTarget
+BLOCKING.compute_types |= {
+    api.COMPUTE_TARGET_KIND_AGENT_POOL: AmlCompute,
+    api.COMPUTE_TARGET_KIND_KUBERNETES: KubernetesCompute,
+    api.COMPUTE_TARGET_KIND_LOCAL: LocalTarget,
+}

@@ -1,6 +1,7 @@
 """Runs."""
 
 import os
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from runstream.core._run.context import ContextCalls, exit_error, get_context
 from runstream.core._run.record import run_not_found
 from runstream.core._run.submitted import SubmittedCalls
 from runstream.core._run.waiting import INTERRUPTED, Printer, pull
+from runstream.core._submission import submit_below
 from runstream.core._surface import Blocking
 from runstream.core.experiment import Experiment
 from runstream.core.workspace import Workspace
@@ -103,6 +105,27 @@ class Run(RunCalls[Workspace, Experiment, "Run"], BlockingContext):
         """
         run: Run = get_context(BLOCKING, allow_offline=allow_offline)
         return run
+
+    def submit_child(
+        self,
+        config: Any,
+        tags: Mapping[str, object] | None = None,
+        *,
+        run_id: str | None = None,
+        show_output: bool = False,
+    ) -> "Run":
+        """Submits a run below this one, in its experiment, and returns it at once; see `Experiment.submit`.
+
+            run = Run.get_context()                         # in a script that was submitted itself, for example
+            for rate in [0.01, 0.1]:
+                run.submit_child(ScriptRunConfig(".", "train.py", arguments=["--rate", rate]))
+
+        How the child ends has no effect on this run.
+        """
+        child: Run = loop.run(submit_below(self, config, tags, run_id=run_id))
+        if show_output:
+            child.wait_for_completion(show_output=True, raise_on_error=False)
+        return child
 
     def wait_for_completion(
         self, show_output: bool = False, wait_post_processing: bool = False, raise_on_error: bool = True

@@ -8,9 +8,10 @@ from runstream.core._config import WorkspaceConfig
 from runstream.core._forms import BLOCKING
 from runstream.core._surface import Blocking
 from runstream.core._workspace import WorkspaceCalls
-from runstream.core.compute_target import ComputeTarget
 
 if TYPE_CHECKING:
+    from runstream.core.compute_target import ComputeTarget
+    from runstream.core.environment import Environment
     from runstream.core.experiment import Experiment
     from runstream.core.run import Run  # noqa: F401  (named in the base class)
 
@@ -49,14 +50,20 @@ class Workspace(WorkspaceCalls["Workspace", "Experiment", "Run"], Blocking):
         return loop.run(self._experiments())
 
     @property
-    def compute_targets(self) -> dict[str, ComputeTarget]:
+    def compute_targets(self) -> "dict[str, ComputeTarget]":
         """Where submitted runs can execute, by name, read from the service."""
-        return loop.run(ComputeTarget._all(self))
+        from runstream.core._compute import targets_by_name
+        from runstream.core.compute_target import ComputeTarget
+
+        return loop.run(targets_by_name(self, ComputeTarget))
 
     @property
-    def environments(self) -> dict[str, object]:
-        """Registered environments by name; there are none."""
-        return {}
+    def environments(self) -> "dict[str, Environment]":
+        """The latest versions of registered environments and the ready-made ones, by name, read from the service."""
+        from runstream.core._environment import list_environments
+        from runstream.core.environment import Environment
+
+        return loop.run(list_environments(self, Environment))
 
     @property
     def datastores(self) -> dict[str, object]:

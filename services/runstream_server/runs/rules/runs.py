@@ -1,7 +1,7 @@
 """The rules of a run's life."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from runstream_server.errors import InvalidField
@@ -95,13 +95,29 @@ class Runs:
         """Records metric summaries; those of runs that do not exist are ignored."""
         await self._summaries.record(workspace, summaries)
 
-    async def update(self, workspace: str, run: str, edits: RunEdits, status: RunStatus | None, reason: str) -> Run:
+    async def update(
+        self,
+        workspace: str,
+        run: str,
+        edits: RunEdits,
+        status: RunStatus | None,
+        reason: str,
+        *,
+        time: datetime | None = None,
+        keep_error: bool = False,
+    ) -> Run:
         """Changes a run; a status is entered if the status machine allows it, whoever drives the run.
+
+        With `keep_error` the error is recorded only with the status, and does not replace another one.
 
         Raises:
             InvalidStatusChange: The status cannot follow the present one; nothing was changed.
         """
-        return await self._move(workspace, run, Move(wanted=status, edits=edits, reason=reason))
+        error = edits.error if keep_error else None
+        if keep_error:
+            edits = replace(edits, error=None)
+        change = Move(wanted=status, edits=edits, reason=reason, time=time, error=error, keep_error=keep_error)
+        return await self._move(workspace, run, change)
 
     async def start(self, workspace: str, run: str, time: datetime | None = None) -> Run:
         """Puts a run into Running, now or, as the caller says, at a time before.

@@ -114,9 +114,11 @@ class RunMethods(Methods):
 
     async def UpdateRun(self, request: messages.UpdateRunRequest, context: Context) -> messages.UpdateRunResponse:
         name = RunName.parse(request.run.name, "run.name")
-        reason = _reason(request.reason)
+        reason, time = _reason(request.reason), _told_time(request, "time")
         edits, status = decode_run_edits(request.run, request.update_mask, self._rules.now())
-        run = await self._rules.runs.update(name.workspace, name.run, edits, status, reason)
+        run = await self._rules.runs.update(
+            name.workspace, name.run, edits, status, reason, time=time, keep_error=request.keep_error
+        )
         return messages.UpdateRunResponse(run=encode_run(run))
 
     async def ModifyTags(self, request: messages.ModifyTagsRequest, context: Context) -> messages.ModifyTagsResponse:

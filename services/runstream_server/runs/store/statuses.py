@@ -26,7 +26,7 @@ _MANY = """
     UNION
     SELECT child.workspace, child.run
       FROM tree JOIN runs.run child ON child.workspace = tree.workspace AND child.parent = tree.run
-     WHERE $14"""
+     WHERE $15"""
 
 
 def _move(scope: str, named: str) -> str:
@@ -65,8 +65,8 @@ WITH RECURSIVE tree AS ({scope}
                WHEN d.entered IN ('Finalizing', 'CancelRequested', {_TERMINAL}) THEN NULL ELSE r.deadline END,
            cancel_request_time = CASE WHEN d.entered = 'CancelRequested' OR (d.entered IS NOT NULL AND $3)
                THEN coalesce(r.cancel_request_time, $6) ELSE r.cancel_request_time END,
-           error               = CASE WHEN d.entered IS NOT NULL OR $9::boolean THEN coalesce($8::jsonb, r.error)
-               ELSE r.error END,
+           error               = CASE WHEN d.entered IS NULL AND NOT $9::boolean THEN r.error
+               WHEN $14 THEN coalesce(r.error, $8::jsonb) ELSE coalesce($8::jsonb, r.error) END,
            display_name        = coalesce($10::text, r.display_name),
            description         = coalesce($11::text, r.description),
            hidden              = coalesce($12::boolean, r.hidden),
@@ -127,6 +127,9 @@ class Move:
     error: RunError | None = None
     """Recorded if the run enters the wanted status."""
 
+    keep_error: bool = False
+    """Keep the error that the run has, if it has one."""
+
     edits: RunEdits = _NO_EDITS
     """Made unless the wanted status is refused."""
 
@@ -166,6 +169,7 @@ async def move(connection: Connection, runs: Sequence[tuple[str, str]], wanted: 
         edits.description,
         edits.hidden,
         min(wanted.time or at, at),
+        wanted.keep_error,
     )
     if len(runs) == 1 and not wanted.recursive:
         rows = await connection.fetch(_MOVE_ONE, *runs[0], *arguments)

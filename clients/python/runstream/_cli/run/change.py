@@ -29,7 +29,7 @@ from runstream.core._status import CANCEL_REQUESTED, CANCELED, status_name
 def cancel(session: Session, run: str, recursive: bool) -> None:
     """Cancel a run."""
     request = CancelRunRequest(name=session.run_name(run), recursive=recursive)
-    session.show(_outcome(run, session.services.call(lambda c: c.runs.CancelRun, request)))
+    session.show(outcome(run, session.services.call(lambda c: c.runs.CancelRun, request)))
 
 
 @click.command(cls=PlacedCommand, epilog="Example: runstream run update -r RUN --add-tag best --add-tag quality=good")
@@ -64,7 +64,8 @@ def _update(session: Session, changed: Run, mask: FieldMask) -> Run:
     return session.services.call(lambda c: c.runs.UpdateRun, request).run
 
 
-def _outcome(run: str, response: CancelRunResponse) -> str:
+def outcome(run: str, response: CancelRunResponse) -> str:
+    """What cancelling a run did, in words."""
     status = status_name(response.run.status)
     others = response.changed_count - 1
     if not response.changed_count and status != CANCEL_REQUESTED:

@@ -3,7 +3,7 @@
 import click
 
 from runstream._cli.commands import PlacedCommand
-from runstream._cli.run_document import run_document
+from runstream._cli.run_job import document_with_job
 from runstream._cli.run_tables import run_card
 from runstream._cli.session import Session, pass_session
 from runstream._cli.settings import run_option
@@ -18,7 +18,7 @@ from runstream.core._run.refusals import refusal_warnings
 def show(session: Session, run: str) -> None:
     """Show everything known of a run."""
     name = session.run_name(run)
-    document = run_document(session.services.call(lambda c: c.runs.GetRun, GetRunRequest(name=name)).run)
+    document = document_with_job(session, session.services.call(lambda c: c.runs.GetRun, GetRunRequest(name=name)).run)
     refusals = session.services.call(lambda c: c.metrics.GetRefusals, GetRefusalsRequest(run=name)).refusals
     document["warnings"] += refusal_warnings(refusals)
     session.show(document, run_card())

@@ -1,5 +1,6 @@
 """Everything known of a run as one dictionary, and its logs."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from runstream.core._run.children import ChildCalls
 from runstream.core._run.files import inside
 from runstream.core._run.refusals import refusal_warnings
 from runstream.core._status import status_name
+from runstream.core._submission.job import read_job
 from runstream.core._surface import dual
 from runstream.exceptions import UserErrorException
 
@@ -29,7 +31,7 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
 
         Keys without a value are absent; `error` is there only for a run that failed. `logFiles` has the names of the
         log files with the address of each in the studio. `warnings` has, among others, how many of the values that were
-        sent to the run were refused, for each reason.
+        sent to the run were refused, for each reason. Of a submitted run `runDefinition` has what is executed.
         """
         return await self._details()
 
@@ -67,9 +69,16 @@ class DetailCalls(ChildCalls[W, E, R], Generic[W, E, R]):
     async def _details(self) -> Details:
         record = await self._refresh()
         details = to_details(record)
-        details["logFiles"] = {log.path: self._log_url(log.path) for log in await self._list_logs()}
-        if refused := refusal_warnings(await self._refusals()):
+        logs, refusals, job = await asyncio.gather(
+            self._list_logs(), self._refusals(), read_job(self._connection(), record)
+        )
+        details["logFiles"] = {log.path: self._log_url(log.path) for log in logs}
+        if refused := refusal_warnings(refusals):
             details["warnings"] = details.get("warnings", []) + refused
+        if job is not None:
+            from runstream.core._job.run_definition import run_definition
+
+            details["runDefinition"] = run_definition(job)
         return details
 
     async def _refusals(self) -> Sequence[RefusalCount]:

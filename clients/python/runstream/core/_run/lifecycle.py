@@ -16,8 +16,9 @@ from runstream.core._recording import stop_recording
 from runstream.core._run.files import FileCalls
 from runstream.core._run.record import logger
 from runstream.core._status import TERMINAL, status_name
+from runstream.core._submission.job import read_job
 from runstream.core._surface import dual
-from runstream.exceptions import AzureMLException
+from runstream.exceptions import AzureMLException, UserErrorException
 
 FLUSH_SECONDS = 300.0
 MAX_ERROR_CHARACTERS = 100_000
@@ -120,7 +121,19 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
 
     @dual
     async def clean(self) -> None:
-        """Removes the working copy of the run on this machine. Interactive runs have none. Nothing recorded is lost."""
+        """Removes the working copy of the run on this machine. Interactive runs have none. Nothing recorded is lost.
+
+        Raises:
+            UserErrorException: The run was submitted, and has not ended.
+        """
+        record = await self._refresh()
+        if not record.service_managed:
+            return
+        if status_name(record.status) not in TERMINAL:
+            raise UserErrorException(f"Run {self.id} has not ended: its working copy is in use. Cancel it first.")
+        from runstream._runner.clean import remove_working_copies
+
+        await in_thread(remove_working_copies, self.id)
 
     @dual
     async def get_status(self) -> str:
@@ -131,10 +144,15 @@ class LifecycleCalls(FileCalls[W, E, R], Generic[W, E, R]):
 
     @dual
     async def get_detailed_status(self) -> dict[str, Any]:
-        """The status with what is known about it: `{"status": "Running", "details": None}`."""
+        """The status with what is known about it, why a queued run waits for example.
+
+        {"status": "Running", "details": None}
+        """
         record = await self._refresh()
-        reasons = [change.reason for change in record.status_history[-1:] if change.reason]
-        return {"status": status_name(record.status), "details": reasons[0] if reasons else None}
+        job = await read_job(self._connection(), record) if record.status == run_pb2.RUN_STATUS_QUEUED else None
+        reasons = [change.reason for change in record.status_history[-1:]]
+        details = (job.queueing_message if job else "") or next(iter(reasons), "")
+        return {"status": status_name(record.status), "details": details or None}
 
     def _take(self, record: run_pb2.Run) -> None:
         """Takes over a record that a change returned; a run that has ended needs no heartbeats any more."""

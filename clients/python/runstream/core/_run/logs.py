@@ -13,7 +13,7 @@ from runstream.core._run.record import RunRecord
 
 PAGE_SIZE = 1000
 STANDARD_LOG = "user_logs/std_log.txt"
-PROCESS_LOG = re.compile(r"user_logs/std_log_process_(?P<number>\d+)\.txt")
+PROCESS_LOG = re.compile(r"user_logs/std_log(?:_attempt_(?P<attempt>\d+))?(?:_process_(?P<number>\d+))?\.txt")
 JOB_LOG = re.compile(r"azureml-logs/\d\d.*\.txt")
 OWN_LOG = "logs/user_log.txt"
 OLD_DRIVER_LOG = re.compile(r"azureml-logs/70_driver_log(?:_(?P<rank>\d+))?\.txt")
@@ -56,15 +56,24 @@ class LogCalls(RunRecord[W, E, R], Generic[W, E, R]):
 def shown_log(logs: Sequence[logs_api.LogFile]) -> logs_api.LogFile | None:
     """Which of the log files of a run has what is printed now; None: none of them.
 
-    Of the files of a job it is the last one in their order, of its processes the first one's; else it is what the
-    `with` statement of the run recorded.
+    Of the files of a job it is the last one in their order, of its processes the first one's in the last execution;
+    else it is what the `with` statement of the run recorded.
     """
     by_path = {log.path: log for log in logs}
-    ranks = sorted((int(new["number"]), path) for path in by_path if (new := PROCESS_LOG.fullmatch(path)))
-    of_job = [path for path in by_path if path == STANDARD_LOG or JOB_LOG.fullmatch(path)]
-    if ranks and (ranks[0][0] == 0 or not of_job):
-        of_job.append(ranks[0][1])
+    numbers = {path: numbers_of(path) for path in by_path if PROCESS_LOG.fullmatch(path)}
+    of_job = [path for path in by_path if JOB_LOG.fullmatch(path)]
+    last = max((attempt for attempt, _ in numbers.values()), default=0)
+    ranks = [(number != 0, number, path) for path, (attempt, number) in numbers.items() if attempt == last]
+    first = min(ranks)[2] if ranks else ""
+    if first and (numbers[first][1] <= 0 or not of_job):
+        return by_path[first]
     return by_path[max(of_job)] if of_job else by_path.get(OWN_LOG)
+
+
+def numbers_of(path: str) -> tuple[int, int]:
+    """Which execution of a run, from 1, and which of its processes the log of a process is of; -1: the only process."""
+    found = PROCESS_LOG.fullmatch(path)
+    return (int(found["attempt"] or 1), int(found["number"] or -1)) if found else (0, -1)
 
 
 def stored_log(name: str, names: Collection[str]) -> str:
@@ -73,7 +82,7 @@ def stored_log(name: str, names: Collection[str]) -> str:
     if old is None or name in names:
         return name
     number = int(old["rank"] or 0)
-    numbered = {int(new["number"]): path for path in names if (new := PROCESS_LOG.fullmatch(path))}
+    numbered = {rank: path for path in names for attempt, rank in [numbers_of(path)] if attempt == 1 and rank >= 0}
     if not number and STANDARD_LOG in names:
         return STANDARD_LOG
     return numbered.get(number, name) if old["rank"] else name

@@ -23,6 +23,9 @@ from runstream.exceptions import ActivityFailedException
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether the output goes on in a later log file."""
+FIRST_LOOK_SECONDS = 0.05
+LOOK_FACTOR = 1.3
+"""While there is no log file it is looked for soon, then more and more rarely; soon again when the status changes."""
 LATE_SECONDS = 5.0
 """How long after the end of the run its output is followed, if it does not end."""
 
@@ -68,6 +71,7 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
         if is_recorded(self._record.name):
             await asyncio.wait({end})
         tails: dict[str, LogTail] = {}
+        status, pause = self._record.status, FIRST_LOOK_SECONDS
         while True:
             is_over, log = end.done(), None if is_recorded(self._record.name) else await self._shown_log()
             tail = tails.get(log.path) if log else None
@@ -83,7 +87,9 @@ class WaitCalls(WatchCalls[W, E, R], Generic[W, E, R]):
                         yield piece
                 is_over = is_over and tail.offset == before
             elif not is_over:
-                await asyncio.wait({end}, timeout=LOOK_SECONDS)
+                pause = min(pause * LOOK_FACTOR, LOOK_SECONDS) if self._record.status == status else FIRST_LOOK_SECONDS
+                status = self._record.status
+                await asyncio.wait({end}, timeout=pause)
             if is_over:
                 break
         if tails:

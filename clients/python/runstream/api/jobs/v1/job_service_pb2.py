@@ -12,28 +12,83 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from runstream.api.jobs.v1 import agent_pb2 as runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2
+from runstream.api.jobs.v1 import compute_target_pb2 as runstream_dot_api_dot_jobs_dot_v1_dot_compute__target__pb2
+from runstream.api.jobs.v1 import environment_pb2 as runstream_dot_api_dot_jobs_dot_v1_dot_environment__pb2
+from runstream.api.jobs.v1 import job_pb2 as runstream_dot_api_dot_jobs_dot_v1_dot_job__pb2
+from runstream.api.runs.v1 import run_pb2 as runstream_dot_api_dot_runs_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'runstream/api/jobs/v1/job_service.proto\x12\x15runstream.api.jobs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x01\n\rComputeTarget\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32(.runstream.api.jobs.v1.ComputeTargetKind\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x17GetComputeTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"X\n\x18GetComputeTargetResponse\x12<\n\x0e\x63ompute_target\x18\x01 \x01(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\"R\n\x19ListComputeTargetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"t\n\x1aListComputeTargetsResponse\x12=\n\x0f\x63ompute_targets\x18\x01 \x03(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*W\n\x11\x43omputeTargetKind\x12#\n\x1f\x43OMPUTE_TARGET_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43OMPUTE_TARGET_KIND_LOCAL\x10\x01\x32\xfc\x01\n\nJobService\x12s\n\x10GetComputeTarget\x12..runstream.api.jobs.v1.GetComputeTargetRequest\x1a/.runstream.api.jobs.v1.GetComputeTargetResponse\x12y\n\x12ListComputeTargets\x12\x30.runstream.api.jobs.v1.ListComputeTargetsRequest\x1a\x31.runstream.api.jobs.v1.ListComputeTargetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'runstream/api/jobs/v1/job_service.proto\x12\x15runstream.api.jobs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!runstream/api/jobs/v1/agent.proto\x1a*runstream/api/jobs/v1/compute_target.proto\x1a\'runstream/api/jobs/v1/environment.proto\x1a\x1frunstream/api/jobs/v1/job.proto\x1a\x1frunstream/api/runs/v1/run.proto\"\xbe\x02\n\rComputeTarget\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32(.runstream.api.jobs.v1.ComputeTargetKind\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x36\n\nagent_pool\x18\x05 \x01(\x0b\x32 .runstream.api.jobs.v1.AgentPoolH\x00\x12@\n\nkubernetes\x18\x06 \x01(\x0b\x32*.runstream.api.jobs.v1.KubernetesNamespaceH\x00\x12\x16\n\x0estatus_message\x18\x07 \x01(\tB\x0f\n\rconfiguration\"\'\n\x17GetComputeTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"X\n\x18GetComputeTargetResponse\x12<\n\x0e\x63ompute_target\x18\x01 \x01(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\"R\n\x19ListComputeTargetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"t\n\x1aListComputeTargetsResponse\x12=\n\x0f\x63ompute_targets\x18\x01 \x03(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc1\x01\n\x10SubmitRunRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\'\n\x03run\x18\x02 \x01(\x0b\x32\x1a.runstream.api.runs.v1.Run\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x16\n\x0e\x63ompute_target\x18\x05 \x01(\t\x12\x38\n\ndefinition\x18\x06 \x01(\x0b\x32$.runstream.api.jobs.v1.JobDefinition\"e\n\x11SubmitRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.runstream.api.runs.v1.Run\x12\'\n\x03job\x18\x02 \x01(\x0b\x32\x1a.runstream.api.jobs.v1.Job\"\x1c\n\rGetJobRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"9\n\x0eGetJobResponse\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x1a.runstream.api.jobs.v1.Job\"=\n\x0f\x43laimJobRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05lease\x18\x03 \x01(\x03\"\xa6\x01\n\x10\x43laimJobResponse\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x1a.runstream.api.jobs.v1.Job\x12\r\n\x05lease\x18\x02 \x01(\x03\x12\x31\n\x0elease_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x03run\x18\x04 \x01(\x0b\x32\x1a.runstream.api.runs.v1.Run\"/\n\x11RenewLeaseRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05lease\x18\x02 \x01(\x03\"`\n\x12RenewLeaseResponse\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .runstream.api.runs.v1.RunStatus\x12\x18\n\x10\x63\x61ncel_requested\x18\x02 \x01(\x08\"\xca\x01\n\x10ReportJobRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05lease\x18\x02 \x01(\x03\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .runstream.api.runs.v1.RunStatus\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12.\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1f.runstream.api.runs.v1.RunError\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x11ReportJobResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.runstream.api.runs.v1.Run\"J\n\x11ListAgentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x12ListAgentsResponse\x12,\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1c.runstream.api.jobs.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x1a\x43reateComputeTargetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12<\n\x0e\x63ompute_target\x18\x02 \x01(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\x12\x19\n\x11\x63ompute_target_id\x18\x03 \x01(\t\"[\n\x1b\x43reateComputeTargetResponse\x12<\n\x0e\x63ompute_target\x18\x01 \x01(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\"\x8b\x01\n\x1aUpdateComputeTargetRequest\x12<\n\x0e\x63ompute_target\x18\x01 \x01(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"[\n\x1bUpdateComputeTargetResponse\x12<\n\x0e\x63ompute_target\x18\x01 \x01(\x0b\x32$.runstream.api.jobs.v1.ComputeTarget\"*\n\x1a\x44\x65leteComputeTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1d\n\x1b\x44\x65leteComputeTargetResponse\"\x86\x01\n\x1aRegisterEnvironmentRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12@\n\ndefinition\x18\x03 \x01(\x0b\x32,.runstream.api.jobs.v1.EnvironmentDefinition\"V\n\x1bRegisterEnvironmentResponse\x12\x37\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\".runstream.api.jobs.v1.Environment\"%\n\x15GetEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"Q\n\x16GetEnvironmentResponse\x12\x37\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\".runstream.api.jobs.v1.Environment\"P\n\x17ListEnvironmentsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x18ListEnvironmentsResponse\x12\x38\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\".runstream.api.jobs.v1.Environment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9f\x01\n\x11\x43omputeTargetKind\x12#\n\x1f\x43OMPUTE_TARGET_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43OMPUTE_TARGET_KIND_LOCAL\x10\x01\x12\"\n\x1e\x43OMPUTE_TARGET_KIND_AGENT_POOL\x10\x02\x12\"\n\x1e\x43OMPUTE_TARGET_KIND_KUBERNETES\x10\x03\x32\xff\x0c\n\nJobService\x12^\n\tSubmitRun\x12\'.runstream.api.jobs.v1.SubmitRunRequest\x1a(.runstream.api.jobs.v1.SubmitRunResponse\x12U\n\x06GetJob\x12$.runstream.api.jobs.v1.GetJobRequest\x1a%.runstream.api.jobs.v1.GetJobResponse\x12[\n\x08\x43laimJob\x12&.runstream.api.jobs.v1.ClaimJobRequest\x1a\'.runstream.api.jobs.v1.ClaimJobResponse\x12\x61\n\nRenewLease\x12(.runstream.api.jobs.v1.RenewLeaseRequest\x1a).runstream.api.jobs.v1.RenewLeaseResponse\x12^\n\tReportJob\x12\'.runstream.api.jobs.v1.ReportJobRequest\x1a(.runstream.api.jobs.v1.ReportJobResponse\x12k\n\x0c\x43onnectAgent\x12*.runstream.api.jobs.v1.ConnectAgentRequest\x1a+.runstream.api.jobs.v1.ConnectAgentResponse(\x01\x30\x01\x12\x61\n\nListAgents\x12(.runstream.api.jobs.v1.ListAgentsRequest\x1a).runstream.api.jobs.v1.ListAgentsResponse\x12|\n\x13\x43reateComputeTarget\x12\x31.runstream.api.jobs.v1.CreateComputeTargetRequest\x1a\x32.runstream.api.jobs.v1.CreateComputeTargetResponse\x12|\n\x13UpdateComputeTarget\x12\x31.runstream.api.jobs.v1.UpdateComputeTargetRequest\x1a\x32.runstream.api.jobs.v1.UpdateComputeTargetResponse\x12|\n\x13\x44\x65leteComputeTarget\x12\x31.runstream.api.jobs.v1.DeleteComputeTargetRequest\x1a\x32.runstream.api.jobs.v1.DeleteComputeTargetResponse\x12|\n\x13RegisterEnvironment\x12\x31.runstream.api.jobs.v1.RegisterEnvironmentRequest\x1a\x32.runstream.api.jobs.v1.RegisterEnvironmentResponse\x12m\n\x0eGetEnvironment\x12,.runstream.api.jobs.v1.GetEnvironmentRequest\x1a-.runstream.api.jobs.v1.GetEnvironmentResponse\x12s\n\x10ListEnvironments\x12..runstream.api.jobs.v1.ListEnvironmentsRequest\x1a/.runstream.api.jobs.v1.ListEnvironmentsResponse\x12s\n\x10GetComputeTarget\x12..runstream.api.jobs.v1.GetComputeTargetRequest\x1a/.runstream.api.jobs.v1.GetComputeTargetResponse\x12y\n\x12ListComputeTargets\x12\x30.runstream.api.jobs.v1.ListComputeTargetsRequest\x1a\x31.runstream.api.jobs.v1.ListComputeTargetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'runstream.api.jobs.v1.job_service_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_COMPUTETARGETKIND']._serialized_start=569
-  _globals['_COMPUTETARGETKIND']._serialized_end=656
-  _globals['_COMPUTETARGET']._serialized_start=100
-  _globals['_COMPUTETARGET']._serialized_end=234
-  _globals['_GETCOMPUTETARGETREQUEST']._serialized_start=236
-  _globals['_GETCOMPUTETARGETREQUEST']._serialized_end=275
-  _globals['_GETCOMPUTETARGETRESPONSE']._serialized_start=277
-  _globals['_GETCOMPUTETARGETRESPONSE']._serialized_end=365
-  _globals['_LISTCOMPUTETARGETSREQUEST']._serialized_start=367
-  _globals['_LISTCOMPUTETARGETSREQUEST']._serialized_end=449
-  _globals['_LISTCOMPUTETARGETSRESPONSE']._serialized_start=451
-  _globals['_LISTCOMPUTETARGETSRESPONSE']._serialized_end=567
-  _globals['_JOBSERVICE']._serialized_start=659
-  _globals['_JOBSERVICE']._serialized_end=911
+  _globals['_COMPUTETARGETKIND']._serialized_start=3288
+  _globals['_COMPUTETARGETKIND']._serialized_end=3447
+  _globals['_COMPUTETARGET']._serialized_start=352
+  _globals['_COMPUTETARGET']._serialized_end=670
+  _globals['_GETCOMPUTETARGETREQUEST']._serialized_start=672
+  _globals['_GETCOMPUTETARGETREQUEST']._serialized_end=711
+  _globals['_GETCOMPUTETARGETRESPONSE']._serialized_start=713
+  _globals['_GETCOMPUTETARGETRESPONSE']._serialized_end=801
+  _globals['_LISTCOMPUTETARGETSREQUEST']._serialized_start=803
+  _globals['_LISTCOMPUTETARGETSREQUEST']._serialized_end=885
+  _globals['_LISTCOMPUTETARGETSRESPONSE']._serialized_start=887
+  _globals['_LISTCOMPUTETARGETSRESPONSE']._serialized_end=1003
+  _globals['_SUBMITRUNREQUEST']._serialized_start=1006
+  _globals['_SUBMITRUNREQUEST']._serialized_end=1199
+  _globals['_SUBMITRUNRESPONSE']._serialized_start=1201
+  _globals['_SUBMITRUNRESPONSE']._serialized_end=1302
+  _globals['_GETJOBREQUEST']._serialized_start=1304
+  _globals['_GETJOBREQUEST']._serialized_end=1332
+  _globals['_GETJOBRESPONSE']._serialized_start=1334
+  _globals['_GETJOBRESPONSE']._serialized_end=1391
+  _globals['_CLAIMJOBREQUEST']._serialized_start=1393
+  _globals['_CLAIMJOBREQUEST']._serialized_end=1454
+  _globals['_CLAIMJOBRESPONSE']._serialized_start=1457
+  _globals['_CLAIMJOBRESPONSE']._serialized_end=1623
+  _globals['_RENEWLEASEREQUEST']._serialized_start=1625
+  _globals['_RENEWLEASEREQUEST']._serialized_end=1672
+  _globals['_RENEWLEASERESPONSE']._serialized_start=1674
+  _globals['_RENEWLEASERESPONSE']._serialized_end=1770
+  _globals['_REPORTJOBREQUEST']._serialized_start=1773
+  _globals['_REPORTJOBREQUEST']._serialized_end=1975
+  _globals['_REPORTJOBRESPONSE']._serialized_start=1977
+  _globals['_REPORTJOBRESPONSE']._serialized_end=2037
+  _globals['_LISTAGENTSREQUEST']._serialized_start=2039
+  _globals['_LISTAGENTSREQUEST']._serialized_end=2113
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=2115
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=2206
+  _globals['_CREATECOMPUTETARGETREQUEST']._serialized_start=2209
+  _globals['_CREATECOMPUTETARGETREQUEST']._serialized_end=2342
+  _globals['_CREATECOMPUTETARGETRESPONSE']._serialized_start=2344
+  _globals['_CREATECOMPUTETARGETRESPONSE']._serialized_end=2435
+  _globals['_UPDATECOMPUTETARGETREQUEST']._serialized_start=2438
+  _globals['_UPDATECOMPUTETARGETREQUEST']._serialized_end=2577
+  _globals['_UPDATECOMPUTETARGETRESPONSE']._serialized_start=2579
+  _globals['_UPDATECOMPUTETARGETRESPONSE']._serialized_end=2670
+  _globals['_DELETECOMPUTETARGETREQUEST']._serialized_start=2672
+  _globals['_DELETECOMPUTETARGETREQUEST']._serialized_end=2714
+  _globals['_DELETECOMPUTETARGETRESPONSE']._serialized_start=2716
+  _globals['_DELETECOMPUTETARGETRESPONSE']._serialized_end=2745
+  _globals['_REGISTERENVIRONMENTREQUEST']._serialized_start=2748
+  _globals['_REGISTERENVIRONMENTREQUEST']._serialized_end=2882
+  _globals['_REGISTERENVIRONMENTRESPONSE']._serialized_start=2884
+  _globals['_REGISTERENVIRONMENTRESPONSE']._serialized_end=2970
+  _globals['_GETENVIRONMENTREQUEST']._serialized_start=2972
+  _globals['_GETENVIRONMENTREQUEST']._serialized_end=3009
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_start=3011
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_end=3092
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=3094
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=3174
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=3176
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=3285
+  _globals['_JOBSERVICE']._serialized_start=3450
+  _globals['_JOBSERVICE']._serialized_end=5113
 # @@protoc_insertion_point(module_scope)

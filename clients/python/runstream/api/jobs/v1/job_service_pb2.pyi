@@ -6,10 +6,17 @@ isort:skip_file
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
+import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import runstream.api.jobs.v1.agent_pb2
+import runstream.api.jobs.v1.compute_target_pb2
+import runstream.api.jobs.v1.environment_pb2
+import runstream.api.jobs.v1.job_pb2
+import runstream.api.runs.v1.run_pb2
 import sys
 import typing
 
@@ -30,6 +37,10 @@ class _ComputeTargetKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapp
     """Never sent by the service."""
     COMPUTE_TARGET_KIND_LOCAL: _ComputeTargetKind.ValueType  # 1
     """The machine of the caller."""
+    COMPUTE_TARGET_KIND_AGENT_POOL: _ComputeTargetKind.ValueType  # 2
+    """Machines on which somebody started agents."""
+    COMPUTE_TARGET_KIND_KUBERNETES: _ComputeTargetKind.ValueType  # 3
+    """A namespace of a Kubernetes cluster."""
 
 class ComputeTargetKind(_ComputeTargetKind, metaclass=_ComputeTargetKindEnumTypeWrapper):
     """What kind a compute target is of."""
@@ -38,6 +49,10 @@ COMPUTE_TARGET_KIND_UNSPECIFIED: ComputeTargetKind.ValueType  # 0
 """Never sent by the service."""
 COMPUTE_TARGET_KIND_LOCAL: ComputeTargetKind.ValueType  # 1
 """The machine of the caller."""
+COMPUTE_TARGET_KIND_AGENT_POOL: ComputeTargetKind.ValueType  # 2
+"""Machines on which somebody started agents."""
+COMPUTE_TARGET_KIND_KUBERNETES: ComputeTargetKind.ValueType  # 3
+"""A namespace of a Kubernetes cluster."""
 global___ComputeTargetKind = ComputeTargetKind
 
 @typing.final
@@ -49,13 +64,29 @@ class ComputeTarget(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    AGENT_POOL_FIELD_NUMBER: builtins.int
+    KUBERNETES_FIELD_NUMBER: builtins.int
+    STATUS_MESSAGE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The resource name. Format: `workspaces/{workspace}/computeTargets/{compute_target}`."""
     kind: global___ComputeTargetKind.ValueType
     """What kind of target this is."""
+    description: builtins.str
+    """Free text, up to 5,000 characters. Default: empty."""
+    status_message: builtins.str
+    """Output only. How it stands, for people: how many agents are connected, or whether the cluster answers."""
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Output only. When the compute target was created. Absent: it exists in every workspace."""
+
+    @property
+    def agent_pool(self) -> runstream.api.jobs.v1.compute_target_pb2.AgentPool:
+        """With `COMPUTE_TARGET_KIND_AGENT_POOL`."""
+
+    @property
+    def kubernetes(self) -> runstream.api.jobs.v1.compute_target_pb2.KubernetesNamespace:
+        """With `COMPUTE_TARGET_KIND_KUBERNETES`."""
 
     def __init__(
         self,
@@ -63,9 +94,14 @@ class ComputeTarget(google.protobuf.message.Message):
         name: builtins.str = ...,
         kind: global___ComputeTargetKind.ValueType = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        description: builtins.str = ...,
+        agent_pool: runstream.api.jobs.v1.compute_target_pb2.AgentPool | None = ...,
+        kubernetes: runstream.api.jobs.v1.compute_target_pb2.KubernetesNamespace | None = ...,
+        status_message: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "kind", b"kind", "name", b"name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["agent_pool", b"agent_pool", "configuration", b"configuration", "create_time", b"create_time", "kubernetes", b"kubernetes"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agent_pool", b"agent_pool", "configuration", b"configuration", "create_time", b"create_time", "description", b"description", "kind", b"kind", "kubernetes", b"kubernetes", "name", b"name", "status_message", b"status_message"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["configuration", b"configuration"]) -> typing.Literal["agent_pool", "kubernetes"] | None: ...
 
 global___ComputeTarget = ComputeTarget
 
@@ -157,3 +193,612 @@ class ListComputeTargetsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["compute_targets", b"compute_targets", "next_page_token", b"next_page_token"]) -> None: ...
 
 global___ListComputeTargetsResponse = ListComputeTargetsResponse
+
+@typing.final
+class SubmitRunRequest(google.protobuf.message.Message):
+    """Request message for `JobService.SubmitRun`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
+    RUN_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    COMPUTE_TARGET_FIELD_NUMBER: builtins.int
+    DEFINITION_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    run_id: builtins.str
+    """The `{run}` part of the name. Default: a UUID made by the service."""
+    request_id: builtins.str
+    """Required. Makes a retry safe: a UUID of the caller's choice, remembered as long as the job. A repeated request
+    returns the run that the first one created, as it is now.
+    """
+    compute_target: builtins.str
+    """Required. Format: `workspaces/{workspace}/computeTargets/{compute_target}`."""
+    @property
+    def run(self) -> runstream.api.runs.v1.run_pb2.Run:
+        """Required. The run to create, as for `RunHistoryService.CreateRun`; `name` and fields marked output only are ignored."""
+
+    @property
+    def definition(self) -> runstream.api.jobs.v1.job_pb2.JobDefinition:
+        """Required. What to execute."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        run: runstream.api.runs.v1.run_pb2.Run | None = ...,
+        run_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        compute_target: builtins.str = ...,
+        definition: runstream.api.jobs.v1.job_pb2.JobDefinition | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["definition", b"definition", "run", b"run"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute_target", b"compute_target", "definition", b"definition", "parent", b"parent", "request_id", b"request_id", "run", b"run", "run_id", b"run_id"]) -> None: ...
+
+global___SubmitRunRequest = SubmitRunRequest
+
+@typing.final
+class SubmitRunResponse(google.protobuf.message.Message):
+    """Response message for `JobService.SubmitRun`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def run(self) -> runstream.api.runs.v1.run_pb2.Run:
+        """The run."""
+
+    @property
+    def job(self) -> runstream.api.jobs.v1.job_pb2.Job:
+        """Its job."""
+
+    def __init__(
+        self,
+        *,
+        run: runstream.api.runs.v1.run_pb2.Run | None = ...,
+        job: runstream.api.jobs.v1.job_pb2.Job | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job", "run", b"run"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job", "run", b"run"]) -> None: ...
+
+global___SubmitRunResponse = SubmitRunResponse
+
+@typing.final
+class GetJobRequest(google.protobuf.message.Message):
+    """Request message for `JobService.GetJob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+
+global___GetJobRequest = GetJobRequest
+
+@typing.final
+class GetJobResponse(google.protobuf.message.Message):
+    """Response message for `JobService.GetJob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> runstream.api.jobs.v1.job_pb2.Job:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: runstream.api.jobs.v1.job_pb2.Job | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___GetJobResponse = GetJobResponse
+
+@typing.final
+class ClaimJobRequest(google.protobuf.message.Message):
+    """Request message for `JobService.ClaimJob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    HOLDER_FIELD_NUMBER: builtins.int
+    LEASE_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    holder: builtins.str
+    """Required. Who claims it: a name unique to this runner, up to 255 characters."""
+    lease: builtins.int
+    """The lease of the offer to the agent that started the runner. Default: 0, nobody offered it."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        holder: builtins.str = ...,
+        lease: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["holder", b"holder", "lease", b"lease", "run", b"run"]) -> None: ...
+
+global___ClaimJobRequest = ClaimJobRequest
+
+@typing.final
+class ClaimJobResponse(google.protobuf.message.Message):
+    """Response message for `JobService.ClaimJob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    LEASE_FIELD_NUMBER: builtins.int
+    LEASE_DURATION_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
+    lease: builtins.int
+    """The lease of the runner."""
+    @property
+    def job(self) -> runstream.api.jobs.v1.job_pb2.Job:
+        """The job, with its definition."""
+
+    @property
+    def lease_duration(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the lease counts from each renewal. A runner of a job that may be retried (`max_attempts` above 1) stops
+        its processes when it could not renew for that long.
+        """
+
+    @property
+    def run(self) -> runstream.api.runs.v1.run_pb2.Run:
+        """The run, as it is now."""
+
+    def __init__(
+        self,
+        *,
+        job: runstream.api.jobs.v1.job_pb2.Job | None = ...,
+        lease: builtins.int = ...,
+        lease_duration: google.protobuf.duration_pb2.Duration | None = ...,
+        run: runstream.api.runs.v1.run_pb2.Run | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job", "lease_duration", b"lease_duration", "run", b"run"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job", "lease", b"lease", "lease_duration", b"lease_duration", "run", b"run"]) -> None: ...
+
+global___ClaimJobResponse = ClaimJobResponse
+
+@typing.final
+class RenewLeaseRequest(google.protobuf.message.Message):
+    """Request message for `JobService.RenewLease`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    LEASE_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    lease: builtins.int
+    """Required. The lease of the runner."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        lease: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lease", b"lease", "run", b"run"]) -> None: ...
+
+global___RenewLeaseRequest = RenewLeaseRequest
+
+@typing.final
+class RenewLeaseResponse(google.protobuf.message.Message):
+    """Response message for `JobService.RenewLease`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: builtins.int
+    CANCEL_REQUESTED_FIELD_NUMBER: builtins.int
+    status: runstream.api.runs.v1.run_pb2.RunStatus.ValueType
+    """The status of the run as it now is."""
+    cancel_requested: builtins.bool
+    """Whether the processes are asked to stop."""
+    def __init__(
+        self,
+        *,
+        status: runstream.api.runs.v1.run_pb2.RunStatus.ValueType = ...,
+        cancel_requested: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cancel_requested", b"cancel_requested", "status", b"status"]) -> None: ...
+
+global___RenewLeaseResponse = RenewLeaseResponse
+
+@typing.final
+class ReportJobRequest(google.protobuf.message.Message):
+    """Request message for `JobService.ReportJob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    LEASE_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    lease: builtins.int
+    """Required. The lease of the runner."""
+    status: runstream.api.runs.v1.run_pb2.RunStatus.ValueType
+    """Required. How far it is: `RUN_STATUS_PREPARING`, `RUN_STATUS_RUNNING`, `RUN_STATUS_FINALIZING`, or a terminal status."""
+    reason: builtins.str
+    """Why, for the status history; up to 300 characters. Default: empty."""
+    @property
+    def error(self) -> runstream.api.runs.v1.run_pb2.RunError:
+        """With `RUN_STATUS_FAILED`: what went wrong. It does not replace an error that the script itself recorded."""
+
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it happened, for a report that comes late, as in `CompleteRunRequest.end_time`. Default: when the service hears
+        of it.
+        """
+
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        lease: builtins.int = ...,
+        status: runstream.api.runs.v1.run_pb2.RunStatus.ValueType = ...,
+        reason: builtins.str = ...,
+        error: runstream.api.runs.v1.run_pb2.RunError | None = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "lease", b"lease", "reason", b"reason", "run", b"run", "status", b"status", "time", b"time"]) -> None: ...
+
+global___ReportJobRequest = ReportJobRequest
+
+@typing.final
+class ReportJobResponse(google.protobuf.message.Message):
+    """Response message for `JobService.ReportJob`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    @property
+    def run(self) -> runstream.api.runs.v1.run_pb2.Run:
+        """The run as it now is."""
+
+    def __init__(
+        self,
+        *,
+        run: runstream.api.runs.v1.run_pb2.Run | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+
+global___ReportJobResponse = ReportJobResponse
+
+@typing.final
+class ListAgentsRequest(google.protobuf.message.Message):
+    """Request message for `JobService.ListAgents`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The compute target. Format: `workspaces/{workspace}/computeTargets/{compute_target}`."""
+    page_size: builtins.int
+    """How many to return at most: 1 to 1,000. Default, when 0: 100. Larger values are an `INVALID_ARGUMENT`."""
+    page_token: builtins.str
+    """The `next_page_token` of the page before. Default: empty, the first page."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+
+global___ListAgentsRequest = ListAgentsRequest
+
+@typing.final
+class ListAgentsResponse(google.protobuf.message.Message):
+    """Response message for `JobService.ListAgents`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AGENTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Gets the next page. Empty: this is the last one."""
+    @property
+    def agents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runstream.api.jobs.v1.agent_pb2.Agent]:
+        """The agents of this page."""
+
+    def __init__(
+        self,
+        *,
+        agents: collections.abc.Iterable[runstream.api.jobs.v1.agent_pb2.Agent] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agents", b"agents", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListAgentsResponse = ListAgentsResponse
+
+@typing.final
+class CreateComputeTargetRequest(google.protobuf.message.Message):
+    """Request message for `JobService.CreateComputeTarget`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    COMPUTE_TARGET_FIELD_NUMBER: builtins.int
+    COMPUTE_TARGET_ID_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    compute_target_id: builtins.str
+    """Required. The `{compute_target}` part of the name: 2 to 63 characters, lower-case letters, digits and `-`, the first
+    a letter, the last not `-`; not `local`.
+    """
+    @property
+    def compute_target(self) -> global___ComputeTarget:
+        """Required. The compute target; `name` and fields marked output only are ignored."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        compute_target: global___ComputeTarget | None = ...,
+        compute_target_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["compute_target", b"compute_target"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute_target", b"compute_target", "compute_target_id", b"compute_target_id", "parent", b"parent"]) -> None: ...
+
+global___CreateComputeTargetRequest = CreateComputeTargetRequest
+
+@typing.final
+class CreateComputeTargetResponse(google.protobuf.message.Message):
+    """Response message for `JobService.CreateComputeTarget`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMPUTE_TARGET_FIELD_NUMBER: builtins.int
+    @property
+    def compute_target(self) -> global___ComputeTarget:
+        """The compute target."""
+
+    def __init__(
+        self,
+        *,
+        compute_target: global___ComputeTarget | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["compute_target", b"compute_target"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute_target", b"compute_target"]) -> None: ...
+
+global___CreateComputeTargetResponse = CreateComputeTargetResponse
+
+@typing.final
+class UpdateComputeTargetRequest(google.protobuf.message.Message):
+    """Request message for `JobService.UpdateComputeTarget`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMPUTE_TARGET_FIELD_NUMBER: builtins.int
+    UPDATE_MASK_FIELD_NUMBER: builtins.int
+    @property
+    def compute_target(self) -> global___ComputeTarget:
+        """Required. The new values; `name` says which compute target."""
+
+    @property
+    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """Required. The fields to change, of `description`, `agent_pool` and `kubernetes`."""
+
+    def __init__(
+        self,
+        *,
+        compute_target: global___ComputeTarget | None = ...,
+        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["compute_target", b"compute_target", "update_mask", b"update_mask"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute_target", b"compute_target", "update_mask", b"update_mask"]) -> None: ...
+
+global___UpdateComputeTargetRequest = UpdateComputeTargetRequest
+
+@typing.final
+class UpdateComputeTargetResponse(google.protobuf.message.Message):
+    """Response message for `JobService.UpdateComputeTarget`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMPUTE_TARGET_FIELD_NUMBER: builtins.int
+    @property
+    def compute_target(self) -> global___ComputeTarget:
+        """The compute target as it now is."""
+
+    def __init__(
+        self,
+        *,
+        compute_target: global___ComputeTarget | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["compute_target", b"compute_target"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compute_target", b"compute_target"]) -> None: ...
+
+global___UpdateComputeTargetResponse = UpdateComputeTargetResponse
+
+@typing.final
+class DeleteComputeTargetRequest(google.protobuf.message.Message):
+    """Request message for `JobService.DeleteComputeTarget`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Format: `workspaces/{workspace}/computeTargets/{compute_target}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___DeleteComputeTargetRequest = DeleteComputeTargetRequest
+
+@typing.final
+class DeleteComputeTargetResponse(google.protobuf.message.Message):
+    """Response message for `JobService.DeleteComputeTarget`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___DeleteComputeTargetResponse = DeleteComputeTargetResponse
+
+@typing.final
+class RegisterEnvironmentRequest(google.protobuf.message.Message):
+    """Request message for `JobService.RegisterEnvironment`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_ID_FIELD_NUMBER: builtins.int
+    DEFINITION_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    environment_id: builtins.str
+    """Required. Its name in the workspace: 1 to 255 characters, letters, digits, `-`, `_` and `.`, the first a letter or a
+    digit; not beginning with `Microsoft` or `AzureML`, in any case.
+    """
+    @property
+    def definition(self) -> runstream.api.jobs.v1.environment_pb2.EnvironmentDefinition:
+        """Required. What is installed."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        environment_id: builtins.str = ...,
+        definition: runstream.api.jobs.v1.environment_pb2.EnvironmentDefinition | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["definition", b"definition"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["definition", b"definition", "environment_id", b"environment_id", "parent", b"parent"]) -> None: ...
+
+global___RegisterEnvironmentRequest = RegisterEnvironmentRequest
+
+@typing.final
+class RegisterEnvironmentResponse(google.protobuf.message.Message):
+    """Response message for `JobService.RegisterEnvironment`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    @property
+    def environment(self) -> runstream.api.jobs.v1.environment_pb2.Environment:
+        """The registered version."""
+
+    def __init__(
+        self,
+        *,
+        environment: runstream.api.jobs.v1.environment_pb2.Environment | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["environment", b"environment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["environment", b"environment"]) -> None: ...
+
+global___RegisterEnvironmentResponse = RegisterEnvironmentResponse
+
+@typing.final
+class GetEnvironmentRequest(google.protobuf.message.Message):
+    """Request message for `JobService.GetEnvironment`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Format: `workspaces/{workspace}/environments/{environment}` for the latest version, or
+    `workspaces/{workspace}/environments/{environment}/versions/{version}`.
+    """
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___GetEnvironmentRequest = GetEnvironmentRequest
+
+@typing.final
+class GetEnvironmentResponse(google.protobuf.message.Message):
+    """Response message for `JobService.GetEnvironment`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    @property
+    def environment(self) -> runstream.api.jobs.v1.environment_pb2.Environment:
+        """The version."""
+
+    def __init__(
+        self,
+        *,
+        environment: runstream.api.jobs.v1.environment_pb2.Environment | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["environment", b"environment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["environment", b"environment"]) -> None: ...
+
+global___GetEnvironmentResponse = GetEnvironmentResponse
+
+@typing.final
+class ListEnvironmentsRequest(google.protobuf.message.Message):
+    """Request message for `JobService.ListEnvironments`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    page_size: builtins.int
+    """How many to return at most: 1 to 1,000. Default, when 0: 100. Larger values are an `INVALID_ARGUMENT`."""
+    page_token: builtins.str
+    """The `next_page_token` of the page before. Default: empty, the first page."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+
+global___ListEnvironmentsRequest = ListEnvironmentsRequest
+
+@typing.final
+class ListEnvironmentsResponse(google.protobuf.message.Message):
+    """Response message for `JobService.ListEnvironments`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENVIRONMENTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Gets the next page. Empty: this is the last one."""
+    @property
+    def environments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runstream.api.jobs.v1.environment_pb2.Environment]:
+        """The latest versions of the environments of this page."""
+
+    def __init__(
+        self,
+        *,
+        environments: collections.abc.Iterable[runstream.api.jobs.v1.environment_pb2.Environment] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["environments", b"environments", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListEnvironmentsResponse = ListEnvironmentsResponse

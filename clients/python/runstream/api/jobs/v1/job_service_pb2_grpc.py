@@ -2,11 +2,15 @@
 """Client and server classes corresponding to protobuf-defined services."""
 import grpc
 
+from runstream.api.jobs.v1 import agent_pb2 as runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2
 from runstream.api.jobs.v1 import job_service_pb2 as runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2
 
 
 class JobServiceStub(object):
-    """Knows where submitted runs can execute.
+    """Takes submitted runs, and gives them to those who execute them.
+
+    A job is held by one runner at a time, under a lease: a number that grows with each holder. Whatever a runner says
+    carries its lease; with one that no longer counts it is refused, so a runner that was given up can change nothing.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -24,6 +28,71 @@ class JobServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.SubmitRun = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/SubmitRun',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.SubmitRunRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.SubmitRunResponse.FromString,
+                )
+        self.GetJob = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/GetJob',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetJobRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetJobResponse.FromString,
+                )
+        self.ClaimJob = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/ClaimJob',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ClaimJobRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ClaimJobResponse.FromString,
+                )
+        self.RenewLease = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/RenewLease',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.FromString,
+                )
+        self.ReportJob = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/ReportJob',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobResponse.FromString,
+                )
+        self.ConnectAgent = channel.stream_stream(
+                '/runstream.api.jobs.v1.JobService/ConnectAgent',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2.ConnectAgentRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2.ConnectAgentResponse.FromString,
+                )
+        self.ListAgents = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/ListAgents',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListAgentsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListAgentsResponse.FromString,
+                )
+        self.CreateComputeTarget = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/CreateComputeTarget',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.CreateComputeTargetRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.CreateComputeTargetResponse.FromString,
+                )
+        self.UpdateComputeTarget = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/UpdateComputeTarget',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.UpdateComputeTargetRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.UpdateComputeTargetResponse.FromString,
+                )
+        self.DeleteComputeTarget = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/DeleteComputeTarget',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.DeleteComputeTargetRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.DeleteComputeTargetResponse.FromString,
+                )
+        self.RegisterEnvironment = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/RegisterEnvironment',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RegisterEnvironmentRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RegisterEnvironmentResponse.FromString,
+                )
+        self.GetEnvironment = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/GetEnvironment',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetEnvironmentRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetEnvironmentResponse.FromString,
+                )
+        self.ListEnvironments = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/ListEnvironments',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListEnvironmentsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListEnvironmentsResponse.FromString,
+                )
         self.GetComputeTarget = channel.unary_unary(
                 '/runstream.api.jobs.v1.JobService/GetComputeTarget',
                 request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetComputeTargetRequest.SerializeToString,
@@ -37,7 +106,10 @@ class JobServiceStub(object):
 
 
 class JobServiceServicer(object):
-    """Knows where submitted runs can execute.
+    """Takes submitted runs, and gives them to those who execute them.
+
+    A job is held by one runner at a time, under a lease: a number that grows with each holder. Whatever a runner says
+    carries its lease; with one that no longer counts it is refused, so a runner that was given up can change nothing.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -48,6 +120,173 @@ class JobServiceServicer(object):
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
+
+    def SubmitRun(self, request, context):
+        """Submits a run: creates it and queues its job. The run's `service_managed` and `heartbeat_enabled` are set, its
+        `target` is the compute target's name, its `script_name` that of the definition.
+
+        A job for `local` has to be claimed within a minute by a runner that the caller starts, else the run fails.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace, the experiment or the
+        parent run does not exist.
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
+        * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+        * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
+        * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
+        says why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJob(self, request, context):
+        """Returns the job of a run.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimJob(self, request, context):
+        """Makes the caller the holder of a job; for runners.
+
+        Idempotent: the same holder gets the same lease again.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `FAILED_PRECONDITION` / `JOB_HELD`: somebody else holds it.
+        * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended, cancelled for example.
+        * `ABORTED` / `LEASE_LOST`: the lease of the offer no longer counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewLease(self, request, context):
+        """Says that a runner is alive, which is a heartbeat of the run as well; due every third of the lease's duration.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportJob(self, request, context):
+        """Says how far a runner is: the run enters the status. A terminal one ends the job. On a run that has ended: changes
+        nothing.
+
+        Idempotent: reporting the status that the run has changes nothing.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `ABORTED` / `LEASE_LOST`: the lease no longer counts; nothing was changed.
+        * `FAILED_PRECONDITION` / `INVALID_STATUS_CHANGE`: the present status does not lead there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConnectAgent(self, request_iterator, context):
+        """Connects an agent. The stream lasts as long as the agent offers to execute jobs.
+
+        The first message is `hello`, answered by `welcome`. Jobs are offered as long as the capacity, the offered ones
+        counted, allows it. When the stream breaks, runners go on: they hold their jobs themselves. To resume, connect again
+        under the same name.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
+        * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+        * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+        * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgents(self, request, context):
+        """Lists the agents of a compute target, in ascending order of name; those not heard of for a week are forgotten.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateComputeTarget(self, request, context):
+        """Creates a compute target.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
+        * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateComputeTarget(self, request, context):
+        """Changes a compute target; jobs that are held go on as they are.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteComputeTarget(self, request, context):
+        """Deletes a compute target.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be deleted.
+        * `FAILED_PRECONDITION` / `COMPUTE_TARGET_IN_USE`: jobs of it have not ended; the message says how many.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterEnvironment(self, request, context):
+        """Registers an environment: returns the latest version if it has the same definition, else makes the next one.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEnvironment(self, request, context):
+        """Returns a version of an environment.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: no environment has this name, or not this version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEnvironments(self, request, context):
+        """Lists the latest version of each environment, in ascending order of name.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetComputeTarget(self, request, context):
         """Returns a compute target. The target `local`, the machine of the caller, exists in every workspace.
@@ -74,6 +313,71 @@ class JobServiceServicer(object):
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'SubmitRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitRun,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.SubmitRunRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.SubmitRunResponse.SerializeToString,
+            ),
+            'GetJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJob,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetJobRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetJobResponse.SerializeToString,
+            ),
+            'ClaimJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimJob,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ClaimJobRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ClaimJobResponse.SerializeToString,
+            ),
+            'RenewLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLease,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.SerializeToString,
+            ),
+            'ReportJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportJob,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobResponse.SerializeToString,
+            ),
+            'ConnectAgent': grpc.stream_stream_rpc_method_handler(
+                    servicer.ConnectAgent,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2.ConnectAgentRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2.ConnectAgentResponse.SerializeToString,
+            ),
+            'ListAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgents,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListAgentsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListAgentsResponse.SerializeToString,
+            ),
+            'CreateComputeTarget': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateComputeTarget,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.CreateComputeTargetRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.CreateComputeTargetResponse.SerializeToString,
+            ),
+            'UpdateComputeTarget': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateComputeTarget,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.UpdateComputeTargetRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.UpdateComputeTargetResponse.SerializeToString,
+            ),
+            'DeleteComputeTarget': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteComputeTarget,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.DeleteComputeTargetRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.DeleteComputeTargetResponse.SerializeToString,
+            ),
+            'RegisterEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterEnvironment,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RegisterEnvironmentRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RegisterEnvironmentResponse.SerializeToString,
+            ),
+            'GetEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEnvironment,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetEnvironmentRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetEnvironmentResponse.SerializeToString,
+            ),
+            'ListEnvironments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEnvironments,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListEnvironmentsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListEnvironmentsResponse.SerializeToString,
+            ),
             'GetComputeTarget': grpc.unary_unary_rpc_method_handler(
                     servicer.GetComputeTarget,
                     request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetComputeTargetRequest.FromString,
@@ -92,7 +396,10 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService(object):
-    """Knows where submitted runs can execute.
+    """Takes submitted runs, and gives them to those who execute them.
+
+    A job is held by one runner at a time, under a lease: a number that grows with each holder. Whatever a runner says
+    carries its lease; with one that no longer counts it is refused, so a runner that was given up can change nothing.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -103,6 +410,227 @@ class JobService(object):
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
+
+    @staticmethod
+    def SubmitRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/SubmitRun',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.SubmitRunRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.SubmitRunResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/GetJob',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetJobRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetJobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ClaimJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/ClaimJob',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ClaimJobRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ClaimJobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RenewLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/RenewLease',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReportJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/ReportJob',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ConnectAgent(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(request_iterator, target, '/runstream.api.jobs.v1.JobService/ConnectAgent',
+            runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2.ConnectAgentRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_agent__pb2.ConnectAgentResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/ListAgents',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListAgentsRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListAgentsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CreateComputeTarget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/CreateComputeTarget',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.CreateComputeTargetRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.CreateComputeTargetResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def UpdateComputeTarget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/UpdateComputeTarget',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.UpdateComputeTargetRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.UpdateComputeTargetResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DeleteComputeTarget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/DeleteComputeTarget',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.DeleteComputeTargetRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.DeleteComputeTargetResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RegisterEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/RegisterEnvironment',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RegisterEnvironmentRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RegisterEnvironmentResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/GetEnvironment',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetEnvironmentRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.GetEnvironmentResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListEnvironments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/ListEnvironments',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListEnvironmentsRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ListEnvironmentsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
     def GetComputeTarget(request,

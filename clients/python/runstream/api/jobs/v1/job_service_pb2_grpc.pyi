@@ -7,6 +7,7 @@ import abc
 import collections.abc
 import grpc
 import grpc.aio
+import runstream.api.jobs.v1.agent_pb2
 import runstream.api.jobs.v1.job_service_pb2
 import typing
 
@@ -18,7 +19,10 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class JobServiceStub:
-    """Knows where submitted runs can execute.
+    """Takes submitted runs, and gives them to those who execute them.
+
+    A job is held by one runner at a time, under a lease: a number that grows with each holder. Whatever a runner says
+    carries its lease; with one that no longer counts it is refused, so a runner that was given up can change nothing.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -31,6 +35,173 @@ class JobServiceStub:
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    SubmitRun: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.SubmitRunRequest,
+        runstream.api.jobs.v1.job_service_pb2.SubmitRunResponse,
+    ]
+    """Submits a run: creates it and queues its job. The run's `service_managed` and `heartbeat_enabled` are set, its
+    `target` is the compute target's name, its `script_name` that of the definition.
+
+    A job for `local` has to be claimed within a minute by a runner that the caller starts, else the run fails.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace, the experiment or the
+      parent run does not exist.
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
+    * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+    * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
+    * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
+      says why.
+    """
+
+    GetJob: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.GetJobRequest,
+        runstream.api.jobs.v1.job_service_pb2.GetJobResponse,
+    ]
+    """Returns the job of a run.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    """
+
+    ClaimJob: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ClaimJobRequest,
+        runstream.api.jobs.v1.job_service_pb2.ClaimJobResponse,
+    ]
+    """Makes the caller the holder of a job; for runners.
+
+    Idempotent: the same holder gets the same lease again.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `FAILED_PRECONDITION` / `JOB_HELD`: somebody else holds it.
+    * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended, cancelled for example.
+    * `ABORTED` / `LEASE_LOST`: the lease of the offer no longer counts.
+    """
+
+    RenewLease: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RenewLeaseRequest,
+        runstream.api.jobs.v1.job_service_pb2.RenewLeaseResponse,
+    ]
+    """Says that a runner is alive, which is a heartbeat of the run as well; due every third of the lease's duration.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+    """
+
+    ReportJob: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ReportJobRequest,
+        runstream.api.jobs.v1.job_service_pb2.ReportJobResponse,
+    ]
+    """Says how far a runner is: the run enters the status. A terminal one ends the job. On a run that has ended: changes
+    nothing.
+
+    Idempotent: reporting the status that the run has changes nothing.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `ABORTED` / `LEASE_LOST`: the lease no longer counts; nothing was changed.
+    * `FAILED_PRECONDITION` / `INVALID_STATUS_CHANGE`: the present status does not lead there.
+    """
+
+    ConnectAgent: grpc.StreamStreamMultiCallable[
+        runstream.api.jobs.v1.agent_pb2.ConnectAgentRequest,
+        runstream.api.jobs.v1.agent_pb2.ConnectAgentResponse,
+    ]
+    """Connects an agent. The stream lasts as long as the agent offers to execute jobs.
+
+    The first message is `hello`, answered by `welcome`. Jobs are offered as long as the capacity, the offered ones
+    counted, allows it. When the stream breaks, runners go on: they hold their jobs themselves. To resume, connect again
+    under the same name.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
+    * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+    * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+    * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
+    """
+
+    ListAgents: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ListAgentsRequest,
+        runstream.api.jobs.v1.job_service_pb2.ListAgentsResponse,
+    ]
+    """Lists the agents of a compute target, in ascending order of name; those not heard of for a week are forgotten.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+    """
+
+    CreateComputeTarget: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.CreateComputeTargetRequest,
+        runstream.api.jobs.v1.job_service_pb2.CreateComputeTargetResponse,
+    ]
+    """Creates a compute target.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
+    * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
+    """
+
+    UpdateComputeTarget: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.UpdateComputeTargetRequest,
+        runstream.api.jobs.v1.job_service_pb2.UpdateComputeTargetResponse,
+    ]
+    """Changes a compute target; jobs that are held go on as they are.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+    """
+
+    DeleteComputeTarget: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.DeleteComputeTargetRequest,
+        runstream.api.jobs.v1.job_service_pb2.DeleteComputeTargetResponse,
+    ]
+    """Deletes a compute target.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be deleted.
+    * `FAILED_PRECONDITION` / `COMPUTE_TARGET_IN_USE`: jobs of it have not ended; the message says how many.
+    """
+
+    RegisterEnvironment: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RegisterEnvironmentRequest,
+        runstream.api.jobs.v1.job_service_pb2.RegisterEnvironmentResponse,
+    ]
+    """Registers an environment: returns the latest version if it has the same definition, else makes the next one.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    """
+
+    GetEnvironment: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.GetEnvironmentRequest,
+        runstream.api.jobs.v1.job_service_pb2.GetEnvironmentResponse,
+    ]
+    """Returns a version of an environment.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: no environment has this name, or not this version.
+    """
+
+    ListEnvironments: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ListEnvironmentsRequest,
+        runstream.api.jobs.v1.job_service_pb2.ListEnvironmentsResponse,
+    ]
+    """Lists the latest version of each environment, in ascending order of name.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+    """
+
     GetComputeTarget: grpc.UnaryUnaryMultiCallable[
         runstream.api.jobs.v1.job_service_pb2.GetComputeTargetRequest,
         runstream.api.jobs.v1.job_service_pb2.GetComputeTargetResponse,
@@ -54,7 +225,10 @@ class JobServiceStub:
     """
 
 class JobServiceAsyncStub:
-    """Knows where submitted runs can execute.
+    """Takes submitted runs, and gives them to those who execute them.
+
+    A job is held by one runner at a time, under a lease: a number that grows with each holder. Whatever a runner says
+    carries its lease; with one that no longer counts it is refused, so a runner that was given up can change nothing.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -64,6 +238,173 @@ class JobServiceAsyncStub:
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
+    """
+
+    SubmitRun: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.SubmitRunRequest,
+        runstream.api.jobs.v1.job_service_pb2.SubmitRunResponse,
+    ]
+    """Submits a run: creates it and queues its job. The run's `service_managed` and `heartbeat_enabled` are set, its
+    `target` is the compute target's name, its `script_name` that of the definition.
+
+    A job for `local` has to be claimed within a minute by a runner that the caller starts, else the run fails.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace, the experiment or the
+      parent run does not exist.
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
+    * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+    * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
+    * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
+      says why.
+    """
+
+    GetJob: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.GetJobRequest,
+        runstream.api.jobs.v1.job_service_pb2.GetJobResponse,
+    ]
+    """Returns the job of a run.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    """
+
+    ClaimJob: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ClaimJobRequest,
+        runstream.api.jobs.v1.job_service_pb2.ClaimJobResponse,
+    ]
+    """Makes the caller the holder of a job; for runners.
+
+    Idempotent: the same holder gets the same lease again.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `FAILED_PRECONDITION` / `JOB_HELD`: somebody else holds it.
+    * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended, cancelled for example.
+    * `ABORTED` / `LEASE_LOST`: the lease of the offer no longer counts.
+    """
+
+    RenewLease: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RenewLeaseRequest,
+        runstream.api.jobs.v1.job_service_pb2.RenewLeaseResponse,
+    ]
+    """Says that a runner is alive, which is a heartbeat of the run as well; due every third of the lease's duration.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+    """
+
+    ReportJob: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ReportJobRequest,
+        runstream.api.jobs.v1.job_service_pb2.ReportJobResponse,
+    ]
+    """Says how far a runner is: the run enters the status. A terminal one ends the job. On a run that has ended: changes
+    nothing.
+
+    Idempotent: reporting the status that the run has changes nothing.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `ABORTED` / `LEASE_LOST`: the lease no longer counts; nothing was changed.
+    * `FAILED_PRECONDITION` / `INVALID_STATUS_CHANGE`: the present status does not lead there.
+    """
+
+    ConnectAgent: grpc.aio.StreamStreamMultiCallable[
+        runstream.api.jobs.v1.agent_pb2.ConnectAgentRequest,
+        runstream.api.jobs.v1.agent_pb2.ConnectAgentResponse,
+    ]
+    """Connects an agent. The stream lasts as long as the agent offers to execute jobs.
+
+    The first message is `hello`, answered by `welcome`. Jobs are offered as long as the capacity, the offered ones
+    counted, allows it. When the stream breaks, runners go on: they hold their jobs themselves. To resume, connect again
+    under the same name.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
+    * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+    * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+    * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
+    """
+
+    ListAgents: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ListAgentsRequest,
+        runstream.api.jobs.v1.job_service_pb2.ListAgentsResponse,
+    ]
+    """Lists the agents of a compute target, in ascending order of name; those not heard of for a week are forgotten.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+    """
+
+    CreateComputeTarget: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.CreateComputeTargetRequest,
+        runstream.api.jobs.v1.job_service_pb2.CreateComputeTargetResponse,
+    ]
+    """Creates a compute target.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
+    * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
+    """
+
+    UpdateComputeTarget: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.UpdateComputeTargetRequest,
+        runstream.api.jobs.v1.job_service_pb2.UpdateComputeTargetResponse,
+    ]
+    """Changes a compute target; jobs that are held go on as they are.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+    """
+
+    DeleteComputeTarget: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.DeleteComputeTargetRequest,
+        runstream.api.jobs.v1.job_service_pb2.DeleteComputeTargetResponse,
+    ]
+    """Deletes a compute target.
+
+    Errors:
+    * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+    * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be deleted.
+    * `FAILED_PRECONDITION` / `COMPUTE_TARGET_IN_USE`: jobs of it have not ended; the message says how many.
+    """
+
+    RegisterEnvironment: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RegisterEnvironmentRequest,
+        runstream.api.jobs.v1.job_service_pb2.RegisterEnvironmentResponse,
+    ]
+    """Registers an environment: returns the latest version if it has the same definition, else makes the next one.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    """
+
+    GetEnvironment: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.GetEnvironmentRequest,
+        runstream.api.jobs.v1.job_service_pb2.GetEnvironmentResponse,
+    ]
+    """Returns a version of an environment.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: no environment has this name, or not this version.
+    """
+
+    ListEnvironments: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.ListEnvironmentsRequest,
+        runstream.api.jobs.v1.job_service_pb2.ListEnvironmentsResponse,
+    ]
+    """Lists the latest version of each environment, in ascending order of name.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
     """
 
     GetComputeTarget: grpc.aio.UnaryUnaryMultiCallable[
@@ -89,7 +430,10 @@ class JobServiceAsyncStub:
     """
 
 class JobServiceServicer(metaclass=abc.ABCMeta):
-    """Knows where submitted runs can execute.
+    """Takes submitted runs, and gives them to those who execute them.
+
+    A job is held by one runner at a time, under a lease: a number that grows with each holder. Whatever a runner says
+    carries its lease; with one that no longer counts it is refused, so a runner that was given up can change nothing.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
@@ -100,6 +444,199 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
+
+    @abc.abstractmethod
+    def SubmitRun(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.SubmitRunRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.SubmitRunResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.SubmitRunResponse]]:
+        """Submits a run: creates it and queues its job. The run's `service_managed` and `heartbeat_enabled` are set, its
+        `target` is the compute target's name, its `script_name` that of the definition.
+
+        A job for `local` has to be claimed within a minute by a runner that the caller starts, else the run fails.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace, the experiment or the
+          parent run does not exist.
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: the definition names an environment that is not registered.
+        * `ALREADY_EXISTS` / `RUN_EXISTS`: another run has this id.
+        * `FAILED_PRECONDITION` / `EXPERIMENT_MISMATCH`: the parent belongs to another experiment.
+        * `FAILED_PRECONDITION` / `TARGET_CANNOT_RUN`: a target of this kind cannot execute such a definition; the message
+          says why.
+        """
+
+    @abc.abstractmethod
+    def GetJob(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.GetJobRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.GetJobResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.GetJobResponse]]:
+        """Returns the job of a run.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        """
+
+    @abc.abstractmethod
+    def ClaimJob(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.ClaimJobRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.ClaimJobResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.ClaimJobResponse]]:
+        """Makes the caller the holder of a job; for runners.
+
+        Idempotent: the same holder gets the same lease again.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `FAILED_PRECONDITION` / `JOB_HELD`: somebody else holds it.
+        * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended, cancelled for example.
+        * `ABORTED` / `LEASE_LOST`: the lease of the offer no longer counts.
+        """
+
+    @abc.abstractmethod
+    def RenewLease(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.RenewLeaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.RenewLeaseResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.RenewLeaseResponse]]:
+        """Says that a runner is alive, which is a heartbeat of the run as well; due every third of the lease's duration.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+        """
+
+    @abc.abstractmethod
+    def ReportJob(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.ReportJobRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.ReportJobResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.ReportJobResponse]]:
+        """Says how far a runner is: the run enters the status. A terminal one ends the job. On a run that has ended: changes
+        nothing.
+
+        Idempotent: reporting the status that the run has changes nothing.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `ABORTED` / `LEASE_LOST`: the lease no longer counts; nothing was changed.
+        * `FAILED_PRECONDITION` / `INVALID_STATUS_CHANGE`: the present status does not lead there.
+        """
+
+    @abc.abstractmethod
+    def ConnectAgent(
+        self,
+        request_iterator: _MaybeAsyncIterator[runstream.api.jobs.v1.agent_pb2.ConnectAgentRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[runstream.api.jobs.v1.agent_pb2.ConnectAgentResponse], collections.abc.AsyncIterator[runstream.api.jobs.v1.agent_pb2.ConnectAgentResponse]]:
+        """Connects an agent. The stream lasts as long as the agent offers to execute jobs.
+
+        The first message is `hello`, answered by `welcome`. Jobs are offered as long as the capacity, the offered ones
+        counted, allows it. When the stream breaks, runners go on: they hold their jobs themselves. To resume, connect again
+        under the same name.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `FAILED_PRECONDITION` / `NOT_AN_AGENT_POOL`: the compute target does not consist of agents.
+        * `ABORTED` / `AGENT_REPLACED`: the agent connected again.
+        * `INVALID_ARGUMENT` / `PROTOCOL_ERROR`: a message came where it has no place.
+        * `UNAVAILABLE` / `AGENT_SILENT`: nothing was heard of the agent for three times `AgentWelcome.report_interval`.
+        """
+
+    @abc.abstractmethod
+    def ListAgents(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.ListAgentsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.ListAgentsResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.ListAgentsResponse]]:
+        """Lists the agents of a compute target, in ascending order of name; those not heard of for a week are forgotten.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
+
+    @abc.abstractmethod
+    def CreateComputeTarget(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.CreateComputeTargetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.CreateComputeTargetResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.CreateComputeTargetResponse]]:
+        """Creates a compute target.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `ALREADY_EXISTS` / `COMPUTE_TARGET_EXISTS`: another compute target has this name.
+        * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
+        """
+
+    @abc.abstractmethod
+    def UpdateComputeTarget(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.UpdateComputeTargetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.UpdateComputeTargetResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.UpdateComputeTargetResponse]]:
+        """Changes a compute target; jobs that are held go on as they are.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+        """
+
+    @abc.abstractmethod
+    def DeleteComputeTarget(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.DeleteComputeTargetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.DeleteComputeTargetResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.DeleteComputeTargetResponse]]:
+        """Deletes a compute target.
+
+        Errors:
+        * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
+        * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be deleted.
+        * `FAILED_PRECONDITION` / `COMPUTE_TARGET_IN_USE`: jobs of it have not ended; the message says how many.
+        """
+
+    @abc.abstractmethod
+    def RegisterEnvironment(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.RegisterEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.RegisterEnvironmentResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.RegisterEnvironmentResponse]]:
+        """Registers an environment: returns the latest version if it has the same definition, else makes the next one.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        """
+
+    @abc.abstractmethod
+    def GetEnvironment(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.GetEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.GetEnvironmentResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.GetEnvironmentResponse]]:
+        """Returns a version of an environment.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `NOT_FOUND` / `ENVIRONMENT_NOT_FOUND`: no environment has this name, or not this version.
+        """
+
+    @abc.abstractmethod
+    def ListEnvironments(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.ListEnvironmentsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.ListEnvironmentsResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.ListEnvironmentsResponse]]:
+        """Lists the latest version of each environment, in ascending order of name.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
 
     @abc.abstractmethod
     def GetComputeTarget(

@@ -888,8 +888,12 @@ class UpdateRunRequest(google.protobuf.message.Message):
     RUN_FIELD_NUMBER: builtins.int
     UPDATE_MASK_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    KEEP_ERROR_FIELD_NUMBER: builtins.int
     reason: builtins.str
     """Why the status changes, for the status history; up to 300 characters. Default: empty."""
+    keep_error: builtins.bool
+    """Whether `error` is recorded only if the run enters `status` by this call and has no error yet. Default: false."""
     @property
     def run(self) -> runstream.api.runs.v1.run_pb2.Run:
         """Required. The new values; `name` says which run."""
@@ -900,15 +904,21 @@ class UpdateRunRequest(google.protobuf.message.Message):
         run that a runner drives as well; `error` attaches an error without changing the status.
         """
 
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the run entered `status`, for one that started or ended earlier, as in `CompleteRunRequest.end_time`."""
+
     def __init__(
         self,
         *,
         run: runstream.api.runs.v1.run_pb2.Run | None = ...,
         update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
         reason: builtins.str = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        keep_error: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["run", b"run", "update_mask", b"update_mask"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["reason", b"reason", "run", b"run", "update_mask", b"update_mask"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["run", b"run", "time", b"time", "update_mask", b"update_mask"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["keep_error", b"keep_error", "reason", b"reason", "run", b"run", "time", b"time", "update_mask", b"update_mask"]) -> None: ...
 
 global___UpdateRunRequest = UpdateRunRequest
 

@@ -1,0 +1,96 @@
+"""Executes processes of a job in containers, by the engine of the machine."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from runstream._runner.environments.building import Console
+from runstream._runner.failures import JobFailed
+from runstream.api.jobs.v1.environment_pb2 import ImageDefinition
+from runstream.api.jobs.v1.job_pb2 import ContainerOptions, JobDefinition
+
+ENGINES: Final = ("docker", "podman")
+INSIDE_VARIABLE: Final = "RUNSTREAM_IN_CONTAINER"
+"""Set where the runner itself is in the container of the job."""
+ERROR: Final = "EnvironmentError"
+FOLDER: Final = "/runstream/work"
+_OF_MACHINE: Final = frozenset(
+    {"PATH", "HOME", "HOSTNAME", "LD_LIBRARY_PATH", "PYTHONPATH", "SHELL", "TMPDIR", "USER", "XDG_RUNTIME_DIR"}
+)
+"""Variables that mean something on this machine only."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What is started for each process."""
+
+    engine: str
+    image: str
+    options: ContainerOptions
+    gpus: int = 0
+    name: str = field(default_factory=lambda: f"runstream-{uuid.uuid4().hex[:16]}")
+
+    def wrap(self, command: Sequence[str], folder: Path, variables: Mapping[str, str], number: int) -> list[str]:
+        """A command that executes another one in a container, which sees the folder and uses the machine's network.
+
+        Variables are passed on by name, so that their values are in no list of processes.
+        """
+        names = [name for name in sorted(variables) if name not in _OF_MACHINE]
+        return [
+            *(self.engine, "run", "--rm", "--init", "--name", f"{self.name}-{number}", "--network", "host"),
+            *("--user", f"{os.getuid()}:{os.getgid()}", "--volume", f"{folder}:{FOLDER}", "--workdir", FOLDER),
+            *(part for name in names for part in ("--env", name)),
+            *(("--shm-size", self.options.shm_size) if self.options.shm_size else ()),
+            *(("--gpus", str(self.gpus)) if self.gpus else ()),
+            *self.options.arguments,
+            self.image,
+            *command,
+        ]
+
+    def removal(self, count: int) -> list[str]:
+        """A command that ends the containers of the first so many processes, whatever became of who started them."""
+        return [self.engine, "rm", "--force", *(f"{self.name}-{number}" for number in range(count))]
+
+
+def is_wanted(definition: JobDefinition, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the processes of a job are to be executed in containers that the runner starts."""
+    return definition.container.use_container and not environment.get(INSIDE_VARIABLE)
+
+
+async def container_for(definition: JobDefinition, variables: Mapping[str, str], console: Console) -> Container:
+    """The container of a job; its image is built if need be.
+
+    Raises:
+        JobFailed: There is no engine or no image.
+    """
+    engine = next((found for name in ENGINES if (found := shutil.which(name, path=variables.get("PATH")))), None)
+    if engine is None:
+        raise JobFailed(
+            ERROR,
+            "The run is to be executed in a container, and neither docker nor podman is installed where it executes. "
+            "Install one of them there, or submit it without one (use_docker=False).",
+        )
+    image = await _image(engine, definition.environment.definition.image, console)
+    return Container(engine, image, definition.container, definition.requirements.gpus)
+
+
+async def _image(engine: str, wanted: ImageDefinition, console: Console) -> str:
+    if wanted.reference:
+        return wanted.reference
+    if not wanted.dockerfile:
+        raise JobFailed(ERROR, "The run is to be executed in a container, and its environment has no image.")
+    return await _build(engine, wanted.dockerfile, console)
+
+
+async def _build(engine: str, dockerfile: str, console: Console) -> str:
+    import hashlib
+
+    image = f"runstream-environment:{hashlib.sha256(dockerfile.encode()).hexdigest()[:24]}"
+    file = console.write("Dockerfile", dockerfile)
+    if await console.run([engine, "build", "--tag", image, "--file", str(file), str(file.parent)]):
+        raise JobFailed(ERROR, "The image could not be built; the log of the build says why.")
+    return image

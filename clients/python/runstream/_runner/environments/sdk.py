@@ -1,0 +1,47 @@
+"""Makes this very SDK visible in environments of jobs."""
+
+import importlib.metadata
+import shutil
+from pathlib import Path
+from typing import Final
+
+import runstream
+
+MINIMUM_PYTHON: Final = (3, 11)
+PATH_FILE: Final = "runstream_sdk.pth"
+_INSTALLED: Final = ("site-packages", "dist-packages")
+
+
+def sdk_identity() -> str:
+    """What tells this SDK from others: its version, and for a checkout its place."""
+    place = Path(runstream.__file__).parent.parent
+    return _version() if place.name in _INSTALLED else f"{_version()} {place}"
+
+
+def sdk_requirements() -> list[str]:
+    """What the SDK needs, as in a requirements file."""
+    try:
+        return [each for each in importlib.metadata.requires("runstream") or () if "extra ==" not in each]
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
+def add_sdk(site_packages: Path) -> None:
+    """Has an environment find the SDK: a checkout where it is, an installed one as a copy.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    package = Path(runstream.__file__).parent
+    if package.parent.name in _INSTALLED:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(package, site_packages / package.name, ignore=ignored, dirs_exist_ok=True)
+    else:
+        (site_packages / PATH_FILE).write_text(f"{package.parent}\n", "utf-8")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("runstream")
+    except importlib.metadata.PackageNotFoundError:
+        return ""

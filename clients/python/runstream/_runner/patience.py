@@ -1,0 +1,46 @@
+"""Calls that outlast hours without the services."""
+
+import asyncio
+import logging
+import random
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+
+from runstream._channel import Connection
+from runstream._channel.backoff import backoff_seconds
+from runstream._channel.connection import UnaryMethod
+from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+FINAL_STATUSES: Final = frozenset({404, 409})
+MAX_JITTER_SECONDS: Final = 1.0
+
+_logger = logging.getLogger(__name__)
+
+
+def is_final(error: AzureMLException) -> bool:
+    """Whether the services will not answer otherwise however often they are asked."""
+    if isinstance(error, ServiceException):
+        return error.status_code in FINAL_STATUSES
+    return not isinstance(error, AuthenticationException)
+
+
+async def call_patiently(connection: Connection, method: UnaryMethod[Request, Response], request: Request) -> Response:
+    """Calls a method until the services answer, however long that takes.
+
+    Raises:
+        AzureMLException: They answered that they will not do it.
+    """
+    failures = 0
+    while True:
+        try:
+            return await connection.call(method, request)
+        except AzureMLException as error:
+            if is_final(error):
+                raise
+            _logger.info("%s", error.message)
+        await asyncio.sleep(backoff_seconds(failures) + random.uniform(0, MAX_JITTER_SECONDS) * bool(failures))
+        failures += 1

@@ -1,0 +1,201 @@
+"""The runner: executes one job from the claim to the report of its end."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+from runstream._channel import Connection
+from runstream._channel.connection import close_connections
+from runstream._channel.threads import in_thread
+from runstream._runner import endings, finish
+from runstream._runner.children import Children
+from runstream._runner.execution import Execution
+from runstream._runner.failures import JobFailed
+from runstream._runner.folder import Ending, JobFolder, Progress
+from runstream._runner.holding import Following, Holding
+from runstream._runner.job import CANCELED, COMPLETED, FAILED, NOT_OURS, JobToRun
+from runstream._runner.lease import Lease, Lost
+from runstream._runner.members import terminated
+from runstream._runner.nodes import this_node
+from runstream._runner.output import JobLogs
+from runstream._runner.processes import adopt_orphans
+from runstream._runner.recovery import resume_lost_jobs
+from runstream._runner.waking import wake_uplink
+from runstream._runner.watch import Order, Orders, hearing_signals, leave_guard, watch_run
+from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
+from runstream.api.runs.v1.run_pb2 import RUN_STATUS_FINALIZING
+
+CODES: Final = {"COMPLETED": COMPLETED, "FAILED": FAILED, "CANCELED": CANCELED, "": NOT_OURS}
+FOLLOWING_SECONDS: Final = 30.0
+"""How long other nodes have to end after the first one completed the run."""
+
+_logger = logging.getLogger(__name__)
+
+
+def execute(job: JobToRun, *, comes_after: bool, guard_pipe: int) -> int:
+    """Executes a job, or after a lost runner reports its end; the exit code says how it ended."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    adopt_orphans()
+    return asyncio.run(_execute(job, comes_after, guard_pipe))
+
+
+async def _execute(job: JobToRun, comes_after: bool, guard_pipe: int) -> int:
+    orders = Orders(0.0 if this_node().is_first else FOLLOWING_SECONDS)
+    leave_guard(guard_pipe)
+    async with hearing_signals(orders), Children.open() as children:
+        try:
+            return await Runner(job, children, orders).run(comes_after=comes_after)
+        finally:
+            await close_connections()
+
+
+class Runner:
+    """Executes one job."""
+
+    def __init__(self, job: JobToRun, children: Children, orders: Orders) -> None:
+        self._job = job
+        self._children = children
+        self._orders = orders
+        self._folder = JobFolder.of(job)
+        self._progress = self._folder.read()
+        self._connection = Connection.to(job.address)
+        self._holding: Holding = (
+            Lease(job, self._connection, self._progress.lease)
+            if this_node().is_first
+            else Following(job, self._connection)
+        )
+        self._logs = JobLogs(job)
+        self._execution: Execution | None = None
+
+    async def run(self, *, comes_after: bool) -> int:
+        """Executes the job; where a lost runner has begun, ends it as that would have, or as failed."""
+        wake_uplink(self._job.address)  # once more: the one that the guard found alive may have left meanwhile
+        try:
+            claimed = await self._orders.unless_given(self._claim())
+        except Lost as lost:
+            _logger.warning("%s is not executed: %s", self._job.run, lost)
+            claimed = None
+        if claimed is None:
+            return self._leave(Ending(""))
+        self._orders.hear(claimed.run.status, claimed.run.HasField("cancel_request_time"))
+        async with self._beside():
+            if this_node().is_first:
+                await in_thread(resume_lost_jobs)
+            ending = self._progress.ending
+            if ending is None:
+                ending = self._end_lost() if comes_after else await self._execute(claimed)
+                self._note(replace(self._progress, ending=ending))
+            if ending.status:
+                ending = await self._finish(ending)
+        return self._leave(ending)
+
+    async def _claim(self) -> ClaimJobResponse:
+        claimed = await self._holding.claim()
+        if not self._progress.lease:
+            attempt = max(claimed.job.attempt, 1)
+            skips = claimed.job.definition.skip_outputs
+            job = self._job if this_node().is_first else None
+            self._note(Progress(job, socket.gethostname(), claimed.lease, attempt, skips))
+        return claimed
+
+    async def _execute(self, claimed: ClaimJobResponse) -> Ending:
+        execution = self._execution = Execution(
+            self._job,
+            claimed,
+            self._connection,
+            self._children,
+            self._orders,
+            self._holding,
+            self._logs,
+            self._folder.path,
+        )
+
+        def note_processes() -> None:
+            self._note(replace(self._progress, processes=execution.statuses()))
+
+        try:
+            ending = await execution.run(note_processes)
+        except JobFailed as error:
+            ending = endings.of_failure(error)
+        self._progress = replace(self._progress, processes=execution.statuses())
+        return ending
+
+    def _end_lost(self) -> Ending:
+        """The end after a lost runner, whose processes the guard has ended."""
+        self._progress = replace(self._progress, processes=terminated(self._progress.processes))
+        return endings.of_lost_runner()
+
+    async def _finish(self, ending: Ending) -> Ending:
+        """Stores the results and reports the end; how it ended after all."""
+        if self._orders.order is None:
+            self._holding.report(RUN_STATUS_FINALIZING)
+        storing = asyncio.create_task(self._store(ending), name="store")
+        lost = asyncio.create_task(self._orders.lost.wait(), name="lost")
+        await asyncio.wait({storing, lost}, return_when=asyncio.FIRST_COMPLETED)
+        lost.cancel()
+        if not storing.done():
+            storing.cancel()
+            await asyncio.wait({storing})
+            return Ending("")
+        ending = storing.result()
+        await self._holding.end(ending)
+        return ending
+
+    async def _store(self, ending: Ending) -> Ending:
+        settling = asyncio.create_task(in_thread(self._logs.settle), name="settle")
+        try:
+            if not self._progress.skips_outputs:
+                await finish.store_outputs(self._connection, self._job, self._folder.work)
+        except JobFailed as failure:
+            ending = finish.with_failure(ending, failure)
+        if self._execution is not None:
+            await self._execution.told()
+        if self._progress.processes:
+            name = finish.of_attempt(finish.STATUS_FILE, self._progress.attempt, this_node().index)
+            await finish.store_document(self._connection, self._job.run, name, self._progress.processes)
+        await settling
+        return ending
+
+    def _note(self, progress: Progress) -> None:
+        self._progress = progress
+        try:
+            self._folder.write(progress)
+        except OSError as error:  # another runner would know less, which is no reason for this one to stop
+            _logger.warning("%s cannot be written: %s", self._folder.path, error)
+
+    def _leave(self, ending: Ending) -> int:
+        self._folder.remove(keeps_files=self._job.keeps_files or self._progress.skips_outputs)
+        return CODES[ending.status]
+
+    @asynccontextmanager
+    async def _beside(self) -> AsyncIterator[None]:
+        """Holds the lease, and hears of orders, while the context is open."""
+        works = (
+            self._holding.renew(self._orders.hear),
+            self._holding.send_reports(),
+            watch_run(self._job, self._connection, self._orders),
+            self._tend(),
+        )
+        tasks = [asyncio.create_task(self._until_lost(work)) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _until_lost(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Lost as lost:
+            self._orders.give(Order.LOST, str(lost))
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await in_thread(self._logs.tend)

@@ -1,0 +1,77 @@
+"""`python -m runstream.train.hyperdrive`: the program of a sweep's run.
+
+It executes the driver in a process of its own, and another one when that is killed: a driver keeps nothing that the
+services do not know.
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from runstream._channel.backoff import backoff_seconds
+
+MAX_DRIVERS: Final = 20
+DRIVE: Final = "drive"
+
+
+def supervise() -> int:
+    """Has drivers run the sweep until one comes to the end; its exit code."""
+    supervisor = Supervisor()
+    for failures in range(MAX_DRIVERS):
+        code = supervisor.run()
+        if code >= 0 or supervisor.is_told:
+            return max(code, 1) if code else 0
+        print(f"The driver was ended by signal {-code}; another one goes on.", flush=True)  # noqa: T201
+        time.sleep(backoff_seconds(failures))
+    return 1
+
+
+class Supervisor:
+    """Starts drivers, and passes SIGTERM on."""
+
+    def __init__(self) -> None:
+        self.is_told = False
+        self._driver: subprocess.Popen[bytes] | None = None
+        signal.signal(signal.SIGTERM, self._pass_on)
+
+    def run(self) -> int:
+        """Executes a driver; its exit code, negative: the signal that killed it."""
+        self._driver = subprocess.Popen([sys.executable, "-P", "-m", "runstream.train.hyperdrive", DRIVE])
+        if self.is_told:
+            self._driver.terminate()
+        return self._driver.wait()
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        self.is_told = True
+        if self._driver is not None:
+            self._driver.send_signal(number)
+
+
+async def drive() -> int:
+    """Runs the sweep in the working directory as the run of this job; the exit code."""
+    from runstream import aio
+    from runstream.exceptions import AzureMLException
+    from runstream.train.hyperdrive._driver import NO_RESULT, Driver
+    from runstream.train.hyperdrive._sweep import Sweep
+
+    run = aio.Run.get_context(allow_offline=False)
+    try:
+        record = await run._refresh()
+        succeeded = await Driver(Sweep.read(Path()), run._workspace, record).drive()
+    except AzureMLException as error:
+        print(f"The sweep failed: {error.message}", file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        await aio.close()
+    if not succeeded:
+        print(NO_RESULT, file=sys.stderr)  # noqa: T201
+    return 0 if succeeded else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(drive()) if sys.argv[1:] == [DRIVE] else supervise())

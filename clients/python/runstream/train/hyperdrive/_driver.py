@@ -1,0 +1,229 @@
+"""The driver of a sweep: submits its runs, follows them, and stops those that promise too little.
+
+It keeps nothing but what the services know. Started again it finds the runs that there are by their names, and goes on.
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from numbers import Real
+from typing import Final
+
+from runstream._channel import Connection
+from runstream._channel.backoff import backoff_seconds
+from runstream._channel.connection import Request, Response, UnaryMethod
+from runstream.aio import Workspace
+from runstream.api.metrics.v1.metrics_service_pb2 import TailSeriesRequest
+from runstream.api.runs.v1 import run_history_service_pb2 as api
+from runstream.api.runs.v1 import run_pb2
+from runstream.api.runs.v1.workspace_pb2 import Tag
+from runstream.core import _filters as filters
+from runstream.core._job.definition import JobPlan
+from runstream.core._run.watching import watch_runs
+from runstream.core._status import COMPLETED
+from runstream.core._submission.methods import Submission
+from runstream.core._submission.script import submit_plan
+from runstream.core._tail import SeriesTail
+from runstream.exceptions import AzureMLException, ServiceException
+from runstream.train.hyperdrive._children import best_value, child_records
+from runstream.train.hyperdrive._proposals import Numbers, Trial, proposals_of, values_of
+from runstream.train.hyperdrive._sweep import (
+    HYPERPARAMETERS_TAG,
+    NUMBERS_PROPERTY,
+    Sweep,
+    hyperparameter_arguments,
+)
+from runstream.train.hyperdrive._trials import SweepRun, Trials
+
+TAILS: Final = 100
+"""How many runs are followed at the same time; of those that have ended all is read, some at a time."""
+NO_RESULT: Final = "No run of the sweep was completed."
+
+logger = logging.getLogger("runstream")
+
+
+class Driver:
+    """Drives one sweep."""
+
+    def __init__(self, sweep: Sweep, workspace: Workspace, parent: run_pb2.Run) -> None:
+        self._sweep = sweep
+        self._workspace = workspace
+        self._parent = parent
+        self._id = parent.name.rpartition("/")[2]
+        self._trials = Trials(self._id, sweep)
+        self._earlier: list[Trial] = []
+        self._proposals = proposals_of(sweep.sampling, sweep.seed)
+        self._total = sweep.max_total_runs
+        self._is_stopping = False
+        self._changed = asyncio.Event()
+        self._tails = asyncio.Semaphore(TAILS)
+        self._following: dict[int, asyncio.Task[None]] = {}
+
+    async def drive(self) -> bool:
+        """Runs the sweep to its end; whether a run was completed.
+
+        Raises:
+            AzureMLException: A run cannot be submitted. Those that are under way are cancelled.
+        """
+        for each in self._sweep.resume_from:
+            self._earlier += await self._results_of(each)
+        for record in await child_records(self._workspace, self._id):
+            self._hear(record)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._submit_all()
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+            await _end([watching, *self._following.values()])
+        return await self._conclude()
+
+    async def _submit_all(self) -> None:
+        try:
+            while not self._is_over:
+                self._changed.clear()
+                await self._submit_some()
+                if not self._is_over:
+                    await self._changed.wait()
+        except AzureMLException:
+            self._stop()
+            await self._cancel(self._trials.active)
+            raise
+
+    @property
+    def _is_over(self) -> bool:
+        return not self._trials.active and (self._is_stopping or self._trials.next_index >= self._total)
+
+    async def _submit_some(self) -> None:
+        if self._is_stopping:
+            return await self._cancel(self._trials.active)
+        while len(self._trials.active) < self._sweep.max_concurrent_runs:
+            index = self._trials.next_index
+            if index >= self._total or self._is_stopping:
+                return None
+            tried = [*self._earlier, *self._trials.tried]
+            numbers = await asyncio.to_thread(self._proposals.propose, index, tried)
+            if numbers is None:
+                self._total = index
+                return None
+            await self._submit(index, numbers)
+        return None
+
+    async def _submit(self, index: int, numbers: Numbers) -> None:
+        values = values_of(self._sweep.sampling.parameter_space, numbers)
+        plan = self._sweep.plan
+        definition = type(plan.definition)()
+        definition.CopyFrom(plan.definition)
+        definition.arguments.extend(hyperparameter_arguments(values))
+        own = JobPlan(
+            definition=definition,
+            target=plan.target,
+            source_directory=None,
+            max_run_duration_seconds=plan.max_run_duration_seconds,
+        )
+        submission = Submission(
+            workspace=self._workspace,
+            experiment=self._parent.experiment,
+            experiment_name=self._parent.experiment_display_name,
+            tags=[Tag(key=HYPERPARAMETERS_TAG, value=json.dumps(values))],
+            run_id=self._trials.run_id(index),
+            request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._parent.name}/{index}")),
+            parent=self._parent.name,
+        )
+        properties = {**self._sweep.properties, NUMBERS_PROPERTY: json.dumps(numbers)}
+        record = await submit_plan(own, properties, submission)
+        print(f"{submission.run_id}: {' '.join(hyperparameter_arguments(values))}", flush=True)  # noqa: T201
+        self._hear(record)
+
+    def _hear(self, record: run_pb2.Run) -> None:
+        run = self._trials.hear(record)
+        if run is not None and run.index not in self._following:
+            self._following[run.index] = asyncio.create_task(self._follow(run))
+        self._changed.set()
+
+    async def _watch(self) -> None:
+        """Hears of the runs until it is cancelled."""
+        request = api.WatchRunsRequest(
+            parent=self._workspace._record.name, filter=filters.equals("parent", self._id), include_present=True
+        )
+        async for change in watch_runs(self._connection, request):
+            if change.kind == api.RUN_CHANGE_KIND_UPDATED:
+                self._hear(change.run)
+
+    async def _follow(self, run: SweepRun) -> None:
+        """Reads the primary metric of a run as it is logged."""
+        request = TailSeriesRequest(runs=[run.name], metrics=[self._sweep.metric])
+        async with self._tails, SeriesTail(self._connection, request) as tail:
+            async for piece in tail:
+                run.history.extend(_numbers(self._sweep, piece.values))
+                if self._trials.judge(run):
+                    best = "no number" if run.best is None else f"{self._sweep.turned(run.best):g} at best"
+                    print(f"{run.name.rpartition('/')[2]} is stopped: {best}", flush=True)  # noqa: T201
+                    await self._cancel([run])
+
+    async def _cancel(self, runs: Sequence[SweepRun]) -> None:
+        connection = self._connection()
+        for run in runs:
+            reason = f"stopped by {type(self._sweep.policy).__name__}" if run.is_stopped else "the sweep was cancelled"
+            request = api.CancelRunRequest(name=run.name, reason=reason)
+            self._hear((await _persist(connection, connection.runs.CancelRun, request)).run)
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        self._changed.set()
+
+    async def _conclude(self) -> bool:
+        best = self._trials.best
+        if best is not None and best.best is not None:
+            connection = self._connection()
+            properties = {
+                "best_child_run_id": best.name.rpartition("/")[2],
+                "score": repr(self._sweep.turned(best.best)),
+            }
+            request = api.AddPropertiesRequest(name=self._parent.name, properties=properties)
+            await _persist(connection, connection.runs.AddProperties, request)
+            print(f"Best: {properties['best_child_run_id']} with {self._sweep.metric} {properties['score']}")  # noqa: T201
+        return any(run.status == COMPLETED or run.is_stopped for run in self._trials)
+
+    async def _results_of(self, sweep: str) -> list[Trial]:
+        """What an earlier sweep found, as far as its space was the same."""
+        found = []
+        for record in await child_records(self._workspace, sweep):
+            numbers = json.loads(record.properties.get(NUMBERS_PROPERTY, "{}"))
+            best = best_value(record, self._sweep.metric, self._sweep.goal)
+            if set(numbers) == set(self._sweep.sampling.parameter_space) and best is not None:
+                found.append(Trial(numbers, self._sweep.turned(best), has_ended=True))
+        return found
+
+    def _connection(self) -> Connection:
+        return self._workspace._connection()
+
+
+def _numbers(sweep: Sweep, values: Iterable[object]) -> list[float]:
+    """Values of a metric, turned so that more is better; what is no number is left out."""
+    return [sweep.turned(float(value)) for value in values if isinstance(value, Real)]
+
+
+async def _persist(connection: Connection, method: UnaryMethod[Request, Response], request: Request) -> Response:
+    """Calls until the services answer."""
+    failures = 0
+    while True:
+        try:
+            return await connection.call(method, request)
+        except ServiceException as error:
+            if error.status_code not in (429, 503):
+                raise
+        await asyncio.sleep(backoff_seconds(failures))
+        failures += 1
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Reads and writes the tables of jobs. Rows do not leave this package."""

@@ -1,0 +1,129 @@
+"""Agents. What a stream says counts only while its epoch is the last one of its agent."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from asyncpg import Record
+
+from runstream_server.jobs.model import Agent, AgentFacts
+from runstream_server.names import ComputeTargetName
+from runstream_server.postgres import Postgres
+
+# What an agent has: offered jobs, and held ones whatever their lease says.
+_AGENT = """
+a.workspace, a.compute_target, a.agent, a.host, a.labels, a.slots, a.gpus, a.draining, a.last_seen_time,
+a.connected AND a.last_seen_time >= $3 AS is_connected,
+(SELECT array_agg(j.run ORDER BY j.run) FROM jobs.job j
+  WHERE j.workspace = a.workspace AND j.compute_target = a.compute_target AND j.agent = a.agent AND j.state = 'held')
+    AS runs
+"""
+
+_USED = """
+LEFT JOIN LATERAL (
+    SELECT sum(j.slots) AS used_slots, sum(j.gpus) AS used_gpus FROM jobs.job j
+     WHERE j.workspace = a.workspace AND j.compute_target = a.compute_target AND j.agent = a.agent
+       AND j.state IN ('offered', 'held')
+) used ON true
+"""
+
+
+class AgentStore:
+    """Agents."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def connect(self, facts: AgentFacts, at: datetime) -> int:
+        """Notes that an agent connected; returns the epoch of its stream, which ends that of any other."""
+        epoch: int = await self._postgres.fetchval(
+            """
+            INSERT INTO jobs.agent AS a (workspace, compute_target, agent, host, labels, slots, gpus, draining,
+                                         connected, epoch, last_seen_time)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, true, 1, $9)
+            ON CONFLICT (workspace, compute_target, agent) DO UPDATE
+               SET host = $4, labels = $5, slots = $6, gpus = $7, draining = $8, connected = true, epoch = a.epoch + 1,
+                   last_seen_time = $9
+            RETURNING epoch
+            """,
+            *_key(facts),
+            facts.host,
+            dict(facts.labels),
+            facts.slots,
+            facts.gpus,
+            facts.draining,
+            at,
+        )
+        return epoch
+
+    async def saw(self, facts: AgentFacts, epoch: int, at: datetime) -> bool:
+        """Notes that an agent was heard of, and whether it drains; returns False if another stream took its place."""
+        seen = await self._postgres.execute(
+            """
+            UPDATE jobs.agent SET last_seen_time = $5, draining = $6
+             WHERE workspace = $1 AND compute_target = $2 AND agent = $3 AND epoch = $4
+            """,
+            *_key(facts),
+            epoch,
+            at,
+            facts.draining,
+        )
+        return seen == "UPDATE 1"
+
+    async def left(self, facts: AgentFacts, epoch: int) -> None:
+        """Notes that the stream of an agent ended, unless another one took its place."""
+        await self._postgres.execute(
+            """
+            UPDATE jobs.agent SET connected = false
+             WHERE workspace = $1 AND compute_target = $2 AND agent = $3 AND epoch = $4
+            """,
+            *_key(facts),
+            epoch,
+        )
+
+    async def list_agents(
+        self, target: ComputeTargetName, seen_since: datetime, after: str, count: int
+    ) -> Sequence[Agent]:
+        """Returns up to `count` agents of a target with names after `after`, in order of name.
+
+        Those not seen since a time are not connected.
+        """
+        rows = await self._postgres.fetch(
+            f"""
+            SELECT {_AGENT}, used_slots, used_gpus FROM jobs.agent a {_USED}
+             WHERE a.workspace = $1 AND a.compute_target = $2 AND a.agent > $4 ORDER BY a.agent LIMIT $5
+            """,
+            target.workspace,
+            target.compute_target,
+            seen_since,
+            after,
+            count,
+        )
+        return [_agent(row) for row in rows]
+
+    async def forget(self, before: datetime) -> None:
+        """Forgets agents that were last heard of before a time."""
+        await self._postgres.execute("DELETE FROM jobs.agent WHERE last_seen_time < $1", before)
+
+
+def _key(facts: AgentFacts) -> tuple[str, str, str]:
+    return facts.target.workspace, facts.target.compute_target, facts.agent
+
+
+def _agent(row: Record) -> Agent:
+    facts = AgentFacts(
+        target=ComputeTargetName(row["workspace"], row["compute_target"]),
+        agent=row["agent"],
+        host=row["host"],
+        labels=row["labels"],
+        slots=row["slots"],
+        gpus=row["gpus"],
+        draining=row["draining"],
+    )
+    return Agent(
+        facts=facts,
+        connected=row["is_connected"],
+        last_seen_time=row["last_seen_time"],
+        runs=tuple(row["runs"] or ()),
+        used_slots=row["used_slots"] or 0,
+        used_gpus=row["used_gpus"] or 0,
+    )

@@ -1,0 +1,66 @@
+"""A whole backend, and the SDK on it as a script uses it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from runstream._channel import loop
+from runstream.core import Experiment, Workspace
+from runstream_server.embedded.state import read_state
+from tests.conditions import wait_until
+from tests.conftest import quick_place
+from tests.job_sites import RUNSTREAM, Site
+
+
+@pytest.fixture(scope="package")
+def site() -> Iterator[Site]:
+    """A backend of these tests. At their end nothing of what they submitted is left."""
+    folder = Path(mkdtemp(prefix="rs-", dir=quick_place()))
+    environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state")}
+    command = [RUNSTREAM, "up", "--data", str(folder / "data"), "--port", "0"]
+    site = None
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: bool(read_state(folder / "state" / "up.json")) or process.poll() is not None)
+            site = Site(folder, str(read_state(folder / "state" / "up.json")["address"]))
+            yield site
+            wait_until(lambda: not site.processes())
+        finally:
+            loop.stop()
+            for left in site.processes() if site else ():
+                left.kill()
+            process.send_signal(signal.SIGINT)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def project(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a script of this test's own, which is the current one, of a user of the backend."""
+    for name in [name for name in os.environ if name.startswith(("RUNSTREAM_", "AZUREML_"))]:
+        monkeypatch.delenv(name)
+    for name, value in site.environment.items():
+        if name.startswith("RUNSTREAM_"):
+            monkeypatch.setenv(name, value)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def ws(project: Path) -> Workspace:
+    """A workspace of this test's own."""
+    return Workspace.create(f"ws-{uuid.uuid4().hex[:24]}")
+
+
+@pytest.fixture
+def exp(ws: Workspace) -> Experiment:
+    """An experiment without runs."""
+    return Experiment(ws, "digits")
