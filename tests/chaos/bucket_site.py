@@ -13,6 +13,7 @@ from runstream_server.postgres import Postgres
 from runstream_server.rpc import open_channel
 from tests.append_clients import doubles, metrics_stream
 from tests.bucket_proxy import BucketProxy, Trouble, bucket_proxy
+from tests.chaos.scale import SCALE
 from tests.conditions import until_answered
 from tests.conftest import Backend
 from tests.log_files import end_run, read_log, write_log
@@ -29,7 +30,10 @@ END $$;
 CREATE TRIGGER note_delete BEFORE DELETE ON metrics.chunk FOR EACH ROW EXECUTE FUNCTION public.note_delete();
 CREATE TRIGGER note_delete BEFORE DELETE ON logs.chunk FOR EACH ROW EXECUTE FUNCTION public.note_delete();
 """
-_DUE = "UPDATE {0}.seal_task SET due_time = now() WHERE failures > 0 AND due_time < now() + interval '4 minutes'"
+_DUE = """
+UPDATE {0}.seal_task SET due_time = now()
+ WHERE failures > 0 AND due_time > now() AND due_time < now() + interval '4 minutes'
+"""
 _UNSEALED = """
 SELECT NOT EXISTS (SELECT FROM {0}.chunk JOIN unnest($1::text[]) AS ended (run) USING (run))
    AND NOT EXISTS (SELECT FROM {0}.seal_task JOIN unnest($1::text[]) AS ended (run) USING (run))
@@ -101,7 +105,7 @@ class BucketSite:
                 await self.postgres.execute(_DUE.format(service))
             return all([await self.postgres.fetchval(_UNSEALED.format(each), names) for each in ("metrics", "logs")])
 
-        await until_answered(is_sealed)
+        await until_answered(is_sealed, SCALE.seconds)
 
     async def check_read_back(self, written: Written) -> None:
         """Asserts that each object was read before anything of it left Postgres."""
