@@ -82,6 +82,7 @@ class ServerProcess:
             **os.environ,
             "RUNSTREAM_POSTGRES_DSN": self.config.postgres.dsn,
             "RUNSTREAM_S3_ENDPOINT": self.config.bucket.endpoint,
+            "RUNSTREAM_S3_PUBLIC_ENDPOINT": self.config.bucket.public_endpoint,
             "RUNSTREAM_S3_ACCESS_KEY": self.config.bucket.access_key,
             "RUNSTREAM_S3_SECRET_KEY": self.config.bucket.secret_key,
             "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
