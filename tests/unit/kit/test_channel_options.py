@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
+import grpc
 import pytest
-from grpc._cython import cygrpc
 
 from runstream._channel.options import channel_options
 from runstream_server.rpc.options import server_options
-
-CORE = Path(cygrpc.__file__)
 
 
 @pytest.fixture(scope="module")
 def core() -> bytes:
     """The library, as it lies on the disk."""
-    return CORE.read_bytes()
+    [path] = Path(grpc.__file__).parent.glob("_cython/cygrpc.*")
+    return path.read_bytes()
 
 
 def test_grpc_knows_every_setting_of_a_server(core: bytes) -> None:
