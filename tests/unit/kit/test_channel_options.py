@@ -12,7 +12,7 @@ from runstream_server.rpc.options import server_options
 @pytest.fixture(scope="module")
 def core() -> bytes:
     """The library, as it lies on the disk."""
-    [path] = Path(grpc.__file__).parent.glob("_cython/cygrpc.*")
+    [path] = Path(grpc.__file__).parent.glob("_cython/cygrpc.*.so")
     return path.read_bytes()
 
 
