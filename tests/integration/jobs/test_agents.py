@@ -208,12 +208,11 @@ async def test_a_job_whose_run_is_cancelled_is_offered_to_nobody(pool: Submitter
     async with agent(pool.channel, slots=2) as first:
         assert (await first.offer()).job.run == other
 
-    await until_answered(lambda: has_ended(pool, cancelled))
+    async def has_ended() -> bool:
+        return (await pool.job(cancelled)).state == job_pb2.JOB_STATE_ENDED
+
+    await until_answered(has_ended)
     assert (await pool.run(cancelled)).status == S.RUN_STATUS_CANCELED
-
-
-async def has_ended(pool: Submitter, name: str) -> bool:
-    return (await pool.job(name)).state == job_pb2.JOB_STATE_ENDED
 
 
 async def test_agents_are_listed_with_what_they_do(pool: Submitter) -> None:
