@@ -80,6 +80,8 @@ WITHIN_AND_BEYOND: Sequence[tuple[messages.JobDefinition, messages.JobDefinition
     (needing(labels={"l": "v" * 255}), needing(labels={"l": "v" * 256})),
     (boxed(shm_size="1" * 16), boxed(shm_size="1" * 17)),
     (boxed(arguments=["-v"] * 100), boxed(arguments=["-v"] * 101)),
+    (boxed(arguments=["a" * 65_536]), boxed(arguments=["a" * 65_536, "a"])),
+    (boxed(arguments=["\n"]), boxed(arguments=["\0"])),
 ]
 
 

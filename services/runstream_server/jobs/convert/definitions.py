@@ -1,5 +1,7 @@
 """Definitions of jobs: held to their limits, with defaults filled in."""
 
+from collections.abc import Sequence
+
 from runstream.api.jobs.v1 import job_pb2 as messages
 from runstream_server.jobs import limits
 from runstream_server.jobs.convert.environments import check_definition, encode_environment
@@ -55,12 +57,16 @@ def _check_program(checks: Checks, definition: messages.JobDefinition) -> None:
         checks.fail(_FIELD, "exactly one of script and command is set")
     checks.text(f"{_FIELD}.script", definition.script, limits.SCRIPT)
     checks.sized(f"{_FIELD}.command", definition.command, limits.COMMAND_BYTES)
-    checks.count(f"{_FIELD}.arguments", len(definition.arguments), limits.ARGUMENTS)
-    checks.size(f"{_FIELD}.arguments", definition.arguments, limits.ARGUMENTS_BYTES)
-    if any("\0" in argument for argument in definition.arguments):
-        checks.fail(f"{_FIELD}.arguments", "an argument cannot contain the character NUL")
+    _check_arguments(checks, f"{_FIELD}.arguments", definition.arguments, limits.ARGUMENTS, limits.ARGUMENTS_BYTES)
     if definition.script and not checks.violated:
         check_path(definition.script, f"{_FIELD}.script")
+
+
+def _check_arguments(checks: Checks, field: str, arguments: Sequence[str], most: int, most_bytes: int) -> None:
+    checks.count(field, len(arguments), most)
+    checks.size(field, arguments, most_bytes)
+    if any("\0" in argument for argument in arguments):
+        checks.fail(field, "an argument cannot contain the character NUL")
 
 
 def _check_surroundings(checks: Checks, definition: messages.JobDefinition, workspace: str) -> None:
@@ -75,7 +81,13 @@ def _check_surroundings(checks: Checks, definition: messages.JobDefinition, work
     if not definition.watched_directories:
         definition.watched_directories.append(_LOGS)
     checks.text(f"{_FIELD}.container.shm_size", definition.container.shm_size, limits.SHM_SIZE)
-    checks.count(f"{_FIELD}.container.arguments", len(definition.container.arguments), limits.CONTAINER_ARGUMENTS)
+    _check_arguments(
+        checks,
+        f"{_FIELD}.container.arguments",
+        definition.container.arguments,
+        limits.CONTAINER_ARGUMENTS,
+        limits.CONTAINER_ARGUMENTS_BYTES,
+    )
     checks.sized(f"{_FIELD}.details_json", definition.details_json, limits.DETAILS_BYTES)
     if definition.HasField("termination_grace"):
         grace = decode_duration(definition.termination_grace)

@@ -352,7 +352,7 @@ class ContainerOptions(google.protobuf.message.Message):
     """The size of `/dev/shm`, `2g` for example; up to 16 characters. Default: what the container engine gives."""
     @property
     def arguments(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """More arguments for the container engine; up to 100."""
+        """More arguments for the container engine; up to 100, together up to 64 KiB."""
 
     def __init__(
         self,
