@@ -50,6 +50,7 @@ async def test_a_script_dies_with_its_guard_and_its_runner(jobs: Jobs) -> None:
 
     runner.process.kill()
     kill(processes[0].pid)
+    await runner.ended()
 
     await gone(processes)
 
@@ -60,6 +61,7 @@ async def test_a_job_whose_guard_and_runner_were_killed_is_ended_by_the_next_run
     processes = runner.processes()
     runner.process.kill()
     kill(processes[0].pid)
+    await runner.ended()
 
     await jobs.execute("print('another')")
 

@@ -76,7 +76,8 @@ class Runner:
         """Executes the job; where a lost runner has begun, ends it as that would have, or as failed."""
         wake_uplink(self._job.address)  # once more: the one that the guard found alive may have left meanwhile
         try:
-            claimed = await self._orders.unless_given(self._claim())
+            # What a lost runner left is reported in any case: the guard passes on what it was told to that one as well.
+            claimed = await (self._claim() if comes_after else self._orders.unless_given(self._claim()))
         except Lost as lost:
             _logger.warning("%s is not executed: %s", self._job.run, lost)
             claimed = None
