@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ CACHE_VARIABLE: Final = "RUNSTREAM_CACHE_DIR"
 KEPT_BYTES: Final = 2 * 1024**3
 KEPT_COUNT: Final = 200
 """Archives that are kept: those used last."""
+PARTIAL_SECONDS: Final = 24 * 3600
+"""After so long nobody writes to an archive that is being fetched."""
 
 
 def cache_root() -> Path:
@@ -63,8 +66,15 @@ async def _archive(connection: Connection, snapshot: str) -> AsyncIterator[Path]
 
 
 def _forget_old(kept: Path) -> None:
-    """Removes archives that were not used for long, where there are too many or they are too large together."""
+    """Removes archives that were not used for long, where there are too many or they are too large together.
+
+    What is left of those whose download was killed goes as well.
+    """
     size = 0
+    for partial in kept.parent.glob(".*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - partial.stat().st_mtime > PARTIAL_SECONDS:
+                partial.unlink()
     for number, (_, size_bytes, archive) in enumerate(sorted(_archives(kept.parent), reverse=True)):
         size += size_bytes
         if archive != kept and (number >= KEPT_COUNT or size > KEPT_BYTES):
