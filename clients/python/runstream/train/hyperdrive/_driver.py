@@ -13,6 +13,8 @@ from numbers import Real
 from typing import Any, Final
 
 from runstream._channel import Connection
+from runstream._channel.threads import in_thread
+from runstream._runner.start import start_runner
 from runstream.aio import Workspace
 from runstream.api.metrics.v1.metrics_service_pb2 import TailSeriesRequest
 from runstream.api.runs.v1 import run_history_service_pb2 as api
@@ -23,7 +25,7 @@ from runstream.core._job.definition import JobPlan
 from runstream.core._run.watching import watch_runs
 from runstream.core._status import COMPLETED
 from runstream.core._submission.methods import Submission
-from runstream.core._submission.script import submit_plan
+from runstream.core._submission.script import LOCAL, submit_plan
 from runstream.core._tail import SeriesTail
 from runstream.exceptions import AzureMLException, ServiceException
 from runstream.train.hyperdrive._children import best_value, child_records
@@ -39,6 +41,8 @@ from runstream.train.hyperdrive._trials import SweepRun, Trials
 
 TAILS: Final = 100
 """How many runs are followed at the same time; of those that have ended all is read, some at a time."""
+UNCLAIMED: Final = frozenset({run_pb2.RUN_STATUS_NOT_STARTED, run_pb2.RUN_STATUS_STARTING, run_pb2.RUN_STATUS_QUEUED})
+"""A run on this machine may have no runner yet: an earlier driver was killed as it submitted it. Another one leaves."""
 NOT_FOUND: Final = 404
 NO_RESULT: Final = "No run of the sweep was completed."
 
@@ -88,6 +92,8 @@ class Driver:
         """Takes note of the runs that an earlier driver has submitted, and of what earlier sweeps found."""
         for record in await persist(lambda: child_records(self._workspace, self._id)):
             self._hear(record)
+            if self._sweep.plan.target == LOCAL and record.status in UNCLAIMED:
+                await in_thread(start_runner, record.name, self._workspace._address)
         for each in self._sweep.resume_from:
             self._earlier += await self._results_of(each)
 
