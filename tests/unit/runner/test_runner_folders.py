@@ -1,13 +1,17 @@
 """Which folder is that of which run."""
 
+import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from runstream._channel.threads import in_thread
 from runstream._runner.clean import remove_working_copies
 from runstream._runner.folder import JobFolder
 from runstream._runner.job import JobToRun
+from runstream._runner.prepare import to_its_end
 from runstream._spool.lock import lock_file
 
 
@@ -44,3 +48,21 @@ def test_a_folder_that_a_runner_has_is_not_removed() -> None:
     os.close(lock)
     remove_working_copies("run")
     assert not folder.path.exists()
+
+
+async def test_nothing_is_written_any_more_when_a_cancel_is_over() -> None:
+    begun, released = threading.Event(), threading.Event()
+    written: list[bool] = []
+
+    def write() -> None:
+        begun.set()
+        written.append(released.wait(60))
+
+    writing = asyncio.create_task(to_its_end(in_thread(write)))
+    await in_thread(begun.wait)
+    writing.cancel()
+    asyncio.get_running_loop().call_soon(released.set)
+
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert written == [True]

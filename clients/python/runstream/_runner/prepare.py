@@ -1,13 +1,14 @@
 """The working directory of a job: the files of its snapshot."""
 
+import asyncio
 import contextlib
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import platformdirs
 
@@ -41,8 +42,17 @@ async def fill(connection: Connection, snapshot: str, folder: Path) -> None:
     await in_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
     if snapshot:
         async with _archive(connection, snapshot) as archive:
-            await in_thread(unpack, archive, folder)
+            await to_its_end(in_thread(unpack, archive, folder))
         await in_thread(_forget_old, archive)
+
+
+async def to_its_end(work: Coroutine[Any, Any, object]) -> None:
+    """Waits for work that a thread does, also where this is cancelled: afterwards nothing is written any more."""
+    doing = asyncio.create_task(work)
+    try:
+        await asyncio.shield(doing)
+    finally:
+        await asyncio.wait({doing})
 
 
 @asynccontextmanager
