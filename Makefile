@@ -4,6 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
+BROWSER := .venv-browser
 READY := .venv/.ready
 ONLY ?=
 CHAOS ?=
@@ -12,10 +13,10 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos protos docs format lint types up bench clean lock
+.PHONY: help setup demo test check chaos widget-test protos docs format lint types up bench clean lock
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the environment in .venv (implied by every other target)
 
@@ -33,6 +34,14 @@ check: lint types test ## Everything a change must pass
 
 chaos: $(READY) ## Kill everything for a long time while runs are written; CHAOS="--seeds 5 --faults 60"
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+widget-test: $(UV) ## Show runs in a real JupyterLab and a real Chromium, which are installed for it
+	@test -n "$$(command -v chromium || command -v chromium-browser || command -v google-chrome)" \
+		|| { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends chromium; }
+	@test -d $(BROWSER) || $(UV) venv --quiet --python $(PYTHON) $(BROWSER)
+	@$(UV) pip install --quiet --python $(BROWSER) --require-hashes -r requirements.lock -r tests/browser/requirements.lock
+	@$(UV) pip install --quiet --python $(BROWSER) --no-deps --no-build-isolation -e clients/python -e services
+	$(BROWSER)/bin/python -m pytest tests/browser
 
 lint: $(READY) ## Check style, import rules and contracts
 	$(BIN)/ruff check .
@@ -60,9 +69,12 @@ lock: $(UV) ## Renew requirements.lock from the package files
 	$(UV) pip compile clients/python/pyproject.toml services/pyproject.toml --extra embedded --group dev \
 		--universal --python-version 3.11 --generate-hashes --no-emit-package runstream \
 		--no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+	$(UV) pip compile tests/browser/requirements.in --constraint requirements.lock \
+		--universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --quiet --upgrade --output-file tests/browser/requirements.lock
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-browser .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find clients services tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

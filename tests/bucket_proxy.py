@@ -5,6 +5,7 @@ import http.server
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ class Trouble(Enum):
     TRUNCATED = "the answer ends in its middle"
     RESET = "the connection is reset in the middle of the answer"
     SLOW = "the answer comes after a while"
+    SKEWED = "403 RequestTimeTooSkewed, as when the clock of who asks is wrong"
+    GONE = "the connection is closed without a word"
     LOST = "the bucket has done it, and its answer is lost"
     STUCK = "nothing is answered until the proxy is released"
 
@@ -33,6 +36,7 @@ ANSWERS: Final = {
     Trouble.SLOW_DOWN: (503, "SlowDown"),
     Trouble.ERROR: (500, "InternalError"),
     Trouble.FORBIDDEN: (403, "AccessDenied"),
+    Trouble.SKEWED: (403, "RequestTimeTooSkewed"),
 }
 
 
@@ -53,6 +57,10 @@ class BucketProxy:
         """The method and path of each request, without its query."""
         self.sent_bytes = 0
         """Bytes of bodies that clients sent."""
+        self.slow_seconds = SLOW_SECONDS
+        """How much later a slow answer comes."""
+        self.answered: list[tuple[float, str]] = []
+        """When, in seconds since the Unix epoch, requests were answered as the bucket did; as in `requests`."""
         self.released = threading.Event()
         """Set when requests that are stuck are to go on."""
         self._target = urlsplit(endpoint)
@@ -117,6 +125,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, code = ANSWERS[trouble]
             self._answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {})
             return
+        if trouble is Trouble.GONE:
+            self.close_connection = True
+            return
         if trouble is Trouble.STUCK:
             self.server.proxy.released.wait()
         status, answer, headers = self.server.proxy.ask(self.command, self.path, self.headers.items(), body)
@@ -124,7 +135,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if trouble is Trouble.SLOW:
-            threading.Event().wait(SLOW_SECONDS)
+            threading.Event().wait(self.server.proxy.slow_seconds)
+        if trouble in (None, Trouble.SLOW):
+            self.server.proxy.answered.append((time.time(), f"{self.command} {urlsplit(self.path).path}"))
         is_cut = trouble in (Trouble.TRUNCATED, Trouble.RESET)
         self._answer(status, answer, headers, len(answer) // 2 if is_cut else None)
         if trouble is Trouble.RESET:

@@ -21,9 +21,9 @@ async def until(condition: Callable[[], bool]) -> None:
     await until_answered(holds)
 
 
-async def until_answered(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until the answer to a question is yes, where no event tells."""
-    async with asyncio.timeout(SECONDS):
+async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: float = SECONDS) -> None:
+    """Waits until the answer to a question is yes, where no event tells, for so many seconds."""
+    async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(LOOK_SECONDS)
 

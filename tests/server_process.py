@@ -82,11 +82,17 @@ class ServerProcess:
             **os.environ,
             "RUNSTREAM_POSTGRES_DSN": self.config.postgres.dsn,
             "RUNSTREAM_S3_ENDPOINT": self.config.bucket.endpoint,
+            "RUNSTREAM_S3_PUBLIC_ENDPOINT": self.config.bucket.public_endpoint,
             "RUNSTREAM_S3_ACCESS_KEY": self.config.bucket.access_key,
             "RUNSTREAM_S3_SECRET_KEY": self.config.bucket.secret_key,
             "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
             "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
+            "RUNSTREAM_KUBERNETES_CLUSTERS": " ".join(
+                f"{cluster.name}={cluster.kubeconfig}" for cluster in self.config.kubernetes.clusters
+            ),
+            "RUNSTREAM_KUBERNETES_SERVICE_ADDRESS": self.config.kubernetes.service_address,
+            "RUNSTREAM_KUBERNETES_LEAD_SECONDS": str(self.config.kubernetes.lead_seconds),
             "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
             "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
             "RUNSTREAM_LOG_SEAL_BYTES": str(self.config.maintenance.log_seal_bytes),

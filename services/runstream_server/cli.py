@@ -142,20 +142,24 @@ def collect_garbage(dry_run: bool, strays: bool, grace: float | None) -> None:
 
 @main.command(epilog="Example: runstream-server scrub")
 def scrub() -> None:
-    """Read all blobs and logs again, and tell in JSON which ones were lost or changed. Exit code: 1 if there are any.
+    """Read all blobs, snapshots, logs and metrics again, and tell in JSON which ones were lost or changed.
 
-    A client that uploads the same file again mends a blob that is damaged. It may run while the services serve.
+    Exit code: 1 if there are any. A client that uploads the same file again mends a blob that is damaged. It may run
+    while the services serve.
     """
     from runstream_server.artifacts import upkeep
-    from runstream_server.logs import scrubbing
+    from runstream_server.logs import scrubbing as logs
+    from runstream_server.metrics import scrubbing as metrics
 
     config = _configuration()
     _logs(config)
     with _told_errors():
         found = asyncio.run(upkeep.scrub(config))
-        found["logs"] = asyncio.run(scrubbing.scrub(config))
+        found["logs"] = asyncio.run(logs.scrub(config))
+        found["metrics"] = asyncio.run(metrics.scrub(config))
     click.echo(json.dumps(found, ensure_ascii=False))
-    sys.exit(FAILED if found["damaged"] or found["logs"]["damaged_places"] else 0)
+    is_damaged = found["damaged"] or found["damaged_snapshots"]
+    sys.exit(FAILED if is_damaged or found["logs"]["damaged_places"] or found["metrics"]["damaged_places"] else 0)
 
 
 def _chosen(services: str) -> Sequence[str]:

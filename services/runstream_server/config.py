@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from runstream_server.cluster_config import KubernetesConfig, read_clusters
 from runstream_server.errors import ConfigurationError
 
 ACCESS_LOGS = ("none", "errors", "all")
@@ -186,6 +187,7 @@ class Config:
     maintenance: MaintenanceConfig = MaintenanceConfig()
     artifacts: ArtifactsConfig = ArtifactsConfig()
     jobs: JobsConfig = JobsConfig()
+    kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -214,6 +216,7 @@ class Config:
             maintenance=_maintenance(read),
             artifacts=_artifacts(read),
             jobs=_jobs(read),
+            kubernetes=_kubernetes(read),
         )
 
 
@@ -281,6 +284,17 @@ def _jobs(read: "_Reader") -> JobsConfig:
         start_seconds=read.some_seconds("RUNSTREAM_JOBS_START_SECONDS", JobsConfig.start_seconds),
         lost_seconds=read.seconds("RUNSTREAM_JOBS_LOST_SECONDS", JobsConfig.lost_seconds),
         report_seconds=read.some_seconds("RUNSTREAM_JOBS_REPORT_SECONDS", JobsConfig.report_seconds),
+    )
+
+
+def _kubernetes(read: "_Reader") -> KubernetesConfig:
+    default = KubernetesConfig
+    return KubernetesConfig(
+        clusters=read_clusters("RUNSTREAM_KUBERNETES_CLUSTERS", read.text("RUNSTREAM_KUBERNETES_CLUSTERS", default="")),
+        image=read.text("RUNSTREAM_KUBERNETES_IMAGE", default=default.image),
+        service_address=read.text("RUNSTREAM_KUBERNETES_SERVICE_ADDRESS", default=default.service_address),
+        stuck_seconds=read.seconds("RUNSTREAM_KUBERNETES_STUCK_SECONDS", default.stuck_seconds),
+        lead_seconds=read.some_seconds("RUNSTREAM_KUBERNETES_LEAD_SECONDS", default.lead_seconds),
     )
 
 

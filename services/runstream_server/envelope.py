@@ -22,6 +22,22 @@ def wrap(version: int, *body: bytes) -> bytes:
     return covered + _CHECKSUM.pack(zlib.crc32(covered))
 
 
+def checksum_of(data: bytes) -> bytes:
+    """The checksum that an envelope ends with, to be kept in another place as well."""
+    return data[-_CHECKSUM.size :]
+
+
+def checked(data: bytes, checksum: bytes | None, what: str) -> bytes:
+    """Returns an envelope if it ends with the checksum that is kept of it; None: none is kept.
+
+    Raises:
+        StoredBytesDamaged: It is another one, however well in itself; `what` says which was expected.
+    """
+    if checksum is not None and checksum_of(data) != checksum:
+        raise StoredBytesDamaged(f"{what} is not the one that was stored there")
+    return data
+
+
 def unwrap(data: bytes, *versions: int) -> memoryview:
     """Takes the body out of an envelope; raises StoredBytesDamaged if anything changed since, or on other versions."""
     if len(data) < _VERSION.size + _CHECKSUM.size:

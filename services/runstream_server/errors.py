@@ -168,8 +168,35 @@ class BucketUnavailable(Unavailable):
 
     reason = "BUCKET_UNAVAILABLE"
 
+    def __init__(self, message: str = "the object store does not answer; call again", **metadata: object) -> None:
+        super().__init__(message, **metadata)
+
+
+class BucketRefused(BucketUnavailable):
+    """The object store answers that we may not, until whoever runs the services changes something."""
+
+    reason = "BUCKET_REFUSED"
+    retry_after = timedelta(seconds=30)
+
+    def __init__(self, code: str) -> None:
+        super().__init__(
+            f"the object store refuses what the services ask ({code}); whoever runs them checks RUNSTREAM_S3_BUCKET,"
+            " the keys in RUNSTREAM_S3_ACCESS_KEY and RUNSTREAM_S3_SECRET_KEY, and what these may do; call again then",
+            code=code,
+        )
+
+
+class BucketClockSkewed(BucketUnavailable):
+    """The object store takes our requests for old ones, or for some of the future."""
+
+    reason = "BUCKET_CLOCK_SKEWED"
+    retry_after = timedelta(seconds=30)
+
     def __init__(self) -> None:
-        super().__init__("the object store does not answer; call again")
+        super().__init__(
+            "the clocks of the services and of the object store differ by too much; whoever runs them sets the clocks"
+            " right, best by NTP; call again then"
+        )
 
 
 class DeadlineExceeded(RunstreamError):
@@ -177,8 +204,12 @@ class DeadlineExceeded(RunstreamError):
 
     reason = "DEADLINE_EXCEEDED"
 
-    def __init__(self) -> None:
-        super().__init__("the call took longer than its deadline, or than this server gives any call")
+    def __init__(
+        self,
+        message: str = "the call took longer than its deadline, or than this server gives any call",
+        **metadata: object,
+    ) -> None:
+        super().__init__(message, **metadata)
 
 
 class ConfigurationError(Exception):

@@ -13,6 +13,7 @@ from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.contents import Contents
 from runstream_server.artifacts.scrub_store import ScrubStore
 from runstream_server.artifacts.scrubbing import Scrubber
+from runstream_server.artifacts.strays import FOLDERS
 from runstream_server.config import BucketConfig, PostgresConfig
 from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, open_postgres
@@ -43,7 +44,8 @@ async def check_bucket(dsn: str, config: BucketConfig) -> None:
         async with _later(postgres, bucket, timedelta(days=4)) as collector:
             await collector.collect(strays=True)
         rows = await postgres.fetch("SELECT DISTINCT object FROM artifacts.content")
-        assert sorted([each.key async for each in bucket.list()]) == sorted(row["object"] for row in rows)
+        keys = [each.key for folder in FOLDERS async for each in bucket.list(folder)]
+        assert sorted(keys) == sorted(row["object"] for row in rows)
         assert [each async for each in bucket.list_unfinished("")] == []
         assert await postgres.fetchval("SELECT count(*) FROM artifacts.garbage") == 0
         contents = Contents(ContentStore(postgres), bucket, lambda: datetime.now(UTC))

@@ -67,8 +67,18 @@ async def test_an_operator_finds_what_the_bucket_changed(
     calls = Calls(backend.channel)
     (digest,) = await calls.store(b"data")
     await calls.bind(run, {"a": digest})
-    logs = {"files": 0, "size_bytes": 0, "damaged_places": 0, "damaged": []}
-    assert (await command(config, "scrub"))[:2] == (0, {"contents": 1, "size_bytes": 4, "damaged": [], "logs": logs})
+    assert (await command(config, "scrub"))[:2] == (
+        0,
+        {
+            "contents": 1,
+            "size_bytes": 4,
+            "damaged": [],
+            "snapshots": 0,
+            "damaged_snapshots": [],
+            "logs": {"files": 0, "size_bytes": 0, "damaged_places": 0, "damaged": []},
+            "metrics": {"series": 0, "values": 0, "damaged_places": 0, "damaged": []},
+        },
+    )
     (key,) = [each.key async for each in bucket.list()]
     await bucket.put(key, b"dada")
 

@@ -64,7 +64,7 @@ class Collection:
 
     deleted_bytes: int = 0
     refused_objects: int = 0
-    """Objects that the bucket did not delete; they are tried again an hour later."""
+    """Objects that the bucket did not delete; they are tried again an hour later, strays the next time."""
 
     waiting_objects: int = 0
     """Objects that are deleted when their time is over."""
@@ -108,11 +108,12 @@ class Collector:
         if not dry_run:
             found.packs_rewritten = await self._repacking.repack(READERS_GRACE)
         if strays:
-            found.stray_objects = await self._strays.remove(dry_run=dry_run)
+            removed = await self._strays.remove(dry_run=dry_run)
+            found.stray_objects, found.refused_objects = removed.objects, removed.refused_objects
         if not dry_run:
             deleted = await self.garbage.delete_all()
             found.deleted_objects, found.deleted_bytes = deleted.objects, deleted.size_bytes
-            found.refused_objects = deleted.refused_objects
+            found.refused_objects += deleted.refused_objects
         found.waiting_objects, found.waiting_bytes = await self.garbage.waiting()
         return found
 

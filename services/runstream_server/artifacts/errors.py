@@ -1,6 +1,6 @@
 """What can go wrong with artifacts and snapshots."""
 
-from runstream_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from runstream_server.errors import AlreadyExists, DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound
 
 
 class UploadNotFound(NotFound):
@@ -46,6 +46,21 @@ class OffsetMismatch(FailedPrecondition):
             f"the stream starts at byte {sent}, but bytes are stored up to {expected}; send from there on",
             offset=sent,
             expected=expected,
+        )
+
+
+class PartTooSlow(DeadlineExceeded):
+    """A part took longer to arrive than a stream may hold a place for it."""
+
+    reason = "PART_TOO_SLOW"
+
+    def __init__(self, size_bytes: int, seconds: float) -> None:
+        super().__init__(
+            f"a part of {size_bytes} bytes did not arrive within {seconds:g} seconds, or nothing came for one minute;"
+            " parts that did arrive are kept, so go on from where the upload is. If it stays so slow, send the bytes to"
+            " the bucket instead, where a part may take an hour, send fewer files at once, or use a faster connection",
+            size_bytes=size_bytes,
+            seconds=seconds,
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from runstream_server.artifacts.errors import OffsetMismatch
+from runstream_server.artifacts.errors import OffsetMismatch, PartTooSlow
 from runstream_server.artifacts.model import MIB, Upload
 from runstream_server.artifacts.uploads import Uploads
 from runstream_server.errors import InvalidField, ProtocolError
@@ -36,7 +36,7 @@ class Relay:
             UploadCompleted: There is nothing to send any more.
             OffsetMismatch: Parts are stored up to another byte.
             ProtocolError: There are more bytes than were announced.
-            TimeoutError: They come too slowly. What was stored before stays.
+            PartTooSlow: They come too slowly. What was stored before stays.
         """
         upload = await self._uploads.sendable(workspace, upload_id)
         _check_parts(upload)
@@ -54,8 +54,11 @@ class Relay:
         """Stores one part; returns False if the stream ended before it was full."""
         size = upload.parts.part_size(number)
         async with self._room:
-            async with asyncio.timeout(self._part_seconds):
-                part = await pieces.take(size)
+            try:
+                async with asyncio.timeout(self._part_seconds):
+                    part = await pieces.take(size)
+            except TimeoutError:
+                raise PartTooSlow(size, self._part_seconds) from None
             if len(part) < size:
                 return False
             await self._bucket.put_part(upload.object, upload.parts_id, number, part)

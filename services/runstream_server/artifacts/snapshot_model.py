@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Self
 
 from runstream_server.artifacts.model import Blob
+from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import FailedPrecondition, InvalidField
 from runstream_server.names import WorkspaceName
 
@@ -65,11 +66,32 @@ def snapshot_id(entries: Sequence[SnapshotEntry]) -> str:
 
     `["outputs"]` is a folder, `["train.py", "<digest>", false]` a file that cannot be executed. Digests imply sizes.
     """
-    manifest = hashlib.sha256()
+    manifest = Manifest()
     for entry in sorted(entries, key=lambda each: each.path):
+        manifest.add(entry)
+    return manifest.digest
+
+
+class Manifest:
+    """Makes the id of a snapshot of its entries, which are added in order of path by code point."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, entry: SnapshotEntry) -> None:
+        """Adds the next entry."""
         parts = [entry.path] if entry.blob is None else [entry.path, entry.blob.digest, entry.executable]
-        manifest.update(json.dumps(parts, ensure_ascii=False).encode() + b"\n")
-    return manifest.hexdigest()
+        self._hash.update(json.dumps(parts, ensure_ascii=False).encode() + b"\n")
+
+    @property
+    def digest(self) -> str:
+        """The id of a snapshot that has what was added and nothing else."""
+        return self._hash.hexdigest()
+
+    def check(self, name: SnapshotName) -> None:
+        """Raises StoredBytesDamaged if what was added is not what the snapshot had."""
+        if self.digest != name.snapshot:
+            raise StoredBytesDamaged(f"the entries of {name} are not those it was made of")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,22 @@ class SnapshotStore:
         )
         return Snapshot(name, row["file_count"], row["size_bytes"], row["create_time"]) if row else None
 
+    async def names_after(self, after: SnapshotName, count: int) -> Sequence[SnapshotName]:
+        """Returns up to `count` snapshots of all workspaces, in order of workspace and id."""
+        rows = await self._postgres.fetch(
+            """
+            SELECT workspace, snapshot
+              FROM artifacts.snapshot
+             WHERE (workspace, snapshot) > ($1, $2)
+             ORDER BY workspace, snapshot
+             LIMIT $3
+            """,
+            after.workspace,
+            bytes.fromhex(after.snapshot),
+            count,
+        )
+        return [SnapshotName(row["workspace"], row["snapshot"].hex()) for row in rows]
+
     async def add(self, snapshot: Snapshot, entries: Sequence[SnapshotEntry]) -> bool:
         """Stores a snapshot, unless it is there; returns False if the workspace does not have one of its blobs."""
         name = snapshot.name

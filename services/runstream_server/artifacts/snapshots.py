@@ -10,6 +10,7 @@ from runstream_server.artifacts.contents import Contents
 from runstream_server.artifacts.errors import SnapshotNotFound
 from runstream_server.artifacts.model import MAX_SMALL_BLOB_BYTES, Content
 from runstream_server.artifacts.snapshot_model import (
+    Manifest,
     Snapshot,
     SnapshotEntry,
     SnapshotLimits,
@@ -105,15 +106,19 @@ class Snapshots:
 
         Raises:
             SnapshotNotFound: No snapshot has this name.
-            DataLoss: A blob is not what was stored.
+            DataLoss: A blob is not what was stored, or the manifest is not; of that the end of the archive is missing.
         """
         await self.get(name)
+        manifest = Manifest()
         with closing(Archive()) as archive:
             async with aclosing(self._groups(name)) as groups:
                 async for group in groups:
+                    for entry, _ in group.members:
+                        manifest.add(entry)
                     async with aclosing(self._packed(archive, group)) as pieces:
                         async for piece in pieces:
                             yield piece
+            manifest.check(name)
             for piece in archive.finish():
                 yield piece
 

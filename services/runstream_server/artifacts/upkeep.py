@@ -9,8 +9,10 @@ from typing import Any
 from runstream_server.artifacts.collecting import make_collector
 from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.contents import Contents
+from runstream_server.artifacts.manifest_scrubbing import ManifestScrubber
 from runstream_server.artifacts.scrub_store import ScrubStore
 from runstream_server.artifacts.scrubbing import Scrubber
+from runstream_server.artifacts.snapshot_store import SnapshotStore
 from runstream_server.config import Config
 from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, open_postgres
@@ -27,7 +29,8 @@ async def scrub(config: Config) -> dict[str, Any]:
     """Reads all bytes again; returns what was found."""
     async with _opened(config) as (postgres, bucket):
         contents = Contents(ContentStore(postgres), bucket, _now)
-        return asdict(await Scrubber(ScrubStore(postgres), contents, _now).scrub())
+        found = asdict(await Scrubber(ScrubStore(postgres), contents, _now).scrub())
+        return found | asdict(await ManifestScrubber(SnapshotStore(postgres)).scrub())
 
 
 @asynccontextmanager

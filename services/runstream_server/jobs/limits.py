@@ -65,6 +65,7 @@ LEAST_LOST_AFTER = timedelta(minutes=1)
 MOST_LOST_AFTER = timedelta(days=30)
 MOST_KEEP_FINISHED = timedelta(days=30)
 
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?")
 _TARGET_ID = re.compile(r"[a-z][a-z0-9\-]{0,61}[a-z0-9]")
 _ENVIRONMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
 _DISPLAY_NAME = re.compile(r"[\w\-./ ]{1,255}")
@@ -171,6 +172,15 @@ class Checks:
                 field,
                 "expected 2 to 63 lower-case letters, digits and -, the first a letter, the last not -; not `local`;"
                 f" got {text[:80]!r}",
+            )
+        return text
+
+    def namespace(self, field: str, text: str) -> str:
+        """The name of a namespace of a cluster."""
+        if not _NAMESPACE.fullmatch(text):
+            self.fail(
+                field,
+                f"required: 1 to 63 lower-case letters, digits and -, the first and the last not -; got {text[:80]!r}",
             )
         return text
 

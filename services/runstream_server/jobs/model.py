@@ -236,3 +236,62 @@ class HeldJob:
 
     name: RunName
     lease: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A namespace of a cluster."""
+
+    cluster: str
+    """The name that the settings give it; empty: the cluster that the service runs in."""
+
+    namespace: str
+
+    def __str__(self) -> str:
+        return (
+            f"namespace {self.namespace} of cluster {self.cluster}" if self.cluster else f"namespace {self.namespace}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An attempt of a run that was given to a cluster, with its job as it is now."""
+
+    run: RunName
+    attempt: int
+
+    lease: int
+    """With which its runner claims the job."""
+
+    place: Place
+
+    name: str
+    """That of the Job, and of all that belongs to it."""
+
+    uid: str
+    """That of the Job in the cluster; empty: it has yet to be made, or something that belongs to it."""
+
+    message: str
+    """Why it waits, for people."""
+
+    target: ComputeTargetName
+    job_state: JobState
+    job_lease: int
+    max_attempts: int
+    job_attempt: int
+
+    state_time: datetime
+    """When the job entered its state."""
+
+    hold_time: datetime | None
+    """Until when the runner has the job; None: none has it."""
+
+    @property
+    def held(self) -> HeldJob:
+        """The job under the lease of this attempt."""
+        return HeldJob(self.run, self.lease)
+
+    @property
+    def counts(self) -> bool:
+        """Whether its runner may still speak for the job."""
+        return self.job_lease == self.lease

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from runstream.api.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from runstream_server.jobs.convert.pods import decode_experiment, decode_pod_needs
 from runstream_server.jobs.model import TargetKind
 from runstream_server.jobs.rules.agents import Agents, Desk
 from runstream_server.jobs.rules.cancellations import Cancellations
@@ -28,25 +30,44 @@ from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
 from runstream_server.runhistory import ManagedRuns, RunHistory
 
+if TYPE_CHECKING:
+    from runstream_server.jobs.kubernetes.service import Kubernetes
+
 
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves JobService on `server` while the context is open."""
-    async with asyncio.TaskGroup() as tasks:
-        service = Service(platform, tasks)
+    async with _kubernetes(platform) as kubernetes, asyncio.TaskGroup() as tasks:
+        service = Service(platform, tasks, kubernetes)
         add_JobServiceServicer_to_server(JobServicer(service.rules), server)  # type: ignore[arg-type]
-        reaping = tasks.create_task(service.reaper.run_forever(), name="jobs-reaper")
+        works = [tasks.create_task(service.reaper.run_forever(), name="jobs-reaper")]
+        if service.leader is not None:
+            works.append(tasks.create_task(service.leader.run(), name="jobs-leader"))
         try:
             yield
         finally:
-            reaping.cancel()
+            for work in works:
+                work.cancel()
             service.cancellations.stop()
+
+
+@asynccontextmanager
+async def _kubernetes(platform: Platform) -> "AsyncIterator[Kubernetes | None]":
+    """The clusters, while the context is open. Where there are none, nothing of their client is loaded."""
+    if not platform.config.kubernetes.clusters:
+        yield None
+        return
+    from runstream_server.jobs.kubernetes.making import Reading
+    from runstream_server.jobs.kubernetes.service import open_kubernetes
+
+    async with open_kubernetes(platform, Reading(decode_pod_needs, decode_experiment)) as kubernetes:
+        yield kubernetes
 
 
 class Service:
     """All parts of the service, over their stores."""
 
-    def __init__(self, platform: Platform, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, platform: Platform, tasks: asyncio.TaskGroup, kubernetes: "Kubernetes | None" = None) -> None:
         """`tasks` are those of the service."""
         self._platform = platform
         self._history = RunHistory(platform.channel, platform.stream_channel)
@@ -63,20 +84,21 @@ class Service:
         self.cancellations = Cancellations(
             self._stores.upkeep, self._stores.jobs, self._settling, self._history, self._runs, tasks
         )
-        self._starters = self._make_starters()
+        self._starters = self._make_starters(kubernetes)
         self._targets = Targets(TargetStore(postgres), self._history, self._starters, platform.now)
         self.reaper = Reaper(
             self._stores, self._targets, self._settling, self.cancellations, self._runs, self._patience, platform.now
         )
+        self.leader = kubernetes.make_leader(self._targets, self._settling, self._runs) if kubernetes else None
         self.rules = self._make_rules()
 
-    def _make_starters(self) -> Starters:
+    def _make_starters(self, kubernetes: "Kubernetes | None") -> Starters:
         return {
             TargetKind.LOCAL: CallerStarts(),
             TargetKind.AGENT_POOL: AgentsStart(
                 self._stores.agents, self._stores.jobs, self._platform.now, self._report_time
             ),
-            TargetKind.KUBERNETES: NoClusters(),
+            TargetKind.KUBERNETES: NoClusters() if kubernetes is None else kubernetes.starter,
         }
 
     def _make_rules(self) -> Rules:

@@ -7,6 +7,7 @@ from datetime import datetime
 from asyncpg import Record
 
 from runstream_server.appendstreams import AppendKey, Opening, Outcome, Position, judge
+from runstream_server.envelope import checksum_of
 from runstream_server.logs.errors import LogExpired, OffsetGap
 from runstream_server.logs.model import LogAppend
 from runstream_server.postgres import Connection, Postgres
@@ -21,6 +22,7 @@ _COLUMNS = (
     "write_time",
     "receive_time",
     "content",
+    "checksum",
 )
 
 
@@ -138,6 +140,7 @@ async def _store_text(connection: Connection, appends: Sequence[LogAppend], rows
             append.payload.write_time,
             append.payload.receive_time,
             append.payload.content,
+            checksum_of(append.payload.content),
         )
         for append in appends
         if append.payload is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from runstream_server.compression import pack_bytes, unpack, zstd_frame
-from runstream_server.envelope import StoredBytesDamaged, unwrap, wrap
+from runstream_server.envelope import StoredBytesDamaged, checked, unwrap, wrap
 from runstream_server.logs.model import Mark
 
 _FORMAT = 1
@@ -28,6 +28,9 @@ class StoredText:
     receive_time: datetime
     content: bytes
 
+    checksum: bytes | None = None
+    """What the content ends with, as its place has it noted; None: it is of an earlier version."""
+
     @property
     def end_offset(self) -> int:
         """The offset after the last byte."""
@@ -40,12 +43,15 @@ class StoredText:
 
     def decode(self) -> bytes:
         """Its bytes; raises StoredBytesDamaged if they are not what was stored."""
-        return decode_text(self.content, self.size_bytes)
+        return decode_text(self._own_content(), self.size_bytes)
 
     def zstd_frame(self) -> bytes | None:
         """Its bytes as a frame of zstd, if they are stored as one; raises StoredBytesDamaged as `decode` does."""
-        frame = zstd_frame(unwrap(self.content, _FORMAT))
+        frame = zstd_frame(unwrap(self._own_content(), _FORMAT))
         return bytes(frame) if frame is not None else None
+
+    def _own_content(self) -> bytes:
+        return checked(self.content, self.checksum, "the text of a chunk")
 
 
 def encode_text(data: bytes) -> bytes:

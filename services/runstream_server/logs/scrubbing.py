@@ -69,11 +69,14 @@ class LogScrubber:
     async def _scrub_file(self, file: LogFile, found: LogScrub) -> None:
         found.files += 1
         found.size_bytes += file.size_bytes
+        last_end = 0
         async with aclosing(self._damages(file)) as damages:
             async for damage in damages:
-                found.damaged_places += 1
-                if len(found.damaged) < _TOLD:
-                    found.damaged.append(damage)
+                last_end = damage.end_offset
+                _tell(found, damage)
+        async with aclosing(self._damages_of_indexes(file, last_end)) as damages:
+            async for damage in damages:
+                _tell(found, damage)
 
     async def _damages(self, file: LogFile) -> AsyncGenerator[LogDamage, None]:
         start = 0
@@ -93,10 +96,30 @@ class LogScrubber:
                 yield LogDamage(str(file.run), file.path, start, end, error.message)
                 start = end
 
+    async def _damages_of_indexes(self, file: LogFile, start: int) -> AsyncGenerator[LogDamage, None]:
+        """Looks at the ends of the segments of a file from an offset on; damage before it was told already."""
+        while start < file.sealed_bytes:
+            end = await self._segments.end_of_segment(file, start)
+            if end is None:
+                return
+            try:
+                await self._segments.check_index(file, start)
+            except DataLoss as error:
+                if not await self._is_there(file):
+                    return
+                yield LogDamage(str(file.run), file.path, start, end, error.message)
+            start = end
+
     async def _is_there(self, file: LogFile) -> bool:
         """Whether a file was not removed meanwhile."""
         now = await self._store.find(file.run, [file.path])
         return now is not None and now.expire_time is None
+
+
+def _tell(found: LogScrub, damage: LogDamage) -> None:
+    found.damaged_places += 1
+    if len(found.damaged) < _TOLD:
+        found.damaged.append(damage)
 
 
 def _damages_of(file: LogFile, page: Page) -> Sequence[LogDamage]:

@@ -135,9 +135,10 @@ class LogStore:
         """
         rows = await self._postgres.fetch(
             """
-            SELECT start_offset, size_bytes, line_feeds, write_time, receive_time, content
+            SELECT start_offset, size_bytes, line_feeds, write_time, receive_time, content, checksum
               FROM (SELECT *, sum(size_bytes) OVER (ORDER BY start_offset) - size_bytes AS before
-                      FROM (SELECT start_offset, chunk.size_bytes, line_feeds, write_time, receive_time, content
+                      FROM (SELECT start_offset, chunk.size_bytes, line_feeds, write_time, receive_time, content,
+                                   checksum
                               FROM logs.file
                               JOIN logs.chunk USING (workspace, run, file)
                              WHERE workspace = $1 AND run = $2 AND path = $3 AND start_offset >= sealed_bytes
@@ -168,6 +169,7 @@ class LogStore:
                 row["write_time"],
                 row["receive_time"] or row["write_time"],
                 row["content"],
+                row["checksum"],
             )
             for row in rows
         ]

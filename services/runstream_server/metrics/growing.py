@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
+from runstream_server.envelope import checksum_of
 from runstream_server.metrics.admission import TOO_MANY_METRICS, SeriesState, admit
 from runstream_server.metrics.foresight import Ends
 from runstream_server.metrics.grouping import Place, SeriesGrowth, Share, make_growth
@@ -20,6 +21,18 @@ _Counts: TypeAlias = dict[Place, tuple[int, int]]
 """The number and the new count of a series."""
 
 T = TypeVar("T")
+
+CHUNK_COLUMNS: Final = (
+    "workspace",
+    "run",
+    "series",
+    "start_index",
+    "point_count",
+    "size_bytes",
+    "columns",
+    "overview",
+    "checksum",
+)
 
 _DOUBLES = 1 << Kind.DOUBLE
 _NO_COLUMNS = "{}"
@@ -236,19 +249,20 @@ async def store_chunks(connection: Connection, growths: Sequence[SeriesGrowth], 
     await connection.copy_records_to_table(
         "chunk",
         schema_name="metrics",
-        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns", "overview"),
+        columns=CHUNK_COLUMNS,
         records=_chunk_rows(growths, ends),
     )
 
 
 def _chunk_rows(
     growths: Sequence[SeriesGrowth], ends: Ends
-) -> Iterator[tuple[str, str, int, int, int, int, bytes, bytes | None]]:
+) -> Iterator[tuple[str, str, int, int, int, int, bytes, bytes | None, bytes]]:
     for growth in growths:
         place = growth.place
         number, count = ends[place]
         index = count - growth.summary.count
         for chunk in growth.chunks:
             count = chunk.summary.count
-            yield place[0], place[1], number, index, count, chunk.size_bytes, chunk.data, chunk.overview
+            data = chunk.data
+            yield place[0], place[1], number, index, count, chunk.size_bytes, data, chunk.overview, checksum_of(data)
             index += count

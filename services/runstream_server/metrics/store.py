@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from asyncpg import Record
 
+from runstream_server.envelope import checked
 from runstream_server.metrics.model import Series, SeriesKind, SeriesPage, Span, StoredChunk, span_columns
 from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
@@ -99,9 +100,9 @@ class MetricStore:
         series = span.series
         rows = await self._postgres.fetch(
             """
-            SELECT start_index, point_count, columns
+            SELECT start_index, point_count, columns, checksum
               FROM (SELECT *, sum(size_bytes) OVER (ORDER BY start_index) - size_bytes AS before
-                      FROM (SELECT start_index, point_count, size_bytes, columns
+                      FROM (SELECT start_index, point_count, size_bytes, columns, checksum
                               FROM metrics.chunk
                              WHERE workspace = $1 AND run = $2 AND series = $3 AND start_index < $5
                                AND start_index >= (SELECT max(start_index)
@@ -127,9 +128,9 @@ class MetricStore:
         """Returns the first chunks of spans that have few points each, in order, some MiB of them."""
         rows = await self._postgres.fetch(
             """
-            SELECT place, start_index, point_count, columns
+            SELECT place, start_index, point_count, columns, checksum
               FROM (SELECT *, sum(size_bytes) OVER (ORDER BY place, start_index) - size_bytes AS before
-                      FROM (SELECT place, start_index, point_count, size_bytes, columns
+                      FROM (SELECT place, start_index, point_count, size_bytes, columns, checksum
                               FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
                                    WITH ORDINALITY AS wanted (run, series, first, beyond, place)
                               JOIN metrics.chunk USING (run, series)
@@ -147,9 +148,8 @@ class MetricStore:
 
 
 def _stored_chunk(span: Span, row: Record) -> StoredChunk:
-    return StoredChunk(
-        span.series, row["start_index"], row["point_count"], row["columns"], span.start_index, span.end_index
-    )
+    data = checked(row["columns"], row["checksum"], "a chunk of values")
+    return StoredChunk(span.series, row["start_index"], row["point_count"], data, span.start_index, span.end_index)
 
 
 def series_of(row: Record) -> Series:

@@ -17,14 +17,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runstream_server.config import BucketConfig
 from runstream_server.envelope import StoredBytesDamaged
-from runstream_server.errors import BucketUnavailable
+from runstream_server.errors import BucketClockSkewed, BucketRefused, BucketUnavailable
 from runstream_server.objectstore.errors import ObjectMissing
+from runstream_server.objectstore.trouble import TroubleLog
 
 logger = logging.getLogger(__name__)
 
 _NOT_THERE = frozenset({"404", "NotFound", "NoSuchKey", "NoSuchBucket"})
 _NO_OBJECT = frozenset({"404", "NotFound", "NoSuchKey", "NoSuchUpload"})
 _NO_RANGE = frozenset({"416", "InvalidRange", "RequestedRangeNotSatisfiable"})
+
+_SKEWED = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
+_REFUSALS = frozenset({401, 403})
+
+_TROUBLES = TroubleLog(logger)
 
 # Nothing of the environment or of ~/.aws may change what our settings say.
 _SESSION_VARIABLES = {
@@ -121,8 +127,20 @@ def bucket_errors(key: str = "") -> Iterator[None]:
     except (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
         if key and isinstance(error, ClientError):
             _tell_of_object(key, error)
-        logger.warning("object store unavailable", extra={"error": f"{type(error).__name__}: {error}"})
-        raise BucketUnavailable from error
+        trouble = _trouble(error)
+        _TROUBLES.note(trouble, error)
+        raise trouble from error
+
+
+def _trouble(error: Exception) -> BucketUnavailable:
+    """What an error says about the store."""
+    if not isinstance(error, ClientError):
+        return BucketUnavailable()
+    code = _code(error)
+    if code in _SKEWED:
+        return BucketClockSkewed()
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return BucketRefused(code) if status in _REFUSALS or code == "NoSuchBucket" else BucketUnavailable()
 
 
 def _tell_of_object(key: str, error: ClientError) -> None:

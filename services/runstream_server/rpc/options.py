@@ -30,7 +30,7 @@ def server_options(*, share_port: bool) -> list[tuple[str, int]]:
     return [
         *_BOTH,
         ("grpc.so_reuseport", int(share_port)),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
         ("grpc.max_connection_age_ms", 1_800_000),
         ("grpc.max_connection_age_grace_ms", 300_000),
         ("grpc.max_concurrent_streams", 1_000),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from time import monotonic
 from typing import Protocol
 
@@ -64,7 +65,7 @@ class SealLoop:
             worked = await self._work.seal_one() or await self._work.remove_one()
         except BucketUnavailable:
             self._backoff_seconds = min(max(2 * self._backoff_seconds, 1.0), _LONGEST_BACKOFF_SECONDS)
-            self._bucket_time = monotonic() + self._backoff_seconds
+            self._bucket_time = monotonic() + self._backoff_seconds * random.uniform(0.8, 1.2)
             raise
         if worked:
             self._backoff_seconds = 0.0

@@ -10,7 +10,7 @@ import pytest
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream_server.config import Config
-from tests.append_clients import failure_of
+from tests.append_clients import failure_of, failure_of_stream
 from tests.artifact_calls import PART_BYTES, Calls, file_entry, put, sha256
 from tests.bucket_proxy import BucketProxy, Trouble, bucket_proxy
 from tests.conftest import Backend, serve
@@ -103,6 +103,27 @@ async def test_a_bucket_that_stays_away_is_said_to_be_and_what_is_known_is_answe
     proxy.chance = lambda: None
     assert await calls.read(RUN, "a") == b"here"
     assert await calls.store(b"0") == [sha256(b"0")]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"), [(Trouble.FORBIDDEN, "BUCKET_REFUSED"), (Trouble.SKEWED, "BUCKET_CLOCK_SKEWED")]
+)
+async def test_a_bucket_that_refuses_the_services_is_told_with_what_to_do(
+    calls: Calls, troubled: tuple[Backend, BucketProxy], trouble: Trouble, reason: str
+) -> None:
+    _, proxy = troubled
+    await calls.bind(RUN, {"a": (await calls.store(b"here"))[0]})
+    proxy.chance = lambda: trouble
+    begin = messages.BeginUploadRequest(parent=WORKSPACE, digest=sha256(b"new"), size_bytes=3)
+    read = messages.ReadArtifactRequest(run=RUN, path="a")
+    failures = [
+        await failure_of(calls.stub.BeginUpload(begin)),
+        await failure_of_stream(calls.stub.ReadArtifact(read)),
+    ]
+
+    assert [(each.code, each.reason) for each in failures] == [(grpc.StatusCode.UNAVAILABLE, reason)] * 2
+    proxy.chance = lambda: None
+    assert await calls.read(RUN, "a") == b"here"
 
 
 async def test_everything_is_kept_while_a_third_of_all_answers_go_wrong(

@@ -5,7 +5,10 @@ from datetime import timedelta
 import pytest
 
 from runstream_server.artifacts.collecting import READERS_GRACE
+from runstream_server.config import BucketConfig
 from runstream_server.errors import BucketUnavailable
+from runstream_server.objectstore import Bucket
+from runstream_server.postgres import Postgres
 from tests.artifact_calls import sha256
 from tests.artifact_rules import GRACE, RUN, SPACE, Service
 
@@ -135,6 +138,49 @@ async def test_only_own_objects_that_nothing_knows_are_strays(service: Service) 
     assert len(left) == 4
     assert [each async for each in service.bucket.list_unfinished("")] == []
     assert await service.read(b"two") == b"two"
+
+
+async def test_parts_whose_beginning_was_not_answered_go_though_another_upload_made_the_object(
+    service: Service,
+) -> None:
+    await service.upload(b"data")
+    (key,) = await service.keys()
+    await service.bind("a", b"data")
+    await service.bucket.begin_parts(key)
+    service.now += timedelta(days=3)
+
+    assert (await service.collector.collect(strays=True)).stray_objects == 1
+    assert [each async for each in service.bucket.list_unfinished("")] == []
+    assert await service.read(b"data") == b"data"
+
+
+class Stubborn(Bucket):
+    """Refuses to delete some objects."""
+
+    async def delete(self, key: str) -> None:
+        if "stubborn" in key:
+            raise BucketUnavailable
+        await super().delete(key)
+
+
+async def test_a_stray_that_cannot_be_deleted_holds_up_no_other(
+    postgres: Postgres, bucket_config: BucketConfig
+) -> None:
+    bucket = Stubborn(bucket_config)
+    service = Service(postgres, bucket)
+    for key in ("packs/aa/a", "packs/aa/stubborn", "packs/zz/z"):
+        await bucket.put(key, b"")
+    service.now += timedelta(days=3)
+
+    found = await service.collector.collect(strays=True)
+
+    assert (found.stray_objects, found.refused_objects) == (2, 1)
+    assert await service.keys() == ["packs/aa/stubborn"]
+    for number in range(3):
+        await bucket.put(f"packs/aa/stubborn-{number}", b"")
+    with pytest.raises(BucketUnavailable):
+        await service.collector.collect(strays=True)
+    await bucket.close()
 
 
 async def test_an_object_that_cannot_be_deleted_holds_up_no_other(service: Service) -> None:

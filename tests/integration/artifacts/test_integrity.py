@@ -9,8 +9,10 @@ import pytest
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.contents import Contents
+from runstream_server.artifacts.manifest_scrubbing import ManifestScrubber
 from runstream_server.artifacts.scrub_store import ScrubStore
 from runstream_server.artifacts.scrubbing import Scrub, Scrubber
+from runstream_server.artifacts.snapshot_store import SnapshotStore
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
 from tests.append_clients import failure_of_stream
@@ -129,3 +131,18 @@ async def test_bytes_of_the_release_before_are_read_and_get_checksums(
     assert await calls.missing([digest]) == []
     assert await calls.download(run, "a") == data
     assert await calls.read(run, "a", 2_000_000, 10) == data[2_000_000:2_000_010]
+
+
+async def test_a_manifest_that_was_changed_ends_its_archive_and_is_found_by_the_scrubber(
+    calls: Calls, postgres: Postgres, run: str
+) -> None:
+    await calls.store(b"one", b"other")
+    made = await calls.snapshot([file_entry("a", b"one"), file_entry("b", b"other")])
+    well = await calls.snapshot([file_entry("a", b"one")])
+    await postgres.execute("UPDATE artifacts.snapshot_entry SET executable = true WHERE path = 'b'")
+
+    request = messages.ReadSnapshotRequest(name=made.snapshot.name)
+    assert (await failure_of_stream(calls.stub.ReadSnapshot(request))).code is grpc.StatusCode.DATA_LOSS
+    assert await calls.archive(well.snapshot.name)
+    found = await ManifestScrubber(SnapshotStore(postgres)).scrub()
+    assert (found.snapshots, found.damaged_snapshots) == (2, [made.snapshot.name])

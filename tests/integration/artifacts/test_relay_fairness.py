@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from runstream_server.artifacts.errors import PartTooSlow
 from runstream_server.artifacts.model import MIB, Parts
 from runstream_server.artifacts.relay import Relay
 from runstream_server.names import WorkspaceName
@@ -38,4 +39,4 @@ async def test_senders_that_do_not_fill_a_part_in_time_make_room_for_others(serv
     ended = await asyncio.gather(*stuck, return_exceptions=True)
 
     assert stored == len(data)
-    assert [type(each) for each in ended] == [TimeoutError] * PLACES
+    assert [type(each) for each in ended] == [PartTooSlow] * PLACES

@@ -36,6 +36,7 @@ async def test_a_compute_target_is_created_shown_listed_and_deleted(cli: Cli) ->
 async def test_options_of_another_kind_and_bad_ones_are_refused(cli: Cli) -> None:
     for arguments, named in {
         ("--namespace", "a"): "--namespace",
+        ("--keep-finished", "60"): "--keep-finished",
         ("--kind", "kubernetes"): "--namespace",
         ("--kind", "kubernetes", "--namespace", "a", "--max-nodes", "2"): "--max-nodes",
         ("--kind", "kubernetes", "--namespace", "a", "--limit", "cpu"): "--limit",

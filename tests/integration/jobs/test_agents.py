@@ -10,6 +10,7 @@ from runstream.api.jobs.v1 import agent_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream_server.postgres import Postgres
 from tests.append_clients import failure_of
+from tests.conditions import until_answered
 from tests.conftest import Backend
 from tests.connected_agents import POOL, RawAgent, agent, held_by, hello_of, make_pool
 from tests.make_runs import WORKSPACE
@@ -207,8 +208,11 @@ async def test_a_job_whose_run_is_cancelled_is_offered_to_nobody(pool: Submitter
     async with agent(pool.channel, slots=2) as first:
         assert (await first.offer()).job.run == other
 
+    async def has_ended() -> bool:
+        return (await pool.job(cancelled)).state == job_pb2.JOB_STATE_ENDED
+
+    await until_answered(has_ended)
     assert (await pool.run(cancelled)).status == S.RUN_STATUS_CANCELED
-    assert (await pool.job(cancelled)).state == job_pb2.JOB_STATE_ENDED
 
 
 async def test_agents_are_listed_with_what_they_do(pool: Submitter) -> None:

@@ -280,10 +280,10 @@ async def test_swapped_objects_are_noticed(
         assert (failure.code, failure.reason) == (grpc.StatusCode.DATA_LOSS, "DATA_LOSS")
 
 
-async def test_a_bucket_that_does_not_answer_is_a_reason_to_call_again(config: Config, sealed: str) -> None:
+async def test_a_bucket_that_refuses_the_services_is_a_reason_to_call_again(config: Config, sealed: str) -> None:
     async with serve(replace(config, bucket=replace(config.bucket, secret_key="wrong"))) as bucketless:
         for failure in await failures(bucketless, sealed):
-            assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "BUCKET_UNAVAILABLE")
+            assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "BUCKET_REFUSED")
 
 
 async def test_a_tail_that_waits_for_the_bucket_is_told_when_the_server_stops(

@@ -34,7 +34,7 @@ SMALLER = CONTENT[: 3 * MEGABYTE]
 IN_RANGES = Settings(range_bytes=MEGABYTE)
 EAGER = Settings(eager_bytes=MEGABYTE)
 CUTS = 8
-BREAKING = [trouble for trouble in Trouble if trouble not in (Trouble.STUCK, Trouble.SLOW)]
+BREAKING = [trouble for trouble in Trouble if trouble not in (Trouble.STUCK, Trouble.SLOW, Trouble.SKEWED)]
 UPLOADING = """
 import asyncio, sys
 from pathlib import Path

@@ -54,11 +54,29 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         ("RUNSTREAM_JOBS_START_SECONDS", "soon"),
         ("RUNSTREAM_JOBS_LOST_SECONDS", "-1"),
         ("RUNSTREAM_JOBS_REPORT_SECONDS", "0"),
+        ("RUNSTREAM_KUBERNETES_CLUSTERS", "east"),
+        ("RUNSTREAM_KUBERNETES_CLUSTERS", "east="),
+        ("RUNSTREAM_KUBERNETES_CLUSTERS", "=/etc/east"),
+        ("RUNSTREAM_KUBERNETES_CLUSTERS", "east=/a east=/b"),
+        ("RUNSTREAM_KUBERNETES_STUCK_SECONDS", "-1"),
+        ("RUNSTREAM_KUBERNETES_LEAD_SECONDS", "0"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_name_of_its_variable(variable: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=variable):
         Config.from_environment({**LEAST, variable: value})
+
+
+def test_clusters_are_named_with_their_kubeconfig_and_context() -> None:
+    text = "in-cluster east=/etc/east.yaml west=/etc/west.yaml#prod"
+
+    clusters = Config.from_environment({**LEAST, "RUNSTREAM_KUBERNETES_CLUSTERS": text}).kubernetes.clusters
+
+    assert [(each.name, each.kubeconfig, each.context) for each in clusters] == [
+        ("", "in-cluster", ""),
+        ("east", "/etc/east.yaml", ""),
+        ("west", "/etc/west.yaml", "prod"),
+    ]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])

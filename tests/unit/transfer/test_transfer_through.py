@@ -26,6 +26,7 @@ PARTS = 3
 FULL = ServiceException("There is no room.", status_code=429, reason="TOO_MANY_CALLS")
 AWAY = ServiceException("The stream broke.", status_code=503, reason="INTERRUPTED")
 MISMATCH = UserErrorException("Bytes are stored up to another place.", reason="OFFSET_MISMATCH")
+SLOW = ServiceException("A part was too slow; go to the bucket.", status_code=503, reason="PART_TOO_SLOW")
 REFUSED = UserErrorException("It is too much.", reason="INVALID_FIELD")
 
 
@@ -34,8 +35,10 @@ class Services:
 
     address = "127.0.0.1:1"
 
-    def __init__(self, *errors: AzureMLException) -> None:
+    def __init__(self, *errors: AzureMLException, takes_parts: bool = True) -> None:
         self._errors = iter(errors)
+        self._takes_parts = takes_parts
+        self.streams = 0
         self.artifacts = self
         self.arrived = 0
 
@@ -59,6 +62,9 @@ class Services:
         start = (await anext(requests)).start
         assert start.offset_bytes == self.arrived * BLOCK_BYTES
         error = next(self._errors, None)
+        self.streams += 1
+        if error and not self._takes_parts:
+            raise error
         async for _ in requests:
             self.arrived += 1
             if error:
@@ -66,12 +72,12 @@ class Services:
                 raise error
 
 
-async def sent(services: Services) -> int:
+async def sent(services: Services, attempts: int = 2) -> int:
     """Sends some parts; how far the meter went."""
     moved = Moved(Silent())
     content = look_at(bytes(PARTS * BLOCK_BYTES))
     upload = LargeUpload(services, "workspaces/space", content, HttpClient(), asyncio.Semaphore(1))  # type: ignore[arg-type]
-    await upload.run(Settings(use_bucket=False, attempts=2), moved)
+    await upload.run(Settings(use_bucket=False, attempts=attempts), moved)
     return moved.size
 
 
@@ -80,7 +86,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
 
 
-@pytest.mark.parametrize("error", [FULL, AWAY, MISMATCH], ids=lambda error: error.reason)
+@pytest.mark.parametrize("error", [FULL, AWAY, MISMATCH, SLOW], ids=lambda error: error.reason)
 async def test_what_passes_costs_what_was_lost_and_the_meter_ends_where_it_should(error: AzureMLException) -> None:
     services = Services(error, error)
 
@@ -91,3 +97,11 @@ async def test_what_passes_costs_what_was_lost_and_the_meter_ends_where_it_shoul
 async def test_what_does_not_pass_is_told() -> None:
     with pytest.raises(UserErrorException, match="too much"):
         await sent(Services(REFUSED))
+
+
+async def test_parts_that_are_too_slow_again_and_again_are_told_before_it_takes_long() -> None:
+    services = Services(*[SLOW] * 9, takes_parts=False)
+
+    with pytest.raises(ServiceException, match="go to the bucket"):
+        await sent(services, attempts=8)
+    assert services.streams == 3

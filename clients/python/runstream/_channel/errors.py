@@ -92,7 +92,7 @@ def unreachable(address: str) -> CallFailure:
 
 
 def _service_message(failure: CallFailure, address: str) -> str:
-    if failure.code == "DEADLINE_EXCEEDED":
+    if failure.code == "DEADLINE_EXCEEDED" and failure.reason != "PART_TOO_SLOW":
         return f"Runstream at {address} did not answer in time; try again."
     return failure.message or f"The call to {address} failed with {failure.code}."
 

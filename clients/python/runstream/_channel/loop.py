@@ -5,6 +5,7 @@ import atexit
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from runstream._channel.connection import close_connections
@@ -40,6 +41,10 @@ class BackgroundLoop:
         except BaseException:
             future.cancel()
             raise
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Starts `coroutine` and does not wait for it; to cancel what is returned ends it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def stop(self) -> None:
         """Cancels what still runs and ends the thread."""

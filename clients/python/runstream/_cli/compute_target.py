@@ -90,6 +90,12 @@ def create_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Kubernetes: a file with what else the pods are to have, JSON or YAML.",
         ),
         click.option(
+            "--keep-finished",
+            type=click.FloatRange(0),
+            metavar="SECONDS",
+            help="Kubernetes: how long finished Jobs can be looked at. Default: 1 hour.",
+        ),
+        click.option(
             "--service-address", default="", metavar="HOST:PORT", help="Kubernetes: where pods reach the services."
         ),
     ]
@@ -161,7 +167,7 @@ def _pool(options: dict[str, Any]) -> compute_target_pb2.AgentPool:
 
 
 def _kubernetes(options: dict[str, Any]) -> compute_target_pb2.KubernetesNamespace:
-    return compute_target_pb2.KubernetesNamespace(
+    namespace = compute_target_pb2.KubernetesNamespace(
         namespace=options["namespace"],
         cluster=options["cluster"],
         default_image=options["image"],
@@ -173,6 +179,9 @@ def _kubernetes(options: dict[str, Any]) -> compute_target_pb2.KubernetesNamespa
         pod_template_json=_template(options["pod_template"]),
         service_address=options["service_address"],
     )
+    if options["keep_finished"] is not None:
+        namespace.keep_finished.CopyFrom(Duration(seconds=round(options["keep_finished"])))
+    return namespace
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

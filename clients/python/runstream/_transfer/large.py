@@ -35,6 +35,8 @@ MAX_VERIFY_CALLS: Final = 20
 """A large file is verified for longer than one call takes; another call waits on."""
 ROUNDS: Final = 5
 """How often parts may turn out to be missing in the end."""
+SLOW_ATTEMPTS: Final = 2
+"""How often a part is sent again that was too slow: each time takes two minutes."""
 TRANSIENT: Final = frozenset({429, 503})
 OTHER_BYTES_CODES: Final = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"})
 """How buckets say that other bytes came than were announced."""
@@ -170,7 +172,7 @@ class LargeUpload:
             try:
                 await upload_through(self._connection, start, self._content, moved)
             except (ServiceException, UserErrorException) as error:
-                if not _may_go_on(error) or failures == settings.attempts:
+                if not _may_go_on(error) or failures == _attempts(error, settings):
                     raise
                 await asyncio.sleep(backoff_seconds(failures))
             left, counted = await self._query(), before + moved.size
@@ -245,6 +247,11 @@ def _may_go_on(error: AzureMLException) -> bool:
     """Whether it is worth asking how far an upload is: also where a stream that broke went on for a while."""
     is_away = isinstance(error, ServiceException) and error.status_code in TRANSIENT
     return is_away or error.reason == "OFFSET_MISMATCH"
+
+
+def _attempts(error: AzureMLException, settings: Settings) -> int:
+    """How often no part may arrive before what stopped the last one is told."""
+    return min(SLOW_ATTEMPTS, settings.attempts) if error.reason == "PART_TOO_SLOW" else settings.attempts
 
 
 def _size_of_missing(left: QueryUploadResponse) -> int:

@@ -21,9 +21,10 @@ class SeriesTail:
     """
 
     def __init__(self, connect: Callable[[], Connection], request: metrics_api.TailSeriesRequest) -> None:
+        """`request` says where it starts, by its cursor for example."""
         self._connect = connect
         self._request = request
-        self._positions: dict[tuple[str, str], int] = {}
+        self._positions = {(place.run, place.metric): place.next_index for place in request.cursor}
         self._pieces: AsyncGenerator[Series, None] | None = None
         self._is_reached = False
         self._is_placed = False
@@ -92,6 +93,7 @@ class SeriesTail:
         """The request for what comes after all that came so far."""
         request = metrics_api.TailSeriesRequest()
         request.CopyFrom(self._request)
+        request.ClearField("cursor")
         for (run, metric), index in self._positions.items():
             request.cursor.add(run=run, metric=metric, next_index=index)
         request.from_now = self._request.from_now and not self._is_placed

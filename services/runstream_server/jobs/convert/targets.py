@@ -88,7 +88,7 @@ def _namespace(checks: Checks, field: str, namespace: compute_target_pb2.Kuberne
     keep = decode_duration(namespace.keep_finished) if namespace.HasField("keep_finished") else KEEP_FINISHED
     _check_template(checks, f"{field}.pod_template_json", namespace.pod_template_json)
     return KubernetesNamespace(
-        namespace=checks.filled(f"{field}.namespace", namespace.namespace, limits.CLUSTER),
+        namespace=checks.namespace(f"{field}.namespace", namespace.namespace),
         cluster=checks.text(f"{field}.cluster", namespace.cluster, limits.CLUSTER),
         default_image=checks.text(f"{field}.default_image", namespace.default_image, limits.REFERENCE),
         resource_requests=_resources(checks, f"{field}.resource_requests", namespace.resource_requests),

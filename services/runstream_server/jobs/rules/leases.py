@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from runstream_server.jobs.errors import JobEnded, JobHeld, JobNotFound, LeaseLost
-from runstream_server.jobs.model import HeldJob, Job, JobState, Verdict
+from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
 from runstream_server.jobs.rules.settling import CANCELED, Settling
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.jobs.telemetry import OFFERS
@@ -13,6 +13,9 @@ from runstream_server.runhistory import ManagedRun, ManagedRuns, StatusEntry, St
 
 _OVER = (JobState.ENDING, JobState.ENDED)
 _NOT_RESPONDING = "NotResponding"
+
+LOST_RUNNERS = frozenset({"RunnerTerminated", "RunnerDied"})
+"""With these errors a runner says that it was ended itself, its machine being shut down for example."""
 
 
 class Leases:
@@ -90,6 +93,8 @@ class Leases:
             raise LeaseLost(held.name, held.lease, job.lease)
         if job.state is JobState.ENDED:
             return await self._runs.get(held.name)
+        if is_last and await self._is_repeated(job, entry):
+            return await self._runs.get(held.name)
         if is_last and job.state is JobState.HELD:
             change = Change(JobState.ENDING, verdict=_verdict(entry))
             if not await self._store.change(held, [JobState.HELD], change, self._now()):
@@ -99,6 +104,16 @@ class Leases:
         if not await self._store.renew(held, self._now() + self.duration):
             raise LeaseLost(held.name, held.lease, job.lease)
         return await self._enter(held.name, entry)
+
+    async def _is_repeated(self, job: Job, entry: StatusEntry) -> bool:
+        """Queues a job again whose runner had to leave, if that is allowed; returns whether it did."""
+        if entry.failure is None or entry.failure.code not in LOST_RUNNERS or job.kind is TargetKind.LOCAL:
+            return False
+        if job.state is not JobState.HELD or job.attempt >= job.max_attempts:
+            return False
+        if (await self._runs.get(job.name)).is_to_cancel:
+            return False
+        return await self._settling.repeat(job)
 
     async def _end(self, held: HeldJob) -> ManagedRun:
         run = await self._settling.end(await self._get(held.name))

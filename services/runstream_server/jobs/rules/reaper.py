@@ -149,17 +149,9 @@ class Reaper:
         elif run.is_to_cancel:
             await self._settling.judge(held, [JobState.HELD], _LOST_WHILE_CANCELED)
         elif lapsed.can_be_repeated and not is_over(run):
-            await self._repeat(job)
+            await self._settling.repeat(job)
         elif now >= lapsed.since + await self._lost_after(job):
             await self._give_up(job, lapsed.since)
-
-    async def _repeat(self, job: Job) -> None:
-        change = Change(JobState.REQUEUEING, raises_lease=True, counts_attempt=True)
-        if await self._settling.change(job, change):
-            LOST.labels("repeated").inc()
-            requeueing = await self._stores.jobs.get(job.name)
-            if requeueing is not None:
-                await self._settling.settle(requeueing)
 
     async def _lost_after(self, job: Job) -> timedelta:
         if job.target.compute_target == LOCAL:
@@ -171,7 +163,8 @@ class Reaper:
         return self._patience.lost if target.lost_after is None else target.lost_after
 
     async def _give_up(self, job: Job, since: datetime) -> None:
-        where = f"agent {job.agent}" if job.agent else f"runner {job.runner}"
+        what = "Job" if job.kind is TargetKind.KUBERNETES else "agent"
+        where = f"{what} {job.agent}" if job.agent else f"runner {job.runner}"
         verdict = Verdict(
             "FAILED",
             reason="its runner was lost",

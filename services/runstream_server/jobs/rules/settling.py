@@ -11,6 +11,7 @@ from runstream_server.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
 from runstream_server.jobs.rules.starting import HINT_TOPIC, agent_key
 from runstream_server.jobs.store.jobs import Change, JobStore
+from runstream_server.jobs.telemetry import LOST
 from runstream_server.names import ComputeTargetName
 from runstream_server.postgres import Hints
 from runstream_server.runhistory import Failure, ManagedRun, ManagedRuns, StatusEntry, StatusRefused
@@ -81,6 +82,17 @@ class Settling:
         if not (run.has_ended or run.is_to_cancel):
             run = await self._entered(job, StatusEntry("QUEUED", reason=reason))
         await self._queue(job, run)
+
+    async def repeat(self, job: Job) -> bool:
+        """Takes a job from a lost runner, and queues its run for the next attempt; returns False if it changed."""
+        change = Change(JobState.REQUEUEING, raises_lease=True, counts_attempt=True)
+        if not await self.change(job, change):
+            return False
+        LOST.labels("repeated").inc()
+        requeueing = await self._store.get(job.name)
+        if requeueing is not None:
+            await self.settle(requeueing)
+        return True
 
     async def _entered(self, job: Job, entry: StatusEntry) -> ManagedRun:
         """The run after it entered a status, or as it is where it cannot."""

@@ -15,7 +15,7 @@ class JobStarter(Protocol):
     """Gets the jobs of one kind of target to runners. It hears of them by hints, and finds them in the store."""
 
     def check_target(self, target: ComputeTarget) -> None:
-        """Raises ClusterNotConfigured if jobs could never be started there."""
+        """Raises ClusterNotConfigured or InvalidField if jobs could never be started there."""
 
     def check_job(self, target: ComputeTarget, spec: JobSpec) -> None:
         """Raises TargetCannotRun if the target cannot execute this."""

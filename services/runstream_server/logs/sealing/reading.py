@@ -10,7 +10,7 @@ from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.logs.model import LogFile, Mark
 from runstream_server.logs.pages import Page
 from runstream_server.logs.sealing.model import FramePlace, Segment
-from runstream_server.logs.sealing.segment_format import decode_frame, decode_times
+from runstream_server.logs.sealing.segment_format import decode_frame, decode_times, encode_index
 from runstream_server.logs.sealing.segment_store import SegmentStore
 from runstream_server.objectstore import Bucket, in_sizes, read_on
 from runstream_server.sealing.lru import ByteLru
@@ -112,6 +112,14 @@ class SegmentReader:
         segment = await self._at_offset(file, offset)
         return segment.end_offset if segment is not None else None
 
+    async def check_index(self, file: LogFile, offset: int) -> None:
+        """Raises DataLoss if the segment that has an offset does not end with its index; no reader needs that."""
+        segment = await self._at_offset(file, offset)
+        if segment is not None:
+            index, start = encode_index(segment, file.path), segment.times.start + segment.times.stored_bytes
+            if await self.read(segment.key, start, start + len(index)) != index:
+                raise StoredBytesDamaged(f"the index of {segment.key} is not what was stored")
+
     async def _at_offset(self, file: LogFile, offset: int) -> Segment | None:
         segment = self._segments.get(file.number)
         if segment is not None and segment.start_offset <= offset < segment.end_offset:
@@ -158,7 +166,7 @@ class SegmentReader:
 
     async def read(self, key: str, start: int, end: int) -> bytes:
         """Bytes of an object."""
-        async with self._bucket.read(key, start=start, end=end) as pieces:
+        async with aclosing(read_on(self._bucket, key, start, end)) as pieces:
             return b"".join([piece async for piece in pieces])
 
 

@@ -8,10 +8,10 @@ from runstream_server.appendstreams import AppendKey
 from runstream_server.logs.sealing.model import SealTask
 from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
+from runstream_server.sealing.backoff import backoff
 
 LEASE = timedelta(minutes=5)
 _SCAN_FILES = 500
-_LONGEST_BACKOFF = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,7 @@ class SealTaskStore:
 
     async def fail(self, task: SealTask) -> None:
         """Puts a task off, the longer the more often it failed."""
-        backoff = min(timedelta(seconds=2 ** min(task.failures, 10)), _LONGEST_BACKOFF)
-        await self._put_off(task, backoff, task.failures + 1)
+        await self._put_off(task, backoff(task.failures), task.failures + 1)
 
     async def _put_off(self, task: SealTask, pause: timedelta, failures: int) -> None:
         await self._postgres.execute(

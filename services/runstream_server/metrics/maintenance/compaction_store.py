@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+from asyncpg import Record
+
+from runstream_server.envelope import StoredBytesDamaged, checked, checksum_of
+from runstream_server.metrics.growing import CHUNK_COLUMNS
 from runstream_server.metrics.maintenance.fragments import SMALL_BYTES, SMALL_POINTS
 from runstream_server.metrics.maintenance.merging import Extent, Merge, Merged
 from runstream_server.names import RunName
@@ -49,11 +53,11 @@ class CompactionStore:
         return [Extent(row["series"], row["start_index"], row["point_count"], row["size_bytes"]) for row in rows]
 
     async def contents(self, run: RunName, merges: Sequence[Merge]) -> Sequence[tuple[Merge, Sequence[bytes]]]:
-        """The bytes of the chunks of each merge; leaves out a merge of which something is gone."""
+        """The bytes of the chunks of each merge, none of one that is another's; leaves out a merge with one gone."""
         extents = [extent for merge in merges for extent in merge.extents]
         rows = await self._postgres.fetch(
             """
-            SELECT series, start_index, columns
+            SELECT series, start_index, columns, checksum
               FROM unnest($3::bigint[], $4::bigint[], $5::integer[]) AS wanted (series, start_index, point_count)
               JOIN metrics.chunk USING (series, start_index, point_count)
              WHERE workspace = $1 AND run = $2
@@ -62,9 +66,13 @@ class CompactionStore:
             run.run,
             *_columns(extents),
         )
-        found = {(row["series"], row["start_index"]): row["columns"] for row in rows}
+        found = {(row["series"], row["start_index"]): _own_columns(row) for row in rows}
         contents = [(merge, [found.get((e.series, e.start_index)) for e in merge.extents]) for merge in merges]
-        return [(merge, [data for data in of_merge if data]) for merge, of_merge in contents if None not in of_merge]
+        return [
+            (merge, [data for data in of_merge if data is not None])
+            for merge, of_merge in contents
+            if None not in of_merge
+        ]
 
     async def replace(self, run: RunName, merged: Sequence[Merged]) -> bool:
         """Replaces chunks by the merged ones, all or none.
@@ -118,7 +126,7 @@ async def _insert(connection: Connection, run: RunName, merged: Sequence[Merged]
     await connection.copy_records_to_table(
         "chunk",
         schema_name="metrics",
-        columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns", "overview"),
+        columns=CHUNK_COLUMNS,
         records=[
             (
                 run.workspace,
@@ -129,10 +137,18 @@ async def _insert(connection: Connection, run: RunName, merged: Sequence[Merged]
                 each.chunk.size_bytes,
                 each.chunk.data,
                 each.chunk.overview,
+                checksum_of(each.chunk.data),
             )
             for each in merged
         ],
     )
+
+
+def _own_columns(row: Record) -> bytes:
+    try:
+        return checked(row["columns"], row["checksum"], "a chunk")
+    except StoredBytesDamaged:
+        return b""
 
 
 def _columns(extents: Sequence[Extent]) -> tuple[list[int], list[int], list[int]]:

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +12,7 @@ from runstream_server.metrics.sealing.model import ByteRange, SealedChunk, Seale
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.spans import leading_chunks
 from runstream_server.names import RunName
-from runstream_server.objectstore import Bucket, ObjectMissing
+from runstream_server.objectstore import Bucket, ObjectMissing, read_on
 from runstream_server.sealing.lru import ByteLru
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class SealedReader:
         return data
 
     async def _bytes(self, key: str, part: ByteRange) -> bytes:
-        async with self._bucket.read(key, start=part.start, end=part.end) as pieces:
+        async with aclosing(read_on(self._bucket, key, part.start, part.end)) as pieces:
             return b"".join([piece async for piece in pieces])
 
 

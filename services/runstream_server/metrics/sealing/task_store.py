@@ -6,11 +6,11 @@ from datetime import timedelta
 from runstream_server.metrics.sealing.model import SealTask
 from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
+from runstream_server.sealing.backoff import backoff
 
 LEASE = timedelta(minutes=5)
 _SCAN_LEASE = timedelta(seconds=30)
 _SCAN_RUNS = 500
-_LONGEST_BACKOFF = timedelta(minutes=10)
 
 
 class SealTaskStore:
@@ -134,7 +134,6 @@ class SealTaskStore:
 
     async def fail(self, task: SealTask) -> None:
         """Puts a task off, the longer the more often it failed."""
-        backoff = min(timedelta(seconds=2 ** min(task.failures, 10)), _LONGEST_BACKOFF)
         await self._postgres.execute(
             """
             UPDATE metrics.seal_task
@@ -144,7 +143,7 @@ class SealTaskStore:
             task.run.workspace,
             task.run.run,
             task.claim,
-            backoff,
+            backoff(task.failures),
         )
 
     async def finish(self, task: SealTask) -> None:

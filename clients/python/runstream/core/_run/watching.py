@@ -47,10 +47,15 @@ class WatchCalls(DetailCalls[W, E, R], Generic[W, E, R]):
         return record
 
 
-async def watch_runs(connect: Callable[[], Connection], request: api.WatchRunsRequest) -> AsyncIterator[api.RunChange]:
+async def watch_runs(
+    connect: Callable[[], Connection],
+    request: api.WatchRunsRequest,
+    hear: Callable[[bool], None] = lambda is_heard: None,
+) -> AsyncIterator[api.RunChange]:
     """The changes that a request asks for, without end and across broken connections.
 
-    Where the services do not know any more what was told, everything is told again.
+    Where the services do not know any more what was told, everything is told again. `hear` is called with True at each
+    message, the first of which comes at once, and with False when a connection breaks.
     """
     failures = 0
     while True:
@@ -58,6 +63,7 @@ async def watch_runs(connect: Callable[[], Connection], request: api.WatchRunsRe
         try:
             async for response in connection.stream(connection.runs.WatchRuns, request):
                 request.resume_token, failures = response.resume_token or request.resume_token, 0
+                hear(True)
                 for change in response.changes:
                     yield change
         except ServiceException as error:
@@ -67,5 +73,6 @@ async def watch_runs(connect: Callable[[], Connection], request: api.WatchRunsRe
             if error.reason != "INVALID_RESUME_TOKEN":
                 raise
             request.resume_token = ""
+        hear(False)
         await asyncio.sleep(backoff_seconds(failures))
         failures += 1

@@ -26,6 +26,8 @@ class ArtifactServiceStub(object):
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+    their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
     bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -147,6 +149,8 @@ class ArtifactServiceServicer(object):
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+    their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
     bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -216,7 +220,8 @@ class ArtifactServiceServicer(object):
         faster than the bucket takes it.
 
         Errors:
-        * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: nothing came for a minute, or not the whole of a part within two.
+        * `DEADLINE_EXCEEDED` / `PART_TOO_SLOW`: nothing came for a minute, or not the whole of a part within two. Go on from
+        where QueryUpload says; where that happens again and again, the bytes have to go to the bucket by GetUploadUrls.
         * `NOT_FOUND` / `UPLOAD_NOT_FOUND`: no such upload was begun, it is older than a day, or it was aborted.
         * `FAILED_PRECONDITION` / `UPLOAD_COMPLETED`: the upload is completed; there is nothing to send any more.
         * `FAILED_PRECONDITION` / `OFFSET_MISMATCH`: `offset_bytes` is not what is stored; the error carries `expected`.
@@ -479,6 +484,8 @@ class ArtifactService(object):
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
     `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+    their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
     bytes and 64 that bring them at once.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.

@@ -114,7 +114,7 @@ class KubernetesNamespace(google.protobuf.message.Message):
     KEEP_FINISHED_FIELD_NUMBER: builtins.int
     SERVICE_ADDRESS_FIELD_NUMBER: builtins.int
     namespace: builtins.str
-    """The namespace. Required."""
+    """The namespace. Required: 1 to 63 lower-case letters, digits and `-`, the first and the last not `-`."""
     cluster: builtins.str
     """Which of the clusters that the service was configured with; up to 255 characters. Default: empty, the one it runs in."""
     default_image: builtins.str
@@ -124,12 +124,14 @@ class KubernetesNamespace(google.protobuf.message.Message):
     queue: builtins.str
     """The local queue of Kueue that the jobs are put into. Default: empty, none."""
     pod_template_json: builtins.str
-    """A pod template as JSON, merged over what the service makes; lists of named things (containers, volumes, variables)
-    are merged by name. The container of the job is called `main`. For tolerations, volumes, affinity and all else. Up to
+    """A pod template as JSON, an object with `metadata` and `spec`, merged over what the service makes; lists of named
+    things (containers, volumes, variables) are merged by name, a null removes a field. The container of the job is called `main`. For tolerations, volumes, affinity and all else. Up to
     64 KiB.
     """
     service_address: builtins.str
-    """The address at which pods reach the services. Default: the one the service was configured with."""
+    """The address at which pods reach the services. Default: the one the service was configured with; required where it
+    has none.
+    """
     @property
     def resource_requests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """What each pod asks for and may use, by resource name: `cpu`, `memory`, `nvidia.com/gpu`; up to 20 entries."""

@@ -185,8 +185,9 @@ class JobDefinition(google.protobuf.message.Message):
     skip_outputs: builtins.bool
     """Whether `outputs/` stays behind when the run ends instead of being uploaded. Default: false, it is uploaded."""
     max_attempts: builtins.int
-    """How many times the job may be executed at most when its runner is lost, 1 to 100. A script that fails is not
-    repeated. Default, when 0: 1.
+    """How many times the job may be executed at most when its runner is lost, or says that it was ended itself
+    (`RunnerTerminated`, `RunnerDied`), 1 to 100. A script that fails is not repeated, nor anything on `local`.
+    Default, when 0: 1.
     """
     priority: builtins.int
     """Which job goes first among the queued ones of a compute target: the higher; -1,000 to 1,000. Default: 0. Equal ones

@@ -239,6 +239,7 @@ class JobServiceServicer(object):
         Errors:
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+        * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -156,6 +156,7 @@ class JobServiceStub:
     Errors:
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+    * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
     """
 
     DeleteComputeTarget: grpc.UnaryUnaryMultiCallable[
@@ -361,6 +362,7 @@ class JobServiceAsyncStub:
     Errors:
     * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
     * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+    * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
     """
 
     DeleteComputeTarget: grpc.aio.UnaryUnaryMultiCallable[
@@ -584,6 +586,7 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         Errors:
         * `NOT_FOUND` / `COMPUTE_TARGET_NOT_FOUND`: no compute target has this name.
         * `FAILED_PRECONDITION` / `COMPUTE_TARGET_FIXED`: `local` cannot be changed, nor the kind of a target.
+        * `FAILED_PRECONDITION` / `CLUSTER_NOT_CONFIGURED`: the service knows no such Kubernetes cluster.
         """
 
     @abc.abstractmethod

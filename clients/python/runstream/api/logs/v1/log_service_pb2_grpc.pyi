@@ -37,6 +37,8 @@ class LogServiceStub:
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+      their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -152,6 +154,8 @@ class LogServiceAsyncStub:
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+      their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -266,6 +270,8 @@ class LogServiceServicer(metaclass=abc.ABCMeta):
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
     * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+      their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 

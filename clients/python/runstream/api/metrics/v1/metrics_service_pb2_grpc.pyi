@@ -29,6 +29,9 @@ class MetricsServiceStub:
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+      their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -152,6 +155,9 @@ class MetricsServiceAsyncStub:
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+      their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
@@ -274,6 +280,9 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
     * `DATA_LOSS` / `DATA_LOSS`: stored bytes do not match their checksum; show it, and do not call again.
     * `DATA_LOSS` / `OBJECT_MISSING`: what was stored in the bucket is not there any more.
+    * `UNAVAILABLE` / `BUCKET_UNAVAILABLE`: the bucket does not answer; call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
+      their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `INTERNAL`: a defect; the message carries the request id and nothing else.
     """
 
