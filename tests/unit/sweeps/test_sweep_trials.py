@@ -66,3 +66,13 @@ def test_a_run_that_logged_no_number_is_never_the_best() -> None:
 
     assert known.best is None
     assert known.tried[0].result is None
+
+
+def test_a_run_that_has_ended_is_not_begun_again_by_a_late_answer() -> None:
+    known = trials()
+    known.hear(record(run_pb2.RUN_STATUS_COMPLETED))
+
+    run = known.hear(record(run_pb2.RUN_STATUS_QUEUED))
+
+    assert run is not None
+    assert run.has_ended

@@ -81,7 +81,10 @@ class Trials:
         return [run for run in self if not run.is_done]
 
     def hear(self, record: run_pb2.Run) -> SweepRun | None:
-        """Takes note of how a run is now; None: it is no run of the sweep."""
+        """Takes note of how a run is now; None: it is no run of the sweep.
+
+        A run that has ended stays as it is: what was asked earlier may be answered later.
+        """
         index = record.name.rpartition("/")[2].removeprefix(self._prefix)
         if not index.isdecimal() or NUMBERS_PROPERTY not in record.properties:
             return None
@@ -90,7 +93,8 @@ class Trials:
         if run is None:
             numbers = json.loads(record.properties[NUMBERS_PROPERTY])
             run = self._runs[int(index)] = SweepRun(record.name, int(index), numbers, status)
-        run.status = status
+        if not run.has_ended:
+            run.status = status
         return run
 
     def lose(self, name: str) -> None:
