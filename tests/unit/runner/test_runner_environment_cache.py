@@ -70,3 +70,19 @@ async def test_what_was_used_lately_stays() -> None:
         pass
 
     assert not prune(3_600)
+
+
+async def test_what_was_not_made_to_its_end_is_removed_unless_somebody_makes_it() -> None:
+    made: list[Path] = []
+
+    async def fail(folder: Path) -> None:
+        await maker(made)(folder)
+        assert prune(0) == []
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        async with environment("key", "tiny", fail, ignore):
+            pass
+
+    assert [each.folder for each in prune(0)] == made
+    assert not made[0].exists()

@@ -158,9 +158,9 @@ def _agent_name(session: Session, target: str, name: str | None) -> str:
 
 def _labels(given: Sequence[str]) -> dict[str, str]:
     pairs = [each.partition("=") for each in given]
-    for key, sign, _ in pairs:
+    for each, (key, sign, _) in zip(given, pairs, strict=True):
         if not key or not sign:
-            raise click.UsageError(f"A label is KEY=VALUE, not {key!r}.")
+            raise click.UsageError(f"A label is KEY=VALUE, not {each!r}.")
     return {key: value for key, _, value in pairs}
 
 

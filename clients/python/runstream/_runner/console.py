@@ -1,6 +1,9 @@
 """The log of the making of an environment, which is followed while it grows."""
 
+import asyncio
 import os
+import re
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -9,8 +12,10 @@ from runstream._runner.children import Children
 from runstream._runner.finish import of_attempt
 from runstream._runner.nodes import this_node
 from runstream._runner.output import JobLogs
+from runstream._runner.processes import signal_groups
 
 BUILD_LOG: Final = "azureml-logs/20_image_build_log.txt"
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class BuildLog:
@@ -38,13 +43,19 @@ class BuildLog:
         return path
 
     async def run(self, command: Sequence[str]) -> int:
-        """Runs a program; its exit code.
+        """Runs a program; its exit code. Where this is cancelled, the program has ended before who waits goes on.
 
         Raises:
             OSError: It cannot be started.
         """
-        self.say(f"$ {' '.join(command)}")
-        return await self._children.start(command, self._folder, self._variables, self._open()).ended
+        self.say(f"$ {_CREDENTIALS.sub('***@', ' '.join(command))}")
+        child = self._children.start(command, self._folder, self._variables, self._open())
+        try:
+            return await asyncio.shield(child.ended)
+        except asyncio.CancelledError:
+            signal_groups([child.pid], signal.SIGKILL)
+            await self._children.group_ended(child.pid)
+            raise
 
     def close(self) -> None:
         """Closes the file."""

@@ -1,15 +1,18 @@
 """Executes processes of a job in containers, by the engine of the machine."""
 
+import hashlib
 import os
 import shutil
-import uuid
+import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from runstream._runner.children import Children
 from runstream._runner.environments.building import Console
 from runstream._runner.failures import JobFailed
+from runstream._runner.processes import MARK_VARIABLE
 from runstream.api.jobs.v1.environment_pb2 import ImageDefinition
 from runstream.api.jobs.v1.job_pb2 import ContainerOptions, JobDefinition
 
@@ -32,7 +35,8 @@ class Container:
     image: str
     options: ContainerOptions
     gpus: int = 0
-    name: str = field(default_factory=lambda: f"runstream-{uuid.uuid4().hex[:16]}")
+    name: str = "runstream"
+    """What the names of the containers begin with; their numbers follow."""
 
     def wrap(self, command: Sequence[str], folder: Path, variables: Mapping[str, str], number: int) -> list[str]:
         """A command that executes another one in a container, which sees the folder and uses the machine's network.
@@ -53,7 +57,7 @@ class Container:
 
     def removal(self, count: int) -> list[str]:
         """A command that ends the containers of the first so many processes, whatever became of who started them."""
-        return [self.engine, "rm", "--force", *(f"{self.name}-{number}" for number in range(count))]
+        return _removal(self.engine, self.name, count)
 
 
 def is_wanted(definition: JobDefinition, environment: Mapping[str, str] = os.environ) -> bool:
@@ -67,7 +71,7 @@ async def container_for(definition: JobDefinition, variables: Mapping[str, str],
     Raises:
         JobFailed: There is no engine or no image.
     """
-    engine = next((found for name in ENGINES if (found := shutil.which(name, path=variables.get("PATH")))), None)
+    engine = _engine(variables)
     if engine is None:
         raise JobFailed(
             ERROR,
@@ -75,7 +79,32 @@ async def container_for(definition: JobDefinition, variables: Mapping[str, str],
             "Install one of them there, or submit it without one (use_docker=False).",
         )
     image = await _image(engine, definition.environment.definition.image, console)
-    return Container(engine, image, definition.container, definition.requirements.gpus)
+    name = _name_of(variables[MARK_VARIABLE])
+    return Container(engine, image, definition.container, definition.requirements.gpus, name)
+
+
+async def remove_left(children: Children, definition: JobDefinition, folder: Path) -> None:
+    """Ends the containers that a lost runner of the job with this folder has left: they are no processes below it."""
+    engine = _engine(os.environ) if is_wanted(definition) else None
+    if engine is None:
+        return
+    count = max(definition.distribution.process_count, definition.distribution.node_count, 1)
+    count += definition.distribution.parameter_server_count
+    command = _removal(engine, _name_of(str(folder)), count)
+    await children.start(command, folder, os.environ, subprocess.DEVNULL).ended
+
+
+def _removal(engine: str, name: str, count: int) -> list[str]:
+    return [engine, "rm", "--force", *(f"{name}-{number}" for number in range(count))]
+
+
+def _name_of(folder: str) -> str:
+    """A name that every runner of a job finds again."""
+    return f"runstream-{hashlib.sha256(folder.encode()).hexdigest()[:16]}"
+
+
+def _engine(variables: Mapping[str, str]) -> str | None:
+    return next((found for name in ENGINES if (found := shutil.which(name, path=variables.get("PATH")))), None)
 
 
 async def _image(engine: str, wanted: ImageDefinition, console: Console) -> str:
@@ -87,8 +116,6 @@ async def _image(engine: str, wanted: ImageDefinition, console: Console) -> str:
 
 
 async def _build(engine: str, dockerfile: str, console: Console) -> str:
-    import hashlib
-
     image = f"runstream-environment:{hashlib.sha256(dockerfile.encode()).hexdigest()[:24]}"
     file = console.write("Dockerfile", dockerfile)
     if await console.run([engine, "build", "--tag", image, "--file", str(file), str(file.parent)]):

@@ -102,8 +102,11 @@ class JobFolder:
 
     def is_left(self) -> bool:
         """Whether nobody takes care of it any more."""
-        lock = self.path / _LOCK
-        return lock.exists() and not is_live(lock)
+        return (self.path / _LOCK).exists() and not self.is_held()
+
+    def is_held(self) -> bool:
+        """Whether a guard or its runner has it."""
+        return is_live(self.path / _LOCK)
 
     def write(self, progress: Progress) -> None:
         """Writes down how far the runner is; it survives whatever happens to the machine.
@@ -129,8 +132,9 @@ class JobFolder:
 
 
 def folder_name(run_id: str) -> str:
-    """What the names of the folders of a run begin with; a digest follows."""
-    return re.sub(r"[^A-Za-z0-9_.=-]", "_", run_id)[:_MAX_NAME_CHARACTERS]
+    """What the names of the folders of a run begin with, and of no other run; a digest follows."""
+    plain = re.sub(r"[^A-Za-z0-9_.=-]", "_", run_id)[:_MAX_NAME_CHARACTERS]
+    return plain if plain == run_id else f"{plain}-{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
 
 
 def jobs_root() -> Path:

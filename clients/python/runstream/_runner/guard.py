@@ -3,6 +3,7 @@
 It imports nothing that starts threads, so it can fork whenever it needs to.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -75,7 +76,8 @@ class Watch:
     def _pass_on(self, number: int, _: FrameType | None) -> None:
         self._is_told = True
         if self._runner:
-            os.kill(self._runner, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and this is about to be noted
+                os.kill(self._runner, number)
 
 
 def end_left_behind() -> None:

@@ -1,12 +1,14 @@
 """The working directory of a job: the files of its snapshot."""
 
+import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import platformdirs
 
@@ -20,6 +22,8 @@ CACHE_VARIABLE: Final = "RUNSTREAM_CACHE_DIR"
 KEPT_BYTES: Final = 2 * 1024**3
 KEPT_COUNT: Final = 200
 """Archives that are kept: those used last."""
+PARTIAL_SECONDS: Final = 24 * 3600
+"""After so long nobody writes to an archive that is being fetched."""
 
 
 def cache_root() -> Path:
@@ -38,8 +42,17 @@ async def fill(connection: Connection, snapshot: str, folder: Path) -> None:
     await in_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
     if snapshot:
         async with _archive(connection, snapshot) as archive:
-            await in_thread(unpack, archive, folder)
+            await to_its_end(in_thread(unpack, archive, folder))
         await in_thread(_forget_old, archive)
+
+
+async def to_its_end(work: Coroutine[Any, Any, object]) -> None:
+    """Waits for work that a thread does, also where this is cancelled: afterwards nothing is written any more."""
+    doing = asyncio.create_task(work)
+    try:
+        await asyncio.shield(doing)
+    finally:
+        await asyncio.wait({doing})
 
 
 @asynccontextmanager
@@ -63,8 +76,15 @@ async def _archive(connection: Connection, snapshot: str) -> AsyncIterator[Path]
 
 
 def _forget_old(kept: Path) -> None:
-    """Removes archives that were not used for long, where there are too many or they are too large together."""
+    """Removes archives that were not used for long, where there are too many or they are too large together.
+
+    What is left of those whose download was killed goes as well.
+    """
     size = 0
+    for partial in kept.parent.glob(".*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - partial.stat().st_mtime > PARTIAL_SECONDS:
+                partial.unlink()
     for number, (_, size_bytes, archive) in enumerate(sorted(_archives(kept.parent), reverse=True)):
         size += size_bytes
         if archive != kept and (number >= KEPT_COUNT or size > KEPT_BYTES):

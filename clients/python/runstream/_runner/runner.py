@@ -1,6 +1,7 @@
 """The runner: executes one job from the claim to the report of its end."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
@@ -12,7 +13,7 @@ from typing import Any, Final
 from runstream._channel import Connection
 from runstream._channel.connection import close_connections
 from runstream._channel.threads import in_thread
-from runstream._runner import endings, finish
+from runstream._runner import containers, endings, finish
 from runstream._runner.children import Children
 from runstream._runner.execution import Execution
 from runstream._runner.failures import JobFailed
@@ -76,7 +77,8 @@ class Runner:
         """Executes the job; where a lost runner has begun, ends it as that would have, or as failed."""
         wake_uplink(self._job.address)  # once more: the one that the guard found alive may have left meanwhile
         try:
-            claimed = await self._orders.unless_given(self._claim())
+            # What a lost runner left is reported in any case: the guard passes on what it was told to that one as well.
+            claimed = await (self._claim() if comes_after else self._orders.unless_given(self._claim()))
         except Lost as lost:
             _logger.warning("%s is not executed: %s", self._job.run, lost)
             claimed = None
@@ -88,7 +90,7 @@ class Runner:
                 await in_thread(resume_lost_jobs)
             ending = self._progress.ending
             if ending is None:
-                ending = self._end_lost() if comes_after else await self._execute(claimed)
+                ending = await self._end_lost(claimed) if comes_after else await self._execute(claimed)
                 self._note(replace(self._progress, ending=ending))
             if ending.status:
                 ending = await self._finish(ending)
@@ -125,8 +127,10 @@ class Runner:
         self._progress = replace(self._progress, processes=execution.statuses())
         return ending
 
-    def _end_lost(self) -> Ending:
+    async def _end_lost(self, claimed: ClaimJobResponse) -> Ending:
         """The end after a lost runner, whose processes the guard has ended."""
+        with contextlib.suppress(OSError):
+            await containers.remove_left(self._children, claimed.job.definition, self._folder.path)
         self._progress = replace(self._progress, processes=terminated(self._progress.processes))
         return endings.of_lost_runner()
 

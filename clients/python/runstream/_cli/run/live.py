@@ -50,7 +50,8 @@ class LiveView:
     def __call__(self, piece: Piece) -> None:
         """Prints the lines that are complete; what a progress bar draws over itself is drawn over itself."""
         text = self._line + (piece if isinstance(piece, str) else self._decoder.decode(piece))
-        complete, end, self._line = text.rpartition("\n")
+        complete, end, rest = text.rpartition("\n")
+        self._line = _last_drawn(rest)
         if end:
             self._live.console.print(_of_terminal(complete))
 
@@ -69,6 +70,12 @@ class LiveView:
         from rich.console import Group
 
         return Group(_of_terminal(self._line), self._spinner)
+
+
+def _last_drawn(line: str) -> str:
+    """What is seen of a line: a progress bar that never ends its line does not grow."""
+    last = line.rstrip("\r").rpartition("\r")[2]
+    return f"{last}\r" if line.endswith("\r") else last
 
 
 def _of_terminal(text: str) -> Text:

@@ -63,9 +63,13 @@ def list_environments() -> list[CachedEnvironment]:
 
 
 def prune(unused_seconds: float) -> list[CachedEnvironment]:
-    """Removes environments that nobody uses and that were not used for so long; those removed."""
+    """Removes environments that nobody uses and that were not used for so long; those removed.
+
+    What was not made to its end, and nobody is making, counts as well.
+    """
     limit = time.time() - unused_seconds
-    return [each for each in list_environments() if each.used_time <= limit and _remove(each.folder)]
+    known = [*list_environments(), *_incomplete()]
+    return [each for each in known if each.used_time <= limit and _remove(each.folder)]
 
 
 def _remove(folder: Path) -> bool:
@@ -86,6 +90,13 @@ def _complete() -> Iterator[CachedEnvironment]:
         with contextlib.suppress(OSError, ValueError):
             description = str(json.loads(mark.read_text("utf-8")).get("description", ""))
             yield CachedEnvironment(mark.with_suffix(""), description, mark.stat().st_mtime)
+
+
+def _incomplete() -> Iterator[CachedEnvironment]:
+    for folder in environments_root().glob("*"):
+        with contextlib.suppress(OSError):
+            if folder.is_dir() and not _mark_of(folder).exists():
+                yield CachedEnvironment(folder, "", folder.stat().st_mtime)
 
 
 def _is_complete(folder: Path) -> bool:

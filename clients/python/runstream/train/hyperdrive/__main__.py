@@ -41,7 +41,9 @@ class Supervisor:
 
     def run(self) -> int:
         """Executes a driver; its exit code, negative: the signal that killed it."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # the driver inherits that, until it can hear it
         self._driver = subprocess.Popen([sys.executable, "-P", "-m", "runstream.train.hyperdrive", DRIVE])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if self.is_told:
             self._driver.terminate()
         return self._driver.wait()
@@ -53,16 +55,23 @@ class Supervisor:
 
 
 async def drive() -> int:
-    """Runs the sweep in the working directory as the run of this job; the exit code."""
+    """Runs the sweep in the working directory as the run of this job; the exit code.
+
+    SIGTERM cancels the runs of the sweep, whenever it comes.
+    """
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     from runstream import aio
     from runstream.exceptions import AzureMLException
     from runstream.train.hyperdrive._driver import NO_RESULT, Driver
+    from runstream.train.hyperdrive._persistence import persist
     from runstream.train.hyperdrive._sweep import Sweep
 
     run = aio.Run.get_context(allow_offline=False)
     try:
-        record = await run._refresh()
-        succeeded = await Driver(Sweep.read(Path()), run._workspace, record).drive()
+        record = await persist(run._refresh)
+        succeeded = await Driver(Sweep.read(Path()), run._workspace, record, told).drive()
     except AzureMLException as error:
         print(f"The sweep failed: {error.message}", file=sys.stderr)  # noqa: T201
         return 1

@@ -6,16 +6,15 @@ It keeps nothing but what the services know. Started again it finds the runs tha
 import asyncio
 import json
 import logging
-import signal
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from numbers import Real
-from typing import Final
+from typing import Any, Final
 
 from runstream._channel import Connection
-from runstream._channel.backoff import backoff_seconds
-from runstream._channel.connection import Request, Response, UnaryMethod
+from runstream._channel.threads import in_thread
+from runstream._runner.start import start_runner
 from runstream.aio import Workspace
 from runstream.api.metrics.v1.metrics_service_pb2 import TailSeriesRequest
 from runstream.api.runs.v1 import run_history_service_pb2 as api
@@ -26,10 +25,11 @@ from runstream.core._job.definition import JobPlan
 from runstream.core._run.watching import watch_runs
 from runstream.core._status import COMPLETED
 from runstream.core._submission.methods import Submission
-from runstream.core._submission.script import submit_plan
+from runstream.core._submission.script import LOCAL, submit_plan
 from runstream.core._tail import SeriesTail
 from runstream.exceptions import AzureMLException, ServiceException
 from runstream.train.hyperdrive._children import best_value, child_records
+from runstream.train.hyperdrive._persistence import persist
 from runstream.train.hyperdrive._proposals import Numbers, Trial, proposals_of, values_of
 from runstream.train.hyperdrive._sweep import (
     HYPERPARAMETERS_TAG,
@@ -41,6 +41,9 @@ from runstream.train.hyperdrive._trials import SweepRun, Trials
 
 TAILS: Final = 100
 """How many runs are followed at the same time; of those that have ended all is read, some at a time."""
+UNCLAIMED: Final = frozenset({run_pb2.RUN_STATUS_NOT_STARTED, run_pb2.RUN_STATUS_STARTING, run_pb2.RUN_STATUS_QUEUED})
+"""A run on this machine may have no runner yet: an earlier driver was killed as it submitted it. Another one leaves."""
+NOT_FOUND: Final = 404
 NO_RESULT: Final = "No run of the sweep was completed."
 
 logger = logging.getLogger("runstream")
@@ -49,7 +52,8 @@ logger = logging.getLogger("runstream")
 class Driver:
     """Drives one sweep."""
 
-    def __init__(self, sweep: Sweep, workspace: Workspace, parent: run_pb2.Run) -> None:
+    def __init__(self, sweep: Sweep, workspace: Workspace, parent: run_pb2.Run, told: asyncio.Event) -> None:
+        """`told` is set when the sweep is to be cancelled."""
         self._sweep = sweep
         self._workspace = workspace
         self._parent = parent
@@ -58,42 +62,68 @@ class Driver:
         self._earlier: list[Trial] = []
         self._proposals = proposals_of(sweep.sampling, sweep.seed)
         self._total = sweep.max_total_runs
-        self._is_stopping = False
+        self._told = told
         self._changed = asyncio.Event()
         self._tails = asyncio.Semaphore(TAILS)
-        self._following: dict[int, asyncio.Task[None]] = {}
+        self._followed: set[int] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failures: list[BaseException] = []
 
     async def drive(self) -> bool:
         """Runs the sweep to its end; whether a run was completed.
 
         Raises:
-            AzureMLException: A run cannot be submitted. Those that are under way are cancelled.
+            AzureMLException: A run cannot be submitted or followed. Those that are under way are cancelled.
         """
-        for each in self._sweep.resume_from:
-            self._earlier += await self._results_of(each)
-        for record in await child_records(self._workspace, self._id):
-            self._hear(record)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
-        watching = asyncio.create_task(self._watch())
         try:
+            await self._find_earlier()
+            self._begin(self._hear_told())
+            self._begin(self._watch())
             await self._submit_all()
+        except Exception:
+            with suppress(AzureMLException):
+                await self._cancel(self._trials.active)
+            raise
         finally:
-            loop.remove_signal_handler(signal.SIGTERM)
-            await _end([watching, *self._following.values()])
+            await _end(self._tasks)
         return await self._conclude()
 
+    async def _find_earlier(self) -> None:
+        """Takes note of the runs that an earlier driver has submitted, and of what earlier sweeps found."""
+        for record in await persist(lambda: child_records(self._workspace, self._id)):
+            self._hear(record)
+            if self._sweep.plan.target == LOCAL and record.status in UNCLAIMED:
+                await in_thread(start_runner, record.name, self._workspace._address)
+        for each in self._sweep.resume_from:
+            self._earlier += await self._results_of(each)
+
     async def _submit_all(self) -> None:
-        try:
-            while not self._is_over:
-                self._changed.clear()
-                await self._submit_some()
-                if not self._is_over:
-                    await self._changed.wait()
-        except AzureMLException:
-            self._stop()
-            await self._cancel(self._trials.active)
-            raise
+        while not self._is_over:
+            self._changed.clear()
+            if self._failures:
+                raise self._failures[0]
+            await self._submit_some()
+            if not self._is_over:
+                await self._changed.wait()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has some work done beside; where it fails the sweep does."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_failure)
+        self._tasks.append(task)
+
+    def _note_failure(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failures.append(error)
+            self._changed.set()
+
+    async def _hear_told(self) -> None:
+        await self._told.wait()
+        self._changed.set()
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._told.is_set()
 
     @property
     def _is_over(self) -> bool:
@@ -136,14 +166,15 @@ class Driver:
             parent=self._parent.name,
         )
         properties = {**self._sweep.properties, NUMBERS_PROPERTY: json.dumps(numbers)}
-        record = await submit_plan(own, properties, submission)
+        record = await persist(lambda: submit_plan(own, properties, submission))
         print(f"{submission.run_id}: {' '.join(hyperparameter_arguments(values))}", flush=True)  # noqa: T201
         self._hear(record)
 
     def _hear(self, record: run_pb2.Run) -> None:
         run = self._trials.hear(record)
-        if run is not None and run.index not in self._following:
-            self._following[run.index] = asyncio.create_task(self._follow(run))
+        if run is not None and run.index not in self._followed:
+            self._followed.add(run.index)
+            self._begin(self._follow(run))
         self._changed.set()
 
     async def _watch(self) -> None:
@@ -154,11 +185,28 @@ class Driver:
         async for change in watch_runs(self._connection, request):
             if change.kind == api.RUN_CHANGE_KIND_UPDATED:
                 self._hear(change.run)
+            elif change.kind == api.RUN_CHANGE_KIND_DELETED:
+                self._lose(change.run.name)
+
+    def _lose(self, name: str) -> None:
+        self._trials.lose(name)
+        self._changed.set()
 
     async def _follow(self, run: SweepRun) -> None:
+        """Reads the primary metric of a run to its end."""
+        try:
+            async with self._tails:
+                await persist(lambda: self._read(run))
+        except ServiceException as error:
+            if error.status_code != NOT_FOUND:
+                raise
+        run.is_read = True
+        self._changed.set()
+
+    async def _read(self, run: SweepRun) -> None:
         """Reads the primary metric of a run as it is logged."""
         request = TailSeriesRequest(runs=[run.name], metrics=[self._sweep.metric])
-        async with self._tails, SeriesTail(self._connection, request) as tail:
+        async with SeriesTail(self._connection, request) as tail:
             async for piece in tail:
                 run.history.extend(_numbers(self._sweep, piece.values))
                 if self._trials.judge(run):
@@ -167,15 +215,24 @@ class Driver:
                     await self._cancel([run])
 
     async def _cancel(self, runs: Sequence[SweepRun]) -> None:
+        """Cancels runs, each of them once."""
         connection = self._connection()
         for run in runs:
-            reason = f"stopped by {type(self._sweep.policy).__name__}" if run.is_stopped else "the sweep was cancelled"
-            request = api.CancelRunRequest(name=run.name, reason=reason)
-            self._hear((await _persist(connection, connection.runs.CancelRun, request)).run)
+            if not run.is_cancelled and not run.has_ended:
+                reason = (
+                    f"stopped by {type(self._sweep.policy).__name__}" if run.is_stopped else "the sweep was cancelled"
+                )
+                request = api.CancelRunRequest(name=run.name, reason=reason)
+                await self._cancel_run(connection, run, request)
 
-    def _stop(self) -> None:
-        self._is_stopping = True
-        self._changed.set()
+    async def _cancel_run(self, connection: Connection, run: SweepRun, request: api.CancelRunRequest) -> None:
+        try:
+            self._hear((await persist(lambda: connection.call(connection.runs.CancelRun, request))).run)
+        except ServiceException as error:
+            if error.status_code != NOT_FOUND:
+                raise
+            self._lose(run.name)
+        run.is_cancelled = True
 
     async def _conclude(self) -> bool:
         best = self._trials.best
@@ -186,14 +243,14 @@ class Driver:
                 "score": repr(self._sweep.turned(best.best)),
             }
             request = api.AddPropertiesRequest(name=self._parent.name, properties=properties)
-            await _persist(connection, connection.runs.AddProperties, request)
+            await persist(lambda: connection.call(connection.runs.AddProperties, request))
             print(f"Best: {properties['best_child_run_id']} with {self._sweep.metric} {properties['score']}")  # noqa: T201
         return any(run.status == COMPLETED or run.is_stopped for run in self._trials)
 
     async def _results_of(self, sweep: str) -> list[Trial]:
         """What an earlier sweep found, as far as its space was the same."""
         found = []
-        for record in await child_records(self._workspace, sweep):
+        for record in await persist(lambda: child_records(self._workspace, sweep)):
             numbers = json.loads(record.properties.get(NUMBERS_PROPERTY, "{}"))
             best = best_value(record, self._sweep.metric, self._sweep.goal)
             if set(numbers) == set(self._sweep.sampling.parameter_space) and best is not None:
@@ -207,19 +264,6 @@ class Driver:
 def _numbers(sweep: Sweep, values: Iterable[object]) -> list[float]:
     """Values of a metric, turned so that more is better; what is no number is left out."""
     return [sweep.turned(float(value)) for value in values if isinstance(value, Real)]
-
-
-async def _persist(connection: Connection, method: UnaryMethod[Request, Response], request: Request) -> Response:
-    """Calls until the services answer."""
-    failures = 0
-    while True:
-        try:
-            return await connection.call(method, request)
-        except ServiceException as error:
-            if error.status_code not in (429, 503):
-                raise
-        await asyncio.sleep(backoff_seconds(failures))
-        failures += 1
 
 
 async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -86,6 +86,7 @@ class OptunaProposals:
         """See `Proposals`."""
         import optuna
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # else each combination adds a line to the log of the run
         distributions = _distributions(self._space)
         study = optuna.create_study(direction="maximize", sampler=self._sampler(index))
         if self._learns:

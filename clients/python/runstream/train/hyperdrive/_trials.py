@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from runstream.api.runs.v1 import run_pb2
-from runstream.core._status import TERMINAL, status_name
+from runstream.core._status import CANCELED, TERMINAL, status_name
 from runstream.train.hyperdrive._proposals import Numbers, Trial
 from runstream.train.hyperdrive._sweep import NUMBERS_PROPERTY, Sweep
 
@@ -28,6 +28,17 @@ class SweepRun:
 
     is_stopped: bool = False
     """Whether the policy has decided against it."""
+
+    is_cancelled: bool = False
+    """Whether the services were asked to cancel it."""
+
+    is_read: bool = False
+    """Whether there is nothing more to read of the primary metric."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended and all that it logged is known."""
+        return self.has_ended and self.is_read
 
     @property
     def has_ended(self) -> bool:
@@ -66,11 +77,14 @@ class Trials:
 
     @property
     def active(self) -> list[SweepRun]:
-        """Those that have not ended."""
-        return [run for run in self if not run.has_ended]
+        """Those that are not done."""
+        return [run for run in self if not run.is_done]
 
     def hear(self, record: run_pb2.Run) -> SweepRun | None:
-        """Takes note of how a run is now; None: it is no run of the sweep."""
+        """Takes note of how a run is now; None: it is no run of the sweep.
+
+        A run that has ended stays as it is: what was asked earlier may be answered later.
+        """
         index = record.name.rpartition("/")[2].removeprefix(self._prefix)
         if not index.isdecimal() or NUMBERS_PROPERTY not in record.properties:
             return None
@@ -79,8 +93,16 @@ class Trials:
         if run is None:
             numbers = json.loads(record.properties[NUMBERS_PROPERTY])
             run = self._runs[int(index)] = SweepRun(record.name, int(index), numbers, status)
-        run.status = status
+        if not run.has_ended:
+            run.status = status
         return run
+
+    def lose(self, name: str) -> None:
+        """Takes note that a run was deleted: there is nothing more to hear of it."""
+        for run in self:
+            if run.name == name:
+                run.status = CANCELED if not run.has_ended else run.status
+                run.is_read = True
 
     def judge(self, run: SweepRun) -> bool:
         """Whether the policy decides against a run that has logged more."""
@@ -97,7 +119,7 @@ class Trials:
     @property
     def tried(self) -> list[Trial]:
         """What samplers learn from."""
-        return [Trial(run.numbers, run.best, run.has_ended) for run in self]
+        return [Trial(run.numbers, run.best, run.is_done) for run in self]
 
     @property
     def best(self) -> SweepRun | None:
