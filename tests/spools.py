@@ -27,7 +27,7 @@ from tests import stubs
 
 T = TypeVar("T")
 
-SECONDS = 30.0
+SECONDS = 90.0
 LOOK_SECONDS = 0.01
 
 

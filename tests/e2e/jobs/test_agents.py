@@ -15,7 +15,7 @@ print("began", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.01)
 """
-CHILDREN = 20
+CHILDREN = 8
 
 
 def ask(site: Site, *arguments: str) -> str:

@@ -155,6 +155,11 @@ async def test_an_agent_that_drains_gets_no_more_jobs(pool: Submitter) -> None:
         name = await submit(pool)
         offer = await second.offer()
         await second.report(held_by(offer), draining=True)
+
+        async def drains() -> bool:
+            return all(each.draining for each in (await agents(pool)).agents)
+
+        await until_answered(drains)
         last = await submit(pool)
         async with agent(pool.channel, "c") as third:
             assert (await third.offer()).job.run == last
