@@ -213,12 +213,21 @@ async def values(channel: grpc.aio.Channel, run: str, metric: str) -> list[objec
 
 
 async def has_stored(channel: grpc.aio.Channel, run: str, metric: str, count: int) -> None:
-    """Waits until so many values of a metric are stored."""
-    stored = 0
+    """Waits until so many values of a metric are stored; a tail that breaks is followed by another one."""
     async with asyncio.timeout(SECONDS):
-        tail = aiter(stubs.metrics(channel).TailSeries(TailSeriesRequest(runs=[run], metrics=[metric])))
-        while stored < count:
-            stored += len((await anext(tail)).values.columns.times)
+        while True:
+            try:
+                return await _has_told(channel, TailSeriesRequest(runs=[run], metrics=[metric]), count)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+
+
+async def _has_told(channel: grpc.aio.Channel, request: TailSeriesRequest, count: int) -> None:
+    stored = 0
+    tail = aiter(stubs.metrics(channel).TailSeries(request))
+    while stored < count:
+        stored += len((await anext(tail)).values.columns.times)
 
 
 def values_of(column: SeriesColumns) -> Sequence[object]:
