@@ -94,6 +94,7 @@ async def keep(client: BlobClient) -> None:
 
 async def meet_always(site: BucketSite, rounds: Rounds, kind: Trouble) -> None:
     """All requests meet trouble: who asks for the bucket is told what it is, and everything stays in Postgres."""
+    await site.sealed(*(each.run for each in rounds.written))  # else the new runs are tried only after all of these
     site.trouble(kind)
     seconds, reason = ALWAYS[kind]
     some = await rounds.work(seconds)
