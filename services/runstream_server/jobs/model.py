@@ -191,6 +191,13 @@ class Job:
     sequence: int
     create_time: datetime
     decline_reason: str
+    """Why the last agent that declined it did so; empty: none has."""
+
+    declined_by: frozenset[str] = frozenset()
+    """The agents that have declined it since it was last claimed."""
+
+    ask_again_time: datetime | None = None
+    """When they are asked again; None: none has declined it."""
 
     submission: bytes | None = None
     """The run to create, while it is being submitted."""
@@ -279,6 +286,9 @@ class Assignment:
     job_lease: int
     max_attempts: int
     job_attempt: int
+
+    read_time: datetime
+    """When this was read, by the clock of the database, whose times all the others are."""
 
     state_time: datetime
     """When the job entered its state."""

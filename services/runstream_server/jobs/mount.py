@@ -80,14 +80,14 @@ class Service:
             lease=timedelta(seconds=settings.lease_seconds),
             lost=timedelta(seconds=settings.lost_seconds),
         )
-        self._settling = Settling(self._stores.jobs, self._runs, platform.hints, platform.now, self._patience)
+        self._settling = Settling(self._stores.jobs, self._runs, platform.hints, self._patience)
         self.cancellations = Cancellations(
             self._stores.upkeep, self._stores.jobs, self._settling, self._history, self._runs, tasks
         )
         self._starters = self._make_starters(kubernetes)
         self._targets = Targets(TargetStore(postgres), self._history, self._starters, platform.now)
         self.reaper = Reaper(
-            self._stores, self._targets, self._settling, self.cancellations, self._runs, self._patience, platform.now
+            self._stores, self._targets, self._settling, self.cancellations, self._runs, self._patience
         )
         self.leader = kubernetes.make_leader(self._targets, self._settling, self._runs) if kubernetes else None
         self.rules = self._make_rules()
@@ -95,9 +95,7 @@ class Service:
     def _make_starters(self, kubernetes: "Kubernetes | None") -> Starters:
         return {
             TargetKind.LOCAL: CallerStarts(),
-            TargetKind.AGENT_POOL: AgentsStart(
-                self._stores.agents, self._stores.jobs, self._platform.now, self._report_time
-            ),
+            TargetKind.AGENT_POOL: AgentsStart(self._stores.agents, self._stores.jobs, self._report_time),
             TargetKind.KUBERNETES: NoClusters() if kubernetes is None else kubernetes.starter,
         }
 
@@ -110,7 +108,6 @@ class Service:
             settling=self._settling,
             runs=self._runs,
             hints=platform.hints,
-            now=platform.now,
             lease=self._patience.lease,
             report_time=self._report_time,
         )
@@ -126,7 +123,7 @@ class Service:
                 platform.now,
                 self.cancellations.watch,
             ),
-            leases=Leases(jobs, self._runs, self._settling, platform.now, self._patience.lease),
+            leases=Leases(jobs, self._runs, self._settling, self._patience.lease),
             agents=Agents(desk),
             draining=platform.draining,
         )

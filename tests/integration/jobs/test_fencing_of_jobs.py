@@ -1,7 +1,7 @@
 """Whatever happens in whichever order, a job has one holder, and a lease that no longer counts never counts again."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +18,12 @@ from runstream_server.jobs.model import (
 )
 from runstream_server.jobs.store.agents import AgentStore
 from runstream_server.jobs.store.jobs import Change, JobStore
-from runstream_server.jobs.store.queue import Asking, QueueStore, Times
+from runstream_server.jobs.store.queue import Asking, QueueStore, Terms
 from runstream_server.names import ComputeTargetName, RunName
 from runstream_server.postgres import Postgres
+from tests.jobs_clock import pass_time
 
-NOW, HOUR = datetime(2026, 1, 1, tzinfo=UTC), timedelta(hours=1)
+HOUR = timedelta(hours=1)
 POOL = ComputeTargetName("space", "pool")
 AGENTS = [AgentFacts(POOL, f"agent{n}", "", {}, 1, 0, draining=False) for n in range(2)]
 REPEATED = Change(JobState.REQUEUEING, raises_lease=True, counts_attempt=True)
@@ -44,6 +45,7 @@ class Fenced:
 
     def __init__(self, postgres: Postgres) -> None:
         self.jobs, self._queue, self._agents = JobStore(postgres), QueueStore(postgres), AgentStore(postgres)
+        self._postgres = postgres
         self.name = RunName("space", uuid.uuid4().hex)
         self._epochs = [0, 0]
         self.told: dict[int, str] = {}
@@ -51,29 +53,30 @@ class Fenced:
     async def begin(self) -> None:
         """Queues the job, and connects the agents."""
         spec = JobSpec(b"", Requirements(), 1, 100, 0)
-        await self.jobs.add(Submission(self.name, POOL, uuid.uuid4(), b"", spec), TargetKind.AGENT_POOL, NOW)
-        await self.jobs.change(HeldJob(self.name, 0), [JobState.SUBMITTING], Change(JobState.QUEUED), NOW)
-        self._epochs = [await self._agents.connect(facts, NOW) for facts in AGENTS]
+        await self.jobs.add(Submission(self.name, POOL, uuid.uuid4(), b"", spec), TargetKind.AGENT_POOL)
+        await self.jobs.change(HeldJob(self.name, 0), [JobState.SUBMITTING], Change(JobState.QUEUED))
+        self._epochs = [await self._agents.connect(facts) for facts in AGENTS]
 
     async def step(self, what: str, who: int, lease: int) -> None:
         """Does something, whether or not it is the time for it."""
-        held, times = HeldJob(self.name, lease), Times(NOW, NOW + HOUR, NOW + HOUR, NOW - HOUR)
+        held = HeldJob(self.name, lease)
         if what == "offer":
-            await self._queue.offer(Asking(AGENTS[who], self._epochs[who], []), times)
+            await self._queue.offer(Asking(AGENTS[who], self._epochs[who], []), Terms(HOUR, HOUR))
         elif what == "claim":
-            claimed = await self.jobs.claim(self.name, f"runner{who}", lease, NOW, NOW + HOUR)
+            claimed = await self.jobs.claim(self.name, f"runner{who}", lease, HOUR)
             if claimed is not None:
                 assert self.told.setdefault(claimed.lease, claimed.runner) == f"runner{who}"
         elif what == "take back":
-            await self._queue.take_back(held, "", NOW)
+            await self._queue.take_back(held, "")
+            await pass_time(self._postgres, HOUR)  # until the same agent is asked again
         elif what == "lose":
-            await self.jobs.change(held, [JobState.HELD], REPEATED, NOW)
+            await self.jobs.change(held, [JobState.HELD], REPEATED)
         else:
-            await self.jobs.change(held, [JobState.REQUEUEING], Change(JobState.QUEUED), NOW)
+            await self.jobs.change(held, [JobState.REQUEUEING], Change(JobState.QUEUED))
 
     async def counts(self, lease: int) -> bool:
         """Whether a runner with this lease may go on."""
-        return await self.jobs.renew(HeldJob(self.name, lease), NOW + HOUR)
+        return await self.jobs.renew(HeldJob(self.name, lease), HOUR)
 
     async def job(self) -> Job:
         """The job as it is."""

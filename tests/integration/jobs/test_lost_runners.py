@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +42,7 @@ from tests.append_clients import failure_of
 from tests.conditions import until_answered
 from tests.conftest import Backend
 from tests.connected_agents import POOL, agent, held_by, make_pool
+from tests.jobs_clock import pass_time
 from tests.submitted import LOCAL, S, Submitter
 
 STEP = timedelta(seconds=10)
@@ -50,22 +51,19 @@ TWICE = job_pb2.JobDefinition(script="train.py", max_attempts=2)
 
 @dataclass
 class Keeper:
-    """Looks after the jobs as a process does, by a clock of the test."""
+    """Looks after the jobs as a process does."""
 
     backend: Backend
     postgres: Postgres
-    time: datetime = field(default_factory=lambda: datetime.now(UTC))
     service: Any = None
-
-    def now(self) -> datetime:
-        return self.time
 
     async def pass_time(self, time: timedelta) -> None:
         """Lets time pass, looking after the jobs meanwhile."""
-        end = self.time + time
-        while self.time < end:
-            self.time = min(self.time + STEP, end)
+        while time:
+            step = min(STEP, time)
+            await pass_time(self.postgres, step)
             await self.service.reaper.make_pass()
+            time -= step
 
 
 @pytest.fixture
@@ -78,7 +76,7 @@ async def keeper(backend: Backend, postgres: Postgres) -> AsyncIterator[Keeper]:
         channel=backend.channel,
         stream_channel=backend.channel,
         draining=asyncio.Event(),
-        now=kept.now,
+        now=lambda: datetime.now(UTC),
     )
     async with asyncio.TaskGroup() as tasks:
         kept.service = Service(platform, tasks)
@@ -215,7 +213,7 @@ async def test_a_runner_that_renews_is_believed_rather_than_its_agent(pool: Subm
 
 
 def connected(keeper: Keeper) -> AbstractAsyncContextManager[AgentSession]:
-    """An agent that is connected while the context is open, by the clock of the test."""
+    """An agent that is connected while the context is open."""
     facts = AgentFacts(ComputeTargetName("space", "pool"), "a", "host", {}, 1, 0, draining=False)
     return keeper.service.rules.agents.connected(facts, [])  # type: ignore[no-any-return]
 
@@ -232,19 +230,19 @@ async def started(keeper: Keeper, session: AgentSession) -> HeldJob:
 
 async def test_a_lease_that_is_renewed_while_it_is_being_given_up_is_kept(pool: Submitter, keeper: Keeper) -> None:
     job = await held(pool, TWICE)
-    keeper.time += timedelta(seconds=70)
-    (lapsed,) = await UpkeepStore(keeper.postgres).lapsed(keeper.now(), None)
+    await pass_time(keeper.postgres, timedelta(seconds=70))
+    (lapsed,) = await UpkeepStore(keeper.postgres).lapsed(None)
     await keeper.service.rules.leases.renew(job)
 
     change = Change(JobState.REQUEUEING, raises_lease=True, lapsed_at=lapsed.since)
-    assert not await JobStore(keeper.postgres).change(job, [JobState.HELD], change, keeper.now())
+    assert not await JobStore(keeper.postgres).change(job, [JobState.HELD], change)
     assert (await pool.job(str(job.name))).state == job_pb2.JOB_STATE_HELD
 
 
 async def test_a_job_that_cannot_be_settled_does_not_hold_up_the_others(pool: Submitter, keeper: Keeper) -> None:
     broken, lost = await held(pool, TWICE), await held(pool, TWICE)
     change = Change(JobState.ENDING, verdict=Verdict("NO_SUCH_STATUS"))
-    await JobStore(keeper.postgres).change(broken, [JobState.HELD], change, keeper.now())
+    await JobStore(keeper.postgres).change(broken, [JobState.HELD], change)
 
     await keeper.pass_time(timedelta(seconds=75))
 
@@ -254,7 +252,7 @@ async def test_a_job_that_cannot_be_settled_does_not_hold_up_the_others(pool: Su
 async def test_time_in_which_nobody_looked_is_not_counted(pool: Submitter, keeper: Keeper) -> None:
     job = await held(pool, TWICE)
 
-    keeper.time += timedelta(hours=10)
+    await pass_time(keeper.postgres, timedelta(hours=10))
     await keeper.service.reaper.make_pass()
     await keeper.pass_time(timedelta(seconds=50))
     early = (await pool.job(str(job.name))).attempt
@@ -315,10 +313,10 @@ async def test_agents_that_were_not_heard_of_for_a_week_are_forgotten(pool: Subm
         pass
     await until_answered(lambda: nobody_is_connected(pool))
 
-    keeper.time += FORGOTTEN_AFTER - timedelta(minutes=1)
+    await pass_time(keeper.postgres, FORGOTTEN_AFTER - timedelta(minutes=1))
     await keeper.service.reaper.make_pass()
     before = await pool.stub.ListAgents(messages.ListAgentsRequest(parent=POOL))
-    keeper.time += timedelta(minutes=2)
+    await pass_time(keeper.postgres, timedelta(minutes=2))
     await keeper.service.reaper.make_pass()
     after = await pool.stub.ListAgents(messages.ListAgentsRequest(parent=POOL))
 
@@ -341,7 +339,7 @@ async def test_a_submission_that_a_crash_interrupted_is_finished(
     submission = Submission(name, ComputeTargetName("space", target), request_id, run, spec)
     kind = TargetKind.LOCAL if target == "local" else TargetKind.AGENT_POOL
     waits = "STARTING" if target == "local" else "QUEUED"
-    await JobStore(keeper.postgres).add(submission, kind, keeper.now())
+    await JobStore(keeper.postgres).add(submission, kind)
     managed = ManagedRuns(pool.channel)
     if steps > 0:
         await managed.create(name, run, request_id)
@@ -359,7 +357,7 @@ async def test_a_submission_of_a_run_that_is_refused_is_undone(pool: Submitter, 
     name = RunName("space", "refused")
     spec = JobSpec(b"", Requirements(), 1, 1, 0)
     submission = Submission(name, ComputeTargetName("space", "local"), uuid.uuid4(), b"", spec)
-    await JobStore(keeper.postgres).add(submission, TargetKind.LOCAL, keeper.now())
+    await JobStore(keeper.postgres).add(submission, TargetKind.LOCAL)
 
     await keeper.pass_time(2 * STEP)
 
@@ -369,9 +367,9 @@ async def test_a_submission_of_a_run_that_is_refused_is_undone(pool: Submitter, 
 async def test_an_ending_that_a_crash_interrupted_is_finished(pool: Submitter, keeper: Keeper) -> None:
     ending, repeated = await held(pool, TWICE), await held(pool, TWICE)
     jobs = JobStore(keeper.postgres)
-    await jobs.change(ending, [JobState.HELD], Change(JobState.ENDING, verdict=CANCELED), keeper.now())
+    await jobs.change(ending, [JobState.HELD], Change(JobState.ENDING, verdict=CANCELED))
     change = Change(JobState.REQUEUEING, raises_lease=True, counts_attempt=True)
-    await jobs.change(repeated, [JobState.HELD], change, keeper.now())
+    await jobs.change(repeated, [JobState.HELD], change)
 
     await keeper.pass_time(2 * STEP)
 
@@ -385,7 +383,7 @@ async def test_many_who_look_at_once_lose_a_runner_once(pool: Submitter, keeper:
     definition = job_pb2.JobDefinition(script="train.py", max_attempts=100)
     names = [await held(pool, definition) for _ in range(5)]
     await keeper.pass_time(timedelta(seconds=60))
-    keeper.time += STEP
+    await pass_time(keeper.postgres, STEP)
 
     await asyncio.gather(*(keeper.service.reaper.make_pass() for _ in range(4)))
 

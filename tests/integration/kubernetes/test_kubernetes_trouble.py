@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.append_clients import failure_of
 from tests.conftest import serve
 from tests.integration.kubernetes.conftest import TARGET, Scene, make_target
 from tests.integration.kubernetes.halting import Halt, pass_on
+from tests.jobs_clock import pass_time
 from tests.kubernetes_api import JOB, SECRET, SERVICE, KubernetesApi, Object, Refusal
 from tests.make_runs import WORKSPACE
 from tests.submitted import S, make_submitter
@@ -84,16 +85,16 @@ async def test_two_replicas_make_each_job_once(scene: Scene, on_kubernetes: Conf
 
 
 async def test_who_was_thought_lost_assigns_nothing_any_more(postgres: Postgres) -> None:
-    leads, place, now = LeadStore(postgres), Place("", "ml"), datetime.now(UTC)
-    later, long = now + timedelta(seconds=20), now + timedelta(minutes=1)
+    leads, place, long = LeadStore(postgres), Place("", "ml"), timedelta(minutes=1)
 
-    first = await leads.take(place, uuid.uuid4(), now, now + timedelta(seconds=15))
-    meanwhile = await leads.take(place, uuid.uuid4(), now, long)
-    second = await leads.take(place, uuid.uuid4(), later, long)
+    first = await leads.take(place, uuid.uuid4(), timedelta(seconds=15))
+    meanwhile = await leads.take(place, uuid.uuid4(), long)
+    await pass_time(postgres, timedelta(seconds=20))
+    second = await leads.take(place, uuid.uuid4(), long)
 
     assert (first, meanwhile, second) == (1, None, 2)
-    assert await AssignmentStore(postgres).assign(place, 1, lambda run, attempt: "x", later) is None
-    assert await AssignmentStore(postgres).assign(place, 2, lambda run, attempt: "x", later) == 0
+    assert await AssignmentStore(postgres).assign(place, 1, lambda run, attempt: "x") is None
+    assert await AssignmentStore(postgres).assign(place, 2, lambda run, attempt: "x") == 0
     assert [await leads.keep(place, epoch, long) for epoch in (1, 2)] == [False, True]
 
 

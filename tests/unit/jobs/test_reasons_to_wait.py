@@ -1,6 +1,7 @@
 """Why a job waits, in words for people."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,8 +36,8 @@ def job(decline_reason: str = "", **needs: Any) -> Job:
 
 
 def agent(used_slots: int = 0, used_gpus: int = 0, **of_agent: Any) -> Agent:
-    fields: dict[str, Any] = {"labels": {}, "slots": 4, "gpus": 4, "draining": False} | of_agent
-    facts = AgentFacts(target=POOL, agent="a", host="", **fields)
+    fields: dict[str, Any] = {"agent": "a", "labels": {}, "slots": 4, "gpus": 4, "draining": False} | of_agent
+    facts = AgentFacts(target=POOL, host="", **fields)
     return Agent(facts, connected=True, last_seen_time=NOW, used_slots=used_slots, used_gpus=used_gpus)
 
 
@@ -77,3 +78,40 @@ BUSY = agent(used_slots=3, used_gpus=3)
 )  # fmt: skip
 def test_a_job_says_what_it_waits_for(waiting: Job, agents: list[Agent], ahead: int, reason: str) -> None:
     assert reason_to_wait(waiting, agents, ahead) == reason
+
+
+def declined(*names: str, **needs: Any) -> Job:
+    reason = f"agent {names[-1]} could not start it: no disk"
+    return replace(job(reason, **needs), declined_by=frozenset(names), ask_again_time=NOW)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "agents", "reason"),
+    [
+        (
+            declined("a"),
+            [agent()],
+            "nobody takes it: the only agent of target pool that could execute it declined, and is asked again at"
+            " 00:00:00 UTC; agent a could not start it: no disk",
+        ),
+        (
+            declined("b", "a"),
+            [agent(), agent(agent="b"), agent(agent="c", draining=True)],
+            "nobody takes it: all 2 agents of target pool that could execute it declined, and are asked again at"
+            " 00:00:00 UTC; agent a could not start it: no disk",
+        ),
+        (
+            declined("a", gpus=2),
+            [agent(), agent(agent="b", gpus=1)],
+            "nobody takes it: the only agent of target pool that could execute it declined, and is asked again at"
+            " 00:00:00 UTC; agent a could not start it: no disk",
+        ),
+        (
+            declined("a"),
+            [agent(), agent(agent="b", used_slots=4)],
+            "waits for its turn; agent a could not start it: no disk",
+        ),
+    ],
+)
+def test_a_job_that_all_decline_says_so_and_why(waiting: Job, agents: list[Agent], reason: str) -> None:
+    assert reason_to_wait(waiting, agents, 0) == reason

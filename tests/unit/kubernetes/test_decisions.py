@@ -35,6 +35,7 @@ def assignment(**changes: Any) -> Assignment:
         job_lease=1,
         max_attempts=1,
         job_attempt=1,
+        read_time=NOON,
         state_time=NOON,
         hold_time=None,
     )
@@ -42,7 +43,7 @@ def assignment(**changes: Any) -> Assignment:
 
 
 def decided(job: JobView | None = JOB, *pods: PodView, at: datetime = NOON, **of_assignment: Any) -> Any:
-    return decide(assignment(**of_assignment), job, pods, at, PATIENCE)
+    return decide(assignment(read_time=at, **of_assignment), job, pods, PATIENCE)
 
 
 @pytest.mark.parametrize("state", JobState)

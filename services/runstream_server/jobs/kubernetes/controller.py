@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 
 from runstream_server.errors import RunstreamError
@@ -40,7 +40,6 @@ class Office:
     jobs: JobStore
     making: Making
     outcomes: Outcomes
-    now: Callable[[], datetime]
 
     patience: timedelta
     """How long a pod may fail to start for a reason that hardly goes away."""
@@ -125,7 +124,6 @@ class Controller:
             self._place,
             self._epoch,
             lambda run, attempt: naming.job_name(self._installation, run, attempt),
-            office.now(),
         )
         OFFERS.labels("made").inc(assigned or 0)
         return assigned
@@ -138,7 +136,7 @@ class Controller:
 
     async def _tend(self, assignment: Assignment, jobs: Mapping[str, JobView], pods: Pods) -> None:
         not_before, _ = self._backoffs.get(assignment.name, (0.0, 0.0))
-        decision = decide(assignment, jobs.get(assignment.name), pods, self._office.now(), self._office.patience)
+        decision = decide(assignment, jobs.get(assignment.name), pods, self._office.patience)
         if decision is Step.NOTHING or monotonic() < not_before:
             return
         if not self._mirror.is_ready and decision is not Step.CREATE:

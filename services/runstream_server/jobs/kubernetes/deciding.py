@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 
 from runstream_server.jobs.kubernetes.explaining import Ended, Stuck, Waits, deleted, explain
@@ -50,25 +50,29 @@ class Fail:
 Decision = Step | Tell | Fail
 
 
-def decide(assignment: Assignment, job: JobView | None, pods: Pods, now: datetime, patience: timedelta) -> Decision:
+def decide(assignment: Assignment, job: JobView | None, pods: Pods, patience: timedelta) -> Decision:
     """What is to be done now; `patience`: how long a pod may fail to start for a reason that hardly goes away."""
     if not assignment.counts:
         return _clear(job)
     if assignment.job_state is JobState.ENDED:
-        return _clear(job) if _is_over(job) or now >= assignment.state_time + LEAVING else Step.NOTHING
+        return _clear(job) if _is_over(job) or _has_left(assignment) else Step.NOTHING
     if assignment.job_state not in _OPEN:
         return Step.NOTHING
     if not assignment.uid:
         return Step.CREATE
     if job is None:
         return Step.NOTHING if _may_live(pods) else Fail(deleted(assignment.name, assignment.place), is_gone=True)
-    return _look(assignment, job, pods, now, patience)
+    return _look(assignment, job, pods, patience)
 
 
 def orphans(jobs: Sequence[JobView], assignments: Sequence[Assignment]) -> Sequence[JobView]:
     """Jobs that run for nobody: made by a process that was thought lost, for example."""
     known = {assignment.name for assignment in assignments}
     return [job for job in jobs if job.name not in known and not _is_over(job)]
+
+
+def _has_left(assignment: Assignment) -> bool:
+    return assignment.read_time >= assignment.state_time + LEAVING
 
 
 def _clear(job: JobView | None) -> Step:
@@ -83,8 +87,8 @@ def _may_live(pods: Pods) -> bool:
     return any(not pod.is_deleted or pod.phase == "Running" for pod in pods)
 
 
-def _look(assignment: Assignment, job: JobView, pods: Pods, now: datetime, patience: timedelta) -> Decision:
-    is_claimed = assignment.job_state is JobState.HELD
+def _look(assignment: Assignment, job: JobView, pods: Pods, patience: timedelta) -> Decision:
+    now, is_claimed = assignment.read_time, assignment.job_state is JobState.HELD
     found = explain(job, pods, assignment.place, is_claimed=is_claimed)
     if isinstance(found, Ended):
         is_held = assignment.hold_time is not None and assignment.hold_time > now

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 
 from runstream_server.jobs.kubernetes.clusters import Clusters
@@ -31,7 +30,6 @@ class Leader:
         leads: LeadStore,
         clusters: Clusters,
         hints: Hints,
-        now: Callable[[], datetime],
         duration: timedelta,
     ) -> None:
         """`duration`: how long a process leads without saying so again."""
@@ -39,7 +37,6 @@ class Leader:
         self._leads = leads
         self._clusters = clusters
         self._hints = hints
-        self._now = now
         self._duration = duration
         self._holder = uuid.uuid4()
         self._led: dict[Place, Controller] = {}
@@ -61,11 +58,10 @@ class Leader:
     async def _look(self, tasks: asyncio.TaskGroup, installation: str) -> None:
         for controller in self._led.values():
             controller.wake()
-        now = self._now()
-        for place in await self._office.assignments.places_to_lead(now):
+        for place in await self._office.assignments.places_to_lead():
             if place in self._led or place.cluster not in self._clusters:
                 continue
-            epoch = await self._leads.take(place, self._holder, now, now + self._duration)
+            epoch = await self._leads.take(place, self._holder, self._duration)
             if epoch is not None:
                 cluster = self._clusters.get(place.cluster)
                 controller = Controller(self._office, cluster, place, installation, epoch)
@@ -87,7 +83,7 @@ class Leader:
             await asyncio.gather(*works, return_exceptions=True)
             del self._led[place]
             with suppress(Exception):
-                await self._leads.keep(place, epoch, self._now())
+                await self._leads.keep(place, epoch, timedelta(0))
             logger.info("leading no more", extra={"place": str(place), "epoch": epoch})
 
     async def _keep(self, place: Place, controller: Controller, epoch: int) -> None:
@@ -99,6 +95,6 @@ class Leader:
                 return
             with suppress(Exception):
                 asked_time = monotonic()
-                if not await self._leads.keep(place, epoch, self._now() + self._duration):
+                if not await self._leads.keep(place, epoch, self._duration):
                     return
                 renewed_time = asked_time

@@ -38,11 +38,10 @@ class Kubernetes:
             jobs=jobs,
             making=Making(targets, self._reading, settings),
             outcomes=Outcomes(jobs, runs, settling),
-            now=platform.now,
             patience=timedelta(seconds=settings.stuck_seconds),
         )
         duration = timedelta(seconds=settings.lead_seconds)
-        return Leader(office, LeadStore(platform.postgres), self._clusters, platform.hints, platform.now, duration)
+        return Leader(office, LeadStore(platform.postgres), self._clusters, platform.hints, duration)
 
 
 @asynccontextmanager

@@ -1,21 +1,23 @@
 """Agents: who is connected, which jobs they are offered, and which they have to give up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from time import monotonic
 
 from runstream_server.errors import RunstreamError
 from runstream_server.jobs.errors import AgentReplaced, AgentSilent, NotAnAgentPool
 from runstream_server.jobs.model import Agent, AgentFacts, HeldJob, Job, JobState, TargetKind
+from runstream_server.jobs.rules.looking import LOOK_SECONDS, Looks
 from runstream_server.jobs.rules.pools import LOST_AFTER_REPORTS
 from runstream_server.jobs.rules.settling import CANCELED, Settling
 from runstream_server.jobs.rules.starting import HINT_TOPIC, agent_key
 from runstream_server.jobs.rules.targets import Targets
 from runstream_server.jobs.store.agents import AgentStore
 from runstream_server.jobs.store.jobs import Change
-from runstream_server.jobs.store.queue import Asking, QueueStore, Times
+from runstream_server.jobs.store.queue import Asking, QueueStore, Terms
 from runstream_server.jobs.telemetry import OFFERS, OPEN_AGENTS
 from runstream_server.names import ComputeTargetName, RunName
 from runstream_server.postgres import Hints, Subscription
@@ -24,13 +26,7 @@ from runstream_server.runhistory import ManagedRun, ManagedRuns
 PATIENCE = timedelta(minutes=10)
 """A job that has waited for so long is not overtaken by smaller ones where it would fit."""
 
-DECLINED_FOR = timedelta(seconds=30)
-"""For how long a job is not offered again to an agent that declined it: others go first."""
-
 _ASKING_AT_ONCE = 4
-
-_LOOK_TIME = timedelta(seconds=5)
-"""How often an agent is looked after without any hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,6 @@ class Desk:
     settling: Settling
     runs: ManagedRuns
     hints: Hints
-    now: Callable[[], datetime]
 
     lease: timedelta
     """How long an offer counts."""
@@ -73,8 +68,7 @@ class Agents:
     async def list_agents(self, target: ComputeTargetName, after: str, count: int) -> Sequence[Agent]:
         """Returns up to `count` agents with names after `after`, in order of name; raises ComputeTargetNotFound."""
         await self._desk.targets.get(target)
-        seen_since = self._desk.now() - LOST_AFTER_REPORTS * self._desk.report_time
-        return await self._desk.agents.list_agents(target, seen_since, after, count)
+        return await self._desk.agents.list_agents(target, LOST_AFTER_REPORTS * self.report_time, after, count)
 
     @asynccontextmanager
     async def connected(self, facts: AgentFacts, held: Sequence[HeldJob]) -> AsyncIterator["AgentSession"]:
@@ -88,7 +82,7 @@ class Agents:
         if (await desk.targets.get(facts.target)).kind is not TargetKind.AGENT_POOL:
             raise NotAnAgentPool(facts.target)
         with desk.hints.subscribe(HINT_TOPIC, [str(facts.target), key]) as hints, OPEN_AGENTS.track_inprogress():
-            epoch = await desk.agents.connect(facts, desk.now())
+            epoch = await desk.agents.connect(facts)
             desk.hints.publish(HINT_TOPIC, [key])
             try:
                 yield AgentSession(desk, facts, epoch, held, hints)
@@ -106,12 +100,15 @@ class AgentSession:
         self._epoch = epoch
         self._held = held
         self._hints = hints
-        self._heard = desk.now()
+        self._heard = monotonic()
         self._revoked: set[HeldJob] = set()
         self._is_first = True
         self._is_full = False
         self._has_more = False
-        self._look_time = desk.now()
+        self._cares = Looks(monotonic)
+        """For what the agent has."""
+        self._looks = Looks(monotonic)
+        """For what it could get."""
 
     def wake(self) -> None:
         """Ends the present wait."""
@@ -120,21 +117,27 @@ class AgentSession:
     async def wait(self) -> None:
         """Waits until there may be something to tell."""
         if not self._has_more:
-            await self._hints.wait(min(_LOOK_TIME, self._desk.report_time).total_seconds())
+            await self._hints.wait(min(LOOK_SECONDS, self._desk.report_time.total_seconds()))
 
     async def report(self, held: Sequence[HeldJob], *, draining: bool) -> None:
         """Takes what an agent says of itself; raises AgentReplaced."""
-        self._held, self._facts = held, replace(self._facts, draining=draining)
-        self._heard = self._desk.now()
-        if not await self._desk.agents.saw(self._facts, self._epoch, self._heard):
+        facts = replace(self._facts, draining=draining)
+        if facts != self._facts or set(held) != set(self._held):
+            self._note_change()
+        self._held, self._facts, self._heard = held, facts, monotonic()
+        if not await self._desk.agents.saw(facts, self._epoch):
             raise await self._replaced()
-        await self._desk.queue.disown(self._facts, [each.name.run for each in held], self._heard)
+        await self._desk.queue.disown(facts, [each.name.run for each in held])
         self.wake()
+
+    def _note_change(self) -> None:
+        self._cares.hint()
+        self._looks.hint()
 
     async def decline(self, held: HeldJob, reason: str) -> None:
         """Queues an offered job again, for others first."""
         why = f"agent {self._facts.agent} could not start it: {reason}"
-        if await self._desk.queue.take_back(held, why, self._desk.now()):
+        if await self._desk.queue.take_back(held, why):
             OFFERS.labels("declined").inc()
             self._desk.settling.hint_back(self._facts.target, self._facts.agent)
 
@@ -145,22 +148,30 @@ class AgentSession:
             AgentReplaced: Another stream took the place of this one.
             AgentSilent: Nothing was heard of the agent for too long.
         """
-        limit = LOST_AFTER_REPORTS * self._desk.report_time
-        if self._desk.now() - self._heard > limit:
-            raise AgentSilent(limit.total_seconds())
-        if not self._may_have_news():
-            return []
-        self._look_time = self._desk.now()
-        revoked = await self._revocations()
-        lost = await self._lost_offers() if self._is_first else []
-        self._is_first = False
-        return [*revoked, *lost, *await self._offers()]
+        limit = (LOST_AFTER_REPORTS * self._desk.report_time).total_seconds()
+        if monotonic() - self._heard > limit:
+            raise AgentSilent(limit)
+        self._take_hints()
+        found: list[Job | Revocation] = []
+        if self._cares.is_due():
+            found.extend(await self._revocations())
+            self._cares.looked(found=True)
+        if self._is_first:
+            found.extend(await self._lost_offers())
+            self._is_first = False
+        if self._looks.is_due() or self._has_more:
+            offers = await self._offers()
+            self._looks.looked(found=bool(offers))
+            found.extend(offers)
+        return found
 
-    def _may_have_news(self) -> bool:
-        """Whether more is hinted at than that the queue grew while the agent has no room."""
+    def _take_hints(self) -> None:
+        """Looks sooner, unless all that is hinted at is that the queue grew while the agent has no room."""
         keys = self._hints.take_keys()
-        is_own = keys is None or agent_key(self._facts.target, self._facts.agent) in keys
-        return is_own or not self._is_full or self._desk.now() - self._look_time >= _LOOK_TIME
+        if keys is None or agent_key(self._facts.target, self._facts.agent) in keys:
+            self._note_change()
+        elif keys and not self._is_full:
+            self._looks.hint()
 
     async def _revocations(self) -> Sequence[Revocation]:
         present = self._held  # a report may come while the store is asked
@@ -175,15 +186,14 @@ class AgentSession:
     async def _lost_offers(self) -> Sequence[Job]:
         """Offers that a former stream made, and that the agent seems not to have heard."""
         heard = {held.name for held in self._held}
-        offered = await self._desk.queue.offered_to(self._facts, self._desk.now())
+        offered = await self._desk.queue.offered_to(self._facts)
         return [job for job in offered if job.name not in heard]
 
     async def _offers(self) -> Sequence[Job]:
         async with self._desk.room:
-            now = self._desk.now()
-            times = Times(now, now + self._desk.lease, now - DECLINED_FOR, now - PATIENCE)
             held = [each.name.run for each in self._held]
-            offered = await self._desk.queue.offer(Asking(self._facts, self._epoch, held), times)
+            asking = Asking(self._facts, self._epoch, held)
+            offered = await self._desk.queue.offer(asking, Terms(self._desk.lease, PATIENCE))
         if offered is None:
             raise await self._replaced()
         self._is_full = offered.is_full

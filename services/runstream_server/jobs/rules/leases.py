@@ -1,7 +1,6 @@
 """The rules of holding jobs."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from runstream_server.jobs.errors import JobEnded, JobHeld, JobNotFound, LeaseLost
 from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
@@ -21,18 +20,10 @@ LOST_RUNNERS = frozenset({"RunnerTerminated", "RunnerDied"})
 class Leases:
     """The rules of holding jobs. Every method raises JobNotFound for a run that does not exist or was not submitted."""
 
-    def __init__(
-        self,
-        store: JobStore,
-        runs: ManagedRuns,
-        settling: Settling,
-        now: Callable[[], datetime],
-        duration: timedelta,
-    ) -> None:
+    def __init__(self, store: JobStore, runs: ManagedRuns, settling: Settling, duration: timedelta) -> None:
         self._store = store
         self._runs = runs
         self._settling = settling
-        self._now = now
         self.duration = duration
         """How long a lease counts from each renewal."""
 
@@ -44,8 +35,7 @@ class Leases:
             JobEnded: Its run has ended, or is to be cancelled.
             LeaseLost: The lease of the offer no longer counts.
         """
-        now = self._now()
-        job = await self._store.claim(name, holder, lease, now, now + self.duration)
+        job = await self._store.claim(name, holder, lease, self.duration)
         if job is None:
             raise await self._obstacle(name, lease)
         if job.agent:
@@ -75,7 +65,7 @@ class Leases:
         Raises:
             LeaseLost: It no longer counts.
         """
-        if not await self._store.renew(held, self._now() + self.duration):
+        if not await self._store.renew(held, self.duration):
             job = await self._get(held.name)
             if not _is_of(job, held) or job.state not in _OVER:
                 raise LeaseLost(held.name, held.lease, job.lease)
@@ -97,11 +87,11 @@ class Leases:
             return await self._runs.get(held.name)
         if is_last and job.state is JobState.HELD:
             change = Change(JobState.ENDING, verdict=_verdict(entry))
-            if not await self._store.change(held, [JobState.HELD], change, self._now()):
+            if not await self._store.change(held, [JobState.HELD], change):
                 return await self.report(held, entry, is_last=True)
         if is_last:
             return await self._end(held)
-        if not await self._store.renew(held, self._now() + self.duration):
+        if not await self._store.renew(held, self.duration):
             raise LeaseLost(held.name, held.lease, job.lease)
         return await self._enter(held.name, entry)
 

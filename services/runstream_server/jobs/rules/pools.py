@@ -1,7 +1,7 @@
 """Pools of agents: how they stand, and what their jobs wait for."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
 from runstream_server.jobs.model import Agent, ComputeTarget, Job, JobSpec
 from runstream_server.jobs.rules.starting import check_one_node
@@ -19,12 +19,11 @@ _LOOKED_AT = 10_000
 class AgentsStart:
     """Jobs of agent pools: agents that are connected start their runners."""
 
-    def __init__(self, agents: AgentStore, jobs: JobStore, now: Callable[[], datetime], report_time: timedelta) -> None:
+    def __init__(self, agents: AgentStore, jobs: JobStore, report_time: timedelta) -> None:
         """`report_time`: how long an agent may be silent."""
         self._agents = agents
         self._jobs = jobs
-        self._now = now
-        self._report_time = report_time
+        self._silence = LOST_AFTER_REPORTS * report_time
 
     def check_target(self, target: ComputeTarget) -> None:
         """Accepts it."""
@@ -47,8 +46,4 @@ class AgentsStart:
         return reason_to_wait(job, await self._connected(job.target), await self._jobs.count_ahead(job))
 
     async def _connected(self, target: ComputeTargetName) -> Sequence[Agent]:
-        return await self._agents.list_agents(target, self.seen_since(), "", _LOOKED_AT, only_connected=True)
-
-    def seen_since(self) -> datetime:
-        """Since when a connected agent was seen."""
-        return self._now() - LOST_AFTER_REPORTS * self._report_time
+        return await self._agents.list_agents(target, self._silence, "", _LOOKED_AT, only_connected=True)

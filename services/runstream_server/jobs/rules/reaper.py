@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 
 from runstream_server.errors import RunstreamError
@@ -56,7 +56,6 @@ class Reaper:
         cancellations: Cancellations,
         runs: ManagedRuns,
         patience: Patience,
-        now: Callable[[], datetime],
     ) -> None:
         self._stores = stores
         self._targets = targets
@@ -64,7 +63,6 @@ class Reaper:
         self._cancellations = cancellations
         self._runs = runs
         self._patience = patience
-        self._now = now
         shortest = min(patience.lease, patience.start).total_seconds()
         self.interval = timedelta(seconds=min(shortest / 6, _LONGEST_INTERVAL_SECONDS))
         """How long there is between two passes, about."""
@@ -80,48 +78,51 @@ class Reaper:
 
     async def make_pass(self) -> None:
         """Does everything that is due now."""
-        now = self._now()
-        away = await self._stores.upkeep.look(now, _PAUSED_AFTER_INTERVALS * self.interval)
+        away = await self._stores.upkeep.look(_PAUSED_AFTER_INTERVALS * self.interval)
         if away:
             logger.info("jobs were not looked after", extra={"seconds": round(away.total_seconds(), 1)})
-        for step in (self._settle, self._lapse, self._sweep, self._tidy):
+        for step in (self._settle, self._lapse, self._remind, self._sweep, self._tidy):
             with _by_itself(step.__name__):
-                await step(now)
+                await step()
 
-    async def _settle(self, now: datetime) -> None:
-        for name in await self._stores.upkeep.take_unsettled(now - self.interval, now):
+    async def _settle(self) -> None:
+        for name in await self._stores.upkeep.take_unsettled(self.interval):
             with _by_itself(name):
                 job = await self._stores.jobs.get(name)
                 if job is not None:
                     await self._settling.settle(job)
 
-    async def _sweep(self, _: datetime) -> None:
+    async def _remind(self) -> None:
+        if targets := await self._stores.upkeep.to_ask_again(2 * self.interval):
+            self._settling.hint_at_queues(targets)
+
+    async def _sweep(self) -> None:
         await self._cancellations.sweep()
 
-    async def _tidy(self, now: datetime) -> None:
-        await self._stores.agents.forget(now - FORGOTTEN_AFTER)
+    async def _tidy(self) -> None:
+        await self._stores.agents.forget(FORGOTTEN_AFTER)
         queued = await self._stores.upkeep.queued_by_kind()
         for kind in TargetKind:
             QUEUED.labels(kind.value).set(queued.get(kind, 0))
 
-    async def _lapse(self, now: datetime) -> None:
+    async def _lapse(self) -> None:
         after: RunName | None = None
-        while lapsed := await self._stores.upkeep.lapsed(now, after):
+        while lapsed := await self._stores.upkeep.lapsed(after):
             for each in lapsed:
                 with _by_itself(each.held.name):
                     if each.state is JobState.OFFERED:
-                        await self._take_back(each, now)
+                        await self._take_back(each)
                     elif each.state is JobState.QUEUED:
                         await self._settling.judge(each.held, [JobState.QUEUED], self._not_started())
-            await self._lose([each for each in lapsed if each.state is JobState.HELD], now)
+            await self._lose([each for each in lapsed if each.state is JobState.HELD])
             if len(lapsed) < AT_ONCE:
                 return
             after = lapsed[-1].held.name
 
-    async def _take_back(self, lapsed: Lapsed, now: datetime) -> None:
+    async def _take_back(self, lapsed: Lapsed) -> None:
         reason = f"agent {lapsed.agent} did not start it in time"
         job = await self._stores.jobs.get(lapsed.held.name)
-        if job is not None and await self._stores.queue.take_back(lapsed.held, reason, now):
+        if job is not None and await self._stores.queue.take_back(lapsed.held, reason):
             OFFERS.labels("expired").inc()
             self._settling.hint_back(job.target, lapsed.agent)
 
@@ -135,7 +136,7 @@ class Reaper:
             " or could not start one: look at its output, and submit again.",
         )
 
-    async def _lose(self, lapsed: Sequence[Lapsed], now: datetime) -> None:
+    async def _lose(self, lapsed: Sequence[Lapsed]) -> None:
         for _, of_workspace in groupby(lapsed, key=lambda each: each.held.name.workspace):
             rest = list(of_workspace)
             while rest:
@@ -143,9 +144,9 @@ class Reaper:
                 runs = {run.name: run for run in await self._runs.get_known([each.held.name for each in some])}
                 for each in some:
                     with _by_itself(each.held.name):
-                        await self._lose_one(each, runs.get(each.held.name), now)
+                        await self._lose_one(each, runs.get(each.held.name))
 
-    async def _lose_one(self, lapsed: Lapsed, run: ManagedRun | None, now: datetime) -> None:
+    async def _lose_one(self, lapsed: Lapsed, run: ManagedRun | None) -> None:
         held = lapsed.held
         job = await self._stores.jobs.get(held.name)
         if job is None or job.lease != held.lease or job.state is not JobState.HELD:
@@ -156,7 +157,7 @@ class Reaper:
             await self._settling.judge(held, [JobState.HELD], _LOST_WHILE_CANCELED, lapsed_at=lapsed.since)
         elif lapsed.can_be_repeated and not is_over(run):
             await self._settling.repeat(job, lapsed_at=lapsed.since)
-        elif lapsed.is_disowned or now >= lapsed.since + await self._lost_after(job):
+        elif lapsed.is_disowned or lapsed.silence >= await self._lost_after(job):
             await self._give_up(job, lapsed)
 
     async def _lost_after(self, job: Job) -> timedelta:

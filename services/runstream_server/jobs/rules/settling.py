@@ -3,7 +3,7 @@
 Each step may be repeated, by any process, after a crash at any point.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,13 +39,10 @@ class Patience:
 class Settling:
     """Tells runs what became of their jobs. Every method raises RunHistoryUnavailable."""
 
-    def __init__(
-        self, store: JobStore, runs: ManagedRuns, hints: Hints, now: Callable[[], datetime], patience: Patience
-    ) -> None:
+    def __init__(self, store: JobStore, runs: ManagedRuns, hints: Hints, patience: Patience) -> None:
         self._store = store
         self._runs = runs
         self._hints = hints
-        self._now = now
         self._patience = patience
 
     async def settle(self, job: Job) -> None:
@@ -110,8 +107,8 @@ class Settling:
         elif run.is_to_cancel:
             await self.judge(HeldJob(job.name, job.lease), [job.state], CANCELED)
         else:
-            expire_time = self._now() + self._patience.start if job.kind is TargetKind.LOCAL else None
-            await self.change(job, Change(JobState.QUEUED, expire_time=expire_time))
+            lasts = self._patience.start if job.kind is TargetKind.LOCAL else None
+            await self.change(job, Change(JobState.QUEUED, lasts=lasts))
 
     async def end(self, job: Job) -> ManagedRun | None:
         """Ends the run of a job as its verdict says; returns the run, None if it is gone.
@@ -126,7 +123,7 @@ class Settling:
         try:
             run = await self._runs.enter(job.name, _entry(verdict))
         except StatusRefused:
-            await self.change(job, Change(JobState.HELD, expire_time=self._now() + self._patience.lease))
+            await self.change(job, Change(JobState.HELD, lasts=self._patience.lease))
             raise
         except NotFound:
             pass
@@ -141,7 +138,7 @@ class Settling:
         With `lapsed_at` only if nobody has spoken for it since, as in `Change`.
         """
         change = Change(JobState.ENDING, raises_lease=True, verdict=verdict, lapsed_at=lapsed_at)
-        if not await self._store.change(held, states, change, self._now()):
+        if not await self._store.change(held, states, change):
             return False
         judged = await self._store.get(held.name)
         if judged is not None:
@@ -150,12 +147,16 @@ class Settling:
 
     async def change(self, job: Job, change: Change) -> bool:
         """Changes a job that is as it was read, and hints at it."""
-        changed = await self._store.change(HeldJob(job.name, job.lease), [job.state], change, self._now())
+        changed = await self._store.change(HeldJob(job.name, job.lease), [job.state], change)
         if changed:
             is_of_agent = job.agent and change.to is not JobState.QUEUED
             key = agent_key(job.target, job.agent) if is_of_agent else str(job.target)
             self._hints.publish(HINT_TOPIC, [key])
         return changed
+
+    def hint_at_queues(self, targets: Iterable[ComputeTargetName]) -> None:
+        """Hints that there may be jobs for the agents of targets."""
+        self._hints.publish(HINT_TOPIC, map(str, targets))
 
     def hint_back(self, target: ComputeTargetName, agent: str) -> None:
         """Hints that a job was taken back from an agent, and queued."""

@@ -50,7 +50,7 @@ class Submissions:
         if new.target.compute_target != LOCAL:
             target = await self._targets.get_other(new.target)
         self._starters[target.kind].check_job(target, new.spec)
-        job = await self._store.add(new, target.kind, self._now())
+        job = await self._store.add(new, target.kind)
         return await self._finished(job or await self._obstacle(new))
 
     async def _obstacle(self, new: Submission) -> Job:

@@ -1,5 +1,6 @@
 """The rules of compute targets."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,6 +16,12 @@ from runstream_server.jobs.rules.starting import Starters
 from runstream_server.jobs.store.targets import TargetStore
 from runstream_server.names import ComputeTargetName, WorkspaceName
 from runstream_server.runhistory import RunHistory
+
+STATUS_SECONDS = 5.0
+"""How long targets are asked how they stand, all those of a page together."""
+
+_ASKED_AT_ONCE = 16
+_NOT_TOLD = "how it stands was not found out in time; ask for it alone"
 
 
 class Targets:
@@ -46,6 +53,24 @@ class Targets:
     async def status_message(self, target: ComputeTarget) -> str:
         """How a target stands, for people."""
         return await self._starters[target.kind].status_message(target)
+
+    async def status_messages(self, targets: Sequence[ComputeTarget], seconds: float = STATUS_SECONDS) -> Sequence[str]:
+        """How targets stand, for people, in their order; of those that have not answered after so long that is said."""
+        room = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+        async def ask(target: ComputeTarget) -> str:
+            async with room:
+                return await self.status_message(target)
+
+        asking = [asyncio.create_task(ask(target)) for target in targets]
+        try:
+            if asking:
+                await asyncio.wait(asking, timeout=seconds)
+            return [task.result() if task.done() else _NOT_TOLD for task in asking]
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
 
     async def list_targets(self, workspace: WorkspaceName, after: str, count: int) -> Sequence[ComputeTarget]:
         """Returns up to `count` targets with names after `after`, in order of name; raises WorkspaceNotFound."""

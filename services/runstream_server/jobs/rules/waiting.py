@@ -16,6 +16,7 @@ def reason_to_wait(job: Job, agents: Sequence[Agent], ahead: int) -> str:
         _no_agent_takes_jobs(target, agents)
         or _no_agent_has_labels(target, job.requirements, agents)
         or _no_agent_is_large_enough(target, job.requirements, agents)
+        or _no_agent_takes_it(job, agents)
         or _no_agent_is_free(job.requirements, agents, ahead)
         or f"waits for its turn{_behind(ahead)}"
     )
@@ -46,6 +47,20 @@ def _no_agent_is_large_enough(target: str, needs: Requirements, agents: Sequence
     if most_slots < needs.slots:
         return f"needs {_slots(needs.slots)}, and no connected agent of target {target} has more than {most_slots}"
     return f"no connected agent of target {target} has {_gpus(needs.gpus)} and {_slots(needs.slots)}"
+
+
+def _no_agent_takes_it(job: Job, agents: Sequence[Agent]) -> str:
+    """Whether all that could execute the job have declined it; why the last one did is told besides."""
+    needs = job.requirements
+    able = [each.facts for each in agents if _has_labels(each, needs) and not each.facts.draining]
+    able = [each for each in able if each.slots >= needs.slots and each.gpus >= needs.gpus]
+    if not able or job.ask_again_time is None or any(each.agent not in job.declined_by for each in able):
+        return ""
+    who = f"all {len(able)} agents" if len(able) > 1 else "the only agent"
+    return (
+        f"nobody takes it: {who} of target {job.target.compute_target} that could execute it declined, and"
+        f" {'are' if len(able) > 1 else 'is'} asked again at {job.ask_again_time:%H:%M:%S} UTC"
+    )
 
 
 def _no_agent_is_free(needs: Requirements, agents: Sequence[Agent], ahead: int) -> str:

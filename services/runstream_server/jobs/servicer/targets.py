@@ -25,7 +25,9 @@ class TargetMethods(Methods):
         listing = ("ListComputeTargets", str(workspace))
         (after,) = read_page_token(request.page_token, listing, 1) or ("",)
         targets = await self._rules.targets.list_targets(workspace, after, size + 1)
-        page = fitting([await self._encoded(target) for target in targets[:size]], messages.ComputeTarget.ByteSize)
+        statuses = await self._rules.targets.status_messages(targets[:size])
+        encoded = [encode_target(target, status) for target, status in zip(targets, statuses, strict=False)]
+        page = fitting(encoded, messages.ComputeTarget.ByteSize)
         last = targets[len(page) - 1].name.compute_target
         return messages.ListComputeTargetsResponse(
             compute_targets=page,

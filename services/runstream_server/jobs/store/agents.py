@@ -1,7 +1,7 @@
-"""Agents. What a stream says counts only while its epoch is the last one of its agent."""
+"""Agents. What a stream says counts only while its epoch is the last one of its agent. Times are the database's."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 
 from asyncpg import Record
 
@@ -12,7 +12,7 @@ from runstream_server.postgres import Postgres
 # What an agent has: offered jobs, and held ones whatever their lease says.
 _AGENT = """
 a.workspace, a.compute_target, a.agent, a.host, a.labels, a.slots, a.gpus, a.draining, a.last_seen_time,
-a.connected AND a.last_seen_time >= $3 AS is_connected
+a.connected AND a.last_seen_time >= now() - $3::interval AS is_connected
 """
 
 _USED = """
@@ -32,16 +32,16 @@ class AgentStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def connect(self, facts: AgentFacts, at: datetime) -> int:
+    async def connect(self, facts: AgentFacts) -> int:
         """Notes that an agent connected; returns the epoch of its stream, which ends that of any other."""
         epoch: int = await self._postgres.fetchval(
             """
             INSERT INTO jobs.agent AS a (workspace, compute_target, agent, host, labels, slots, gpus, draining,
                                          connected, epoch, last_seen_time)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, true, 1, $9)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, true, 1, now())
             ON CONFLICT (workspace, compute_target, agent) DO UPDATE
                SET host = $4, labels = $5, slots = $6, gpus = $7, draining = $8, connected = true, epoch = a.epoch + 1,
-                   last_seen_time = $9
+                   last_seen_time = now()
             RETURNING epoch
             """,
             *_key(facts),
@@ -50,20 +50,18 @@ class AgentStore:
             facts.slots,
             facts.gpus,
             facts.draining,
-            at,
         )
         return epoch
 
-    async def saw(self, facts: AgentFacts, epoch: int, at: datetime) -> bool:
+    async def saw(self, facts: AgentFacts, epoch: int) -> bool:
         """Notes that an agent was heard of, and whether it drains; returns False if another stream took its place."""
         seen = await self._postgres.execute(
             """
-            UPDATE jobs.agent SET last_seen_time = $5, draining = $6
+            UPDATE jobs.agent SET last_seen_time = now(), draining = $5
              WHERE workspace = $1 AND compute_target = $2 AND agent = $3 AND epoch = $4
             """,
             *_key(facts),
             epoch,
-            at,
             facts.draining,
         )
         return seen == "UPDATE 1"
@@ -80,30 +78,30 @@ class AgentStore:
         )
 
     async def list_agents(
-        self, target: ComputeTargetName, seen_since: datetime, after: str, count: int, *, only_connected: bool = False
+        self, target: ComputeTargetName, silence: timedelta, after: str, count: int, *, only_connected: bool = False
     ) -> Sequence[Agent]:
         """Returns up to `count` agents of a target with names after `after`, in order of name.
 
-        Those not seen since a time are not connected.
+        Those that were silent for longer are not connected.
         """
         rows = await self._postgres.fetch(
             f"""
             SELECT {_AGENT}, used_slots, used_gpus, runs FROM jobs.agent a {_USED}
              WHERE a.workspace = $1 AND a.compute_target = $2 AND a.agent > $4
-               AND (a.connected AND a.last_seen_time >= $3 OR NOT $6) ORDER BY a.agent LIMIT $5
+               AND (a.connected AND a.last_seen_time >= now() - $3::interval OR NOT $6) ORDER BY a.agent LIMIT $5
             """,
             target.workspace,
             target.compute_target,
-            seen_since,
+            silence,
             after,
             count,
             only_connected,
         )
         return [_agent(row) for row in rows]
 
-    async def forget(self, before: datetime) -> None:
-        """Forgets agents that were last heard of before a time."""
-        await self._postgres.execute("DELETE FROM jobs.agent WHERE last_seen_time < $1", before)
+    async def forget(self, silence: timedelta) -> None:
+        """Forgets agents that were silent for so long."""
+        await self._postgres.execute("DELETE FROM jobs.agent WHERE last_seen_time < now() - $1::interval", silence)
 
 
 def _key(facts: AgentFacts) -> tuple[str, str, str]:

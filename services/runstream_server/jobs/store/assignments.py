@@ -1,8 +1,8 @@
-"""Attempts of runs that were given to clusters, and who looks after them."""
+"""Attempts of runs that were given to clusters, and who looks after them. Times are those of the database."""
 
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import timedelta
 
 from asyncpg import Record
 
@@ -15,7 +15,8 @@ AT_ONCE = 64
 
 _COLUMNS = """
 a.workspace, a.run, a.attempt, a.lease, a.cluster, a.namespace, a.name, a.uid, a.message, j.compute_target, j.state,
-j.lease AS job_lease, j.attempt AS job_attempt, j.max_attempts, j.state_time, h.expire_time AS hold_time
+j.lease AS job_lease, j.attempt AS job_attempt, j.max_attempts, j.state_time, h.expire_time AS hold_time,
+now() AS read_time
 """
 
 _JOINED = """
@@ -42,7 +43,7 @@ class AssignmentStore:
         installation: uuid.UUID = await self._postgres.fetchval("SELECT installation FROM jobs.installation")
         return installation.hex
 
-    async def places_to_lead(self, now: datetime) -> Collection[Place]:
+    async def places_to_lead(self) -> Collection[Place]:
         """Returns the places in which there is something to do, and nobody leads."""
         rows = await self._postgres.fetch(
             """
@@ -58,16 +59,15 @@ class AssignmentStore:
             SELECT cluster, namespace FROM place p
              WHERE NOT EXISTS (
                    SELECT FROM jobs.lead l
-                    WHERE l.cluster = p.cluster AND l.namespace = p.namespace AND l.expire_time > $1)
-            """,
-            now,
+                    WHERE l.cluster = p.cluster AND l.namespace = p.namespace AND l.expire_time > now())
+            """
         )
         return {Place(row["cluster"], row["namespace"]) for row in rows}
 
-    async def assign(self, place: Place, epoch: int, name_of: NameOf, at: datetime) -> int | None:
+    async def assign(self, place: Place, epoch: int, name_of: NameOf) -> int | None:
         """Assigns up to `AT_ONCE` queued jobs to a place; returns how many, None if another process leads there."""
         async with self._postgres.transaction() as connection:
-            if not await _leads(connection, place, epoch, at):
+            if not await _leads(connection, place, epoch):
                 return None
             rows = await connection.fetch(
                 f"""
@@ -81,7 +81,7 @@ class AssignmentStore:
             )
             for row in rows:
                 name = name_of(RunName(row["workspace"], row["run"]), row["attempt"])
-                await _assign(connection, row, place, name, at)
+                await _assign(connection, row, place, name)
         return len(rows)
 
     async def of_place(self, place: Place) -> Sequence[Assignment]:
@@ -133,62 +133,61 @@ class LeadStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def take(self, place: Place, holder: uuid.UUID, now: datetime, expire_time: datetime) -> int | None:
+    async def take(self, place: Place, holder: uuid.UUID, lasts: timedelta) -> int | None:
         """Takes the lead if nobody has it; returns its epoch, which grows with each change of hands."""
         epoch: int | None = await self._postgres.fetchval(
             """
-            INSERT INTO jobs.lead AS l (cluster, namespace, holder, epoch, expire_time) VALUES ($1, $2, $3, 1, $5)
+            INSERT INTO jobs.lead AS l (cluster, namespace, holder, epoch, expire_time)
+            VALUES ($1, $2, $3, 1, now() + $4)
             ON CONFLICT (cluster, namespace) DO UPDATE
                SET holder = excluded.holder, epoch = l.epoch + 1, expire_time = excluded.expire_time
-             WHERE l.expire_time <= $4
+             WHERE l.expire_time <= now()
             RETURNING epoch
             """,
             place.cluster,
             place.namespace,
             holder,
-            now,
-            expire_time,
+            lasts,
         )
         return epoch
 
-    async def keep(self, place: Place, epoch: int, expire_time: datetime) -> bool:
-        """Keeps the lead for longer; returns False if somebody else has it. A time that is over gives it up."""
+    async def keep(self, place: Place, epoch: int, lasts: timedelta) -> bool:
+        """Keeps the lead for so long from now; returns False if somebody else has it. No time gives it up."""
         kept = await self._postgres.execute(
-            "UPDATE jobs.lead SET expire_time = $4 WHERE cluster = $1 AND namespace = $2 AND epoch = $3",
+            "UPDATE jobs.lead SET expire_time = now() + $4 WHERE cluster = $1 AND namespace = $2 AND epoch = $3",
             place.cluster,
             place.namespace,
             epoch,
-            expire_time,
+            lasts,
         )
         return kept == "UPDATE 1"
 
 
-async def _leads(connection: Connection, place: Place, epoch: int, at: datetime) -> bool:
+async def _leads(connection: Connection, place: Place, epoch: int) -> bool:
     """Whether somebody has the lead; nobody else takes it until the transaction ends."""
     return bool(
         await connection.fetchval(
             """
             SELECT true FROM jobs.lead
-             WHERE cluster = $1 AND namespace = $2 AND epoch = $3 AND expire_time > $4 FOR SHARE
+             WHERE cluster = $1 AND namespace = $2 AND epoch = $3 AND expire_time > now() FOR SHARE
             """,
             place.cluster,
             place.namespace,
             epoch,
-            at,
         )
     )
 
 
-async def _assign(connection: Connection, job: Record, place: Place, name: str, at: datetime) -> None:
+async def _assign(connection: Connection, job: Record, place: Place, name: str) -> None:
     await connection.execute(
         """
         WITH offered AS (
-            UPDATE jobs.job SET state = 'offered', lease = lease + 1, agent = $6, state_time = $7
+            UPDATE jobs.job SET state = 'offered', lease = lease + 1, agent = $6, state_time = now()
              WHERE workspace = $1 AND run = $2
             RETURNING workspace, run, lease
         )
         INSERT INTO jobs.assignment (workspace, run, attempt, lease, cluster, namespace, name, create_time)
-        SELECT workspace, run, $3, lease, $4, $5, $6, $7 FROM offered
+        SELECT workspace, run, $3, lease, $4, $5, $6, now() FROM offered
         """,
         job["workspace"],
         job["run"],
@@ -196,7 +195,6 @@ async def _assign(connection: Connection, job: Record, place: Place, name: str, 
         place.cluster,
         place.namespace,
         name,
-        at,
     )
 
 
@@ -214,6 +212,7 @@ def _assignment(row: Record) -> Assignment:
         job_lease=row["job_lease"],
         max_attempts=row["max_attempts"],
         job_attempt=row["job_attempt"],
+        read_time=row["read_time"],
         state_time=row["state_time"],
         hold_time=row["hold_time"],
     )

@@ -19,10 +19,17 @@ from runstream_server.jobs.model import (
 )
 from runstream_server.names import ComputeTargetName, RunName
 
-JOB = """
+ASK_AGAIN_TIME = """
+(declined_time + least(
+    interval '30 s' * power(2, least(greatest(declines / greatest(cardinality(declined_by), 1), 1) - 1, 9)),
+    interval '10 min'))
+"""
+"""When agents that declined a job are asked again: others go first. Later each time that all of them have declined."""
+
+JOB = f"""
 j.workspace, j.run, j.compute_target, j.kind, j.request_id, j.sequence, j.definition, j.submission, j.verdict, j.state,
 j.priority, j.slots, j.gpus, j.labels, j.max_attempts, j.attempt, j.lease, j.agent, j.holder, j.decline_reason,
-j.create_time
+j.declined_by, {ASK_AGAIN_TIME} AS ask_again_time, j.create_time
 """
 
 TARGET = "workspace, compute_target, kind, description, configuration, create_time"
@@ -47,6 +54,8 @@ def job_of(row: Record) -> Job:
         sequence=row["sequence"],
         create_time=row["create_time"],
         decline_reason=row["decline_reason"],
+        declined_by=frozenset(row["declined_by"]),
+        ask_again_time=row["ask_again_time"],
         submission=row["submission"],
         verdict=_verdict(row["verdict"]),
     )

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 
 from asyncpg import Record
 
 from runstream_server.jobs.model import AgentFacts, HeldJob, Job
-from runstream_server.jobs.store.columns import JOB, job_of
+from runstream_server.jobs.store.columns import ASK_AGAIN_TIME, JOB, job_of
 from runstream_server.names import RunName
 from runstream_server.postgres import Connection, Postgres
 
 AT_ONCE = 32
 """How many jobs are offered to an agent in one transaction."""
+
+MOST_REMEMBERED = 1_000
+"""How many agents a job remembers that declined it: those that did so last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +32,14 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """By which times the queue decides."""
+class Terms:
+    """By which the queue decides."""
 
-    now: datetime
+    lasts: timedelta
+    """For how long an offer counts."""
 
-    expire_time: datetime
-    """Until when an offer counts."""
-
-    declined_before: datetime
-    """A job is offered again to an agent that declined it if it was last declined before this time."""
-
-    waiting_since: datetime
-    """A job that waits since before this time is not overtaken where it would fit."""
+    patience: timedelta
+    """A job that has waited for so long is not overtaken where it would fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,44 +61,45 @@ class QueueStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def offer(self, asking: Asking, times: Times) -> Offered | None:
+    async def offer(self, asking: Asking, terms: Terms) -> Offered | None:
         """Offers as many queued jobs as fit, up to `AT_ONCE`; None if another stream took the place of the agent's."""
         async with self._postgres.transaction() as connection:
             agent = await _agent(connection, asking)
             if agent is None:
                 return None
-            free = await _free(connection, asking, times, agent)
+            free = await _free(connection, asking, agent)
             if agent["draining"] or free.slots <= 0:
                 return Offered((), is_full=True, is_whole=True)
             most = min(free.slots, AT_ONCE)  # more would not fit, and what is locked here nobody else gets meanwhile
-            candidates = await _candidates(connection, asking, times, agent, free, most)
-            chosen = _fitting(candidates, free, times)
-            jobs = await _offered(connection, asking, chosen, times)
+            candidates = await _candidates(connection, asking, terms, agent, free, most)
+            chosen = _fitting(candidates, free)
+            jobs = await _offered(connection, asking, chosen, terms)
             return Offered(jobs, is_full=free.slots <= 0, is_whole=len(candidates) < most)
 
-    async def offered_to(self, facts: AgentFacts, now: datetime) -> Sequence[Job]:
+    async def offered_to(self, facts: AgentFacts) -> Sequence[Job]:
         """Returns the jobs that are offered to an agent, and may still be claimed."""
         rows = await self._postgres.fetch(
             f"""
             SELECT {JOB} FROM jobs.job j JOIN jobs.hold h ON h.workspace = j.workspace AND h.run = j.run
              WHERE j.workspace = $1 AND j.compute_target = $2 AND j.agent = $3 AND j.state = 'offered'
-               AND h.expire_time > $4
+               AND h.expire_time > now()
              ORDER BY j.priority DESC, j.sequence
             """,
             *_key(facts),
-            now,
         )
         return [job_of(row) for row in rows]
 
-    async def take_back(self, held: HeldJob, reason: str, at: datetime) -> bool:
+    async def take_back(self, held: HeldJob, reason: str) -> bool:
         """Queues an offered job again, for other agents first; returns False if the offer no longer counts."""
         taken = await self._postgres.fetchval(
             """
             WITH taken AS (
                 UPDATE jobs.job
-                   SET state = 'queued', lease = lease + 1, declined_time = $5, decline_reason = $4, state_time = $5,
-                       declined_by = CASE WHEN agent = ANY(declined_by) THEN declined_by
-                                          ELSE declined_by || agent END
+                   SET state = 'queued', lease = lease + 1, state_time = now(),
+                       declined_time = now(), decline_reason = $4, declines = declines + 1,
+                       declined_by = CASE
+                           WHEN agent = ANY(declined_by) THEN declined_by
+                           ELSE (declined_by || agent)[greatest(cardinality(declined_by) - $5, 0) + 1:] END
                  WHERE workspace = $1 AND run = $2 AND lease = $3 AND state = 'offered'
                 RETURNING workspace, run
             ), released AS (
@@ -112,22 +111,21 @@ class QueueStore:
             held.name.run,
             held.lease,
             reason,
-            at,
+            MOST_REMEMBERED - 1,
         )
         return bool(taken)
 
-    async def disown(self, facts: AgentFacts, present: Sequence[str], at: datetime) -> None:
-        """Notes which jobs nobody renewed whose runners an agent did not have at a time, given the runs it had."""
+    async def disown(self, facts: AgentFacts, present: Sequence[str]) -> None:
+        """Notes which jobs nobody renewed whose runners an agent does not have, given the runs it has."""
         await self._postgres.execute(
             """
-            UPDATE jobs.hold h SET disown_time = $4
+            UPDATE jobs.hold h SET disown_time = now()
               FROM jobs.job j
              WHERE j.workspace = $1 AND j.compute_target = $2 AND j.agent = $3 AND j.state = 'held'
-               AND h.workspace = j.workspace AND h.run = j.run AND h.expire_time < $4
-               AND h.disown_time > h.expire_time IS NOT TRUE AND h.run <> ALL($5::text[])
+               AND h.workspace = j.workspace AND h.run = j.run AND h.expire_time < now()
+               AND h.disown_time > h.expire_time IS NOT TRUE AND h.run <> ALL($4::text[])
             """,
             *_key(facts),
-            at,
             present,
         )
 
@@ -164,34 +162,33 @@ async def _agent(connection: Connection, asking: Asking) -> Record | None:
     )
 
 
-async def _free(connection: Connection, asking: Asking, times: Times, agent: Record) -> _Room:
+async def _free(connection: Connection, asking: Asking, agent: Record) -> _Room:
     """What is left beside the jobs offered to the agent, and those held that somebody was heard of."""
     used = await connection.fetchrow(
         """
         SELECT coalesce(sum(j.slots), 0) AS slots, coalesce(sum(j.gpus), 0) AS gpus
           FROM jobs.job j JOIN jobs.hold h ON h.workspace = j.workspace AND h.run = j.run
          WHERE j.workspace = $1 AND j.compute_target = $2 AND j.agent = $3
-           AND (j.state = 'offered' OR j.state = 'held' AND (h.expire_time > $4 OR j.run = ANY($5::text[])))
+           AND (j.state = 'offered' OR j.state = 'held' AND (h.expire_time > now() OR j.run = ANY($4::text[])))
         """,
         *_key(asking.facts),
-        times.now,
         list(asking.held),
     )
     return _Room(agent["slots"] - used["slots"], agent["gpus"] - used["gpus"]) if used else _Room(0, 0)
 
 
 async def _candidates(
-    connection: Connection, asking: Asking, times: Times, agent: Record, free: _Room, most: int
+    connection: Connection, asking: Asking, terms: Terms, agent: Record, free: _Room, most: int
 ) -> Sequence[Record]:
     """The first jobs of the queue that fit now, and those that would fit and have waited for long; locked."""
     return await connection.fetch(
-        """
-        SELECT run, slots, gpus, create_time FROM jobs.job
+        f"""
+        SELECT run, slots, gpus, create_time < now() - $9::interval AS is_reserved FROM jobs.job
          WHERE workspace = $1 AND compute_target = $2 AND state = 'queued'
            AND slots <= $4 AND gpus <= $5 AND labels <@ $6
-           AND (slots <= $7 AND gpus <= $8 OR create_time < $9)
-           AND ($3 <> ALL(declined_by) OR declined_time < $10)
-         ORDER BY priority DESC, sequence LIMIT $11 FOR UPDATE SKIP LOCKED
+           AND (slots <= $7 AND gpus <= $8 OR create_time < now() - $9::interval)
+           AND ($3 <> ALL(declined_by) OR {ASK_AGAIN_TIME} < now())
+         ORDER BY priority DESC, sequence LIMIT $10 FOR UPDATE SKIP LOCKED
         """,
         *_key(asking.facts),
         agent["slots"],
@@ -199,34 +196,33 @@ async def _candidates(
         agent["labels"],
         free.slots,
         free.gpus,
-        times.waiting_since,
-        times.declined_before,
+        terms.patience,
         most,
     )
 
 
-def _fitting(rows: Sequence[Record], free: _Room, times: Times) -> Sequence[str]:
+def _fitting(rows: Sequence[Record], free: _Room) -> Sequence[str]:
     chosen = []
     for row in rows:
         if free.takes(row):
             chosen.append(row["run"])
-        elif row["create_time"] < times.waiting_since:
+        elif row["is_reserved"]:
             break  # the room is kept for it
     return chosen
 
 
-async def _offered(connection: Connection, asking: Asking, runs: Sequence[str], times: Times) -> Sequence[Job]:
+async def _offered(connection: Connection, asking: Asking, runs: Sequence[str], terms: Terms) -> Sequence[Job]:
     if not runs:
         return []
     rows = await connection.fetch(
         f"""
         WITH offered AS (
-            UPDATE jobs.job j SET state = 'offered', lease = lease + 1, agent = $2, state_time = $4
+            UPDATE jobs.job j SET state = 'offered', lease = lease + 1, agent = $2, state_time = now()
              WHERE workspace = $1 AND run = ANY($3::text[])
             RETURNING {JOB}
         ), kept AS (
             INSERT INTO jobs.hold (workspace, run, lease, expire_time)
-            SELECT workspace, run, lease, $5 FROM offered
+            SELECT workspace, run, lease, now() + $4 FROM offered
             ON CONFLICT (workspace, run) DO UPDATE SET lease = excluded.lease, expire_time = excluded.expire_time
         )
         SELECT * FROM offered ORDER BY priority DESC, sequence
@@ -234,8 +230,7 @@ async def _offered(connection: Connection, asking: Asking, runs: Sequence[str], 
         asking.facts.target.workspace,
         asking.facts.agent,
         runs,
-        times.now,
-        times.expire_time,
+        terms.lasts,
     )
     return [job_of(row) for row in rows]
 
