@@ -19,18 +19,24 @@ KEPT_SECONDS: Final = 7 * 24 * 3600
 """How long what runners say is kept."""
 _OF_ANOTHER_RUN: Final = re.compile(
     r"RUNSTREAM_(RUN_ID|WORKSPACE|EXPERIMENT|ADDRESS)|AZUREML_(RUN_|ARM_|OUTPUT_|SERVICE_|EXPERIMENT_ID|WORKSPACE_ID).*"
-    r"|MLFLOW_(RUN_ID|TRACKING_.*|EXPERIMENT_.*)|AZ_BATCH_.*|OMPI_.*|PMIX?_.*|TF_CONFIG|MASTER_(ADDR|PORT)"
+    r"|MLFLOW_RUN_ID|AZ_BATCH_.*|OMPI_.*|PMIX?_.*|TF_CONFIG|MASTER_(ADDR|PORT)"
     r"|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE"
 )
 """Variables that say which run, or which process of one, the submitting process is."""
+RUN_ID: Final = "RUNSTREAM_RUN_ID"
+TOKEN: Final = "RUNSTREAM_TOKEN"  # noqa: S105
+"""The variable with the token of this process."""
 
 _started: list["subprocess.Popen[bytes]"] = []
 
 
-def start_runner(run: str, address: str, *, lease: int = 0, variables: Mapping[str, str] | None = None) -> int:
+def start_runner(
+    run: str, address: str, *, lease: int = 0, variables: Mapping[str, str] | None = None, shares_token: bool = True
+) -> int:
     """Starts the runner of a run, by its resource name, and returns the id of its process at once.
 
-    Its processes see the environment of this one, with `variables`. What the runner itself has to say goes to a file
+    Its processes see the environment of this one, with `variables`; the token of this one with `shares_token` only,
+    and not where that is the token of another run. What the runner itself has to say goes to a file
     in the folder `runners` of the user's state, which is removed after a week.
 
     Raises:
@@ -45,7 +51,7 @@ def start_runner(run: str, address: str, *, lease: int = 0, variables: Mapping[s
             stdout=log,
             stderr=log,
             cwd="/",
-            env={**_environment(), **(variables or {})},
+            env={**runner_environment(package_environment(), shares_token=shares_token), **(variables or {})},
             start_new_session=True,
         )
     _started.append(process)
@@ -69,8 +75,12 @@ def log_file(run_id: str) -> Path:
     return folder / f"{re.sub(r'[^A-Za-z0-9_.=-]', '_', run_id)[:200]}.log"
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in package_environment().items() if not _OF_ANOTHER_RUN.fullmatch(name)}
+def runner_environment(known: Mapping[str, str], *, shares_token: bool) -> dict[str, str]:
+    """What a runner gets of the variables of the process that starts it."""
+    passed_on = {name: value for name, value in known.items() if not _OF_ANOTHER_RUN.fullmatch(name)}
+    if not shares_token or RUN_ID in known:
+        passed_on.pop(TOKEN, None)
+    return passed_on
 
 
 def _reap() -> None:

@@ -12,7 +12,10 @@ from runstream.api.jobs.v1.job_pb2 import JobDefinition
 
 NO_TOKEN: Final = "none-needed"  # noqa: S105
 """The value of `AZUREML_RUN_TOKEN` where there is no token: programs written for SDK v1 want one that is not empty."""
+NEVER: Final = "253402300799"
+"""The value of `AZUREML_RUN_TOKEN_EXPIRY` then, in seconds since the Unix epoch: the last one of the year 9999."""
 TOKEN_VARIABLES: Final = ("RUNSTREAM_TOKEN", "AZUREML_RUN_TOKEN")
+WITHOUT_TOKEN: Final = {"AZUREML_RUN_TOKEN": NO_TOKEN, "AZUREML_RUN_TOKEN_EXPIRY": NEVER}
 OUTPUTS: Final = "outputs"
 DEFAULT_LABEL: Final = "runstream"
 _INHERITED_NOT: Final = frozenset(
@@ -54,7 +57,7 @@ def _identity(job: JobToRun, experiment: str, surroundings: Mapping[str, str]) -
         "AZUREML_ARM_PROJECT_NAME": experiment,
         "AZUREML_EXPERIMENT_ID": experiment,
         "AZUREML_WORKSPACE_ID": job.workspace,
-        "AZUREML_RUN_TOKEN": (tokens or [NO_TOKEN])[0],
+        **({"AZUREML_RUN_TOKEN": tokens[0]} if tokens else WITHOUT_TOKEN),
         "AZUREML_SERVICE_ENDPOINT": f"http://{job.address}",
         "AZUREML_DISCOVERY_SERVICE_ENDPOINT": f"http://{job.address}",
         "AZUREML_OUTPUT_DIRECTORY": f"./{OUTPUTS}",
