@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from runstream._runner.failures import JobFailed
+from runstream._runner.failures import RUNNER_DIED, JobFailed
 from runstream._runner.folder import Ending
 from runstream._runner.members import Told
 from runstream._runner.script_errors import PythonError, describe_exit, find_python_error, last_lines, read_tail
 from runstream._runner.watch import Order, Orders
 
 MAX_MESSAGE_CHARACTERS: Final = 3_000
-RUNNER_DIED: Final = "RunnerDied"
 RUNNER_TERMINATED: Final = "RunnerTerminated"
+NODE_FAILED: Final = "NodeFailed"
 
 
 def of_order(orders: Orders) -> Ending:
@@ -21,7 +22,10 @@ def of_order(orders: Orders) -> Ending:
         return Ending("", time.time_ns())
     if orders.order is Order.TERMINATE:
         message = f"The run was stopped: {orders.message}, as when its machine shuts down."
-        return failed(RUNNER_TERMINATED, message)
+        return replace(failed(RUNNER_TERMINATED, message), cause_time_ns=orders.time_ns)
+    if orders.order is Order.NODE_FAILED:
+        message = "The run was stopped because another node failed."
+        return replace(failed(NODE_FAILED, message), cause_time_ns=orders.time_ns)
     return Ending("CANCELED", time.time_ns())
 
 
@@ -30,7 +34,7 @@ def of_crew(members: Sequence[Told]) -> Ending:
     culprits = [member for member in members if member.code and not member.is_stopped]
     if not culprits:
         return Ending("COMPLETED", max((member.end_time_ns for member in members), default=0) or time.time_ns())
-    return _of_culprit(min(culprits, key=lambda member: member.end_time_ns), members)
+    return _of_culprit(min(culprits, key=_failure_time_ns), members)
 
 
 def of_failure(error: JobFailed) -> Ending:
@@ -38,11 +42,10 @@ def of_failure(error: JobFailed) -> Ending:
     return failed(error.code, error.message)
 
 
-def of_lost_runner() -> Ending:
-    """The end of a job whose runner is gone without a word."""
-    return failed(
-        RUNNER_DIED, "The runner that executed the run was killed, and the processes of the run were ended with it."
-    )
+def of_lost_runner(time_ns: int) -> Ending:
+    """The end of a job whose runner is gone without a word since a time."""
+    message = "The runner that executed the run was killed, and the processes of the run were ended with it."
+    return replace(failed(RUNNER_DIED, message), time_ns=time_ns)
 
 
 def failed(code: str, message: str) -> Ending:
@@ -61,7 +64,18 @@ def _of_culprit(culprit: Told, members: Sequence[Told]) -> Ending:
         message=message[:MAX_MESSAGE_CHARACTERS],
         exception_type=error.exception_type if error else "",
         stack_trace=error.stack_trace if error else "",
+        cause_time_ns=_failure_time_ns(culprit),
     )
+
+
+def _failure_time_ns(culprit: Told) -> int:
+    """When a process failed. A program prints its exception before it leaves its peers, who fail for that then."""
+    if (culprit.code or 0) < 0 or find_python_error(read_tail(culprit.log)) is None:
+        return culprit.end_time_ns
+    try:
+        return min(culprit.log.stat().st_mtime_ns, culprit.end_time_ns)
+    except OSError:
+        return culprit.end_time_ns
 
 
 def _headline(error: PythonError | None) -> str:

@@ -144,7 +144,9 @@ class Execution:
 
     async def _ended(self) -> bool:
         await self._crew.ended()
-        if self._crew.is_well:
+        if not self._crew.is_well:
+            self._holding.tell_failure(endings.of_crew(self._crew.members))
+        else:
             seconds = linger_seconds(self._variables)
             if not await self._crew.groups_ended(seconds):
                 text = f"Processes that the program left behind were ended {seconds:g} s after it."

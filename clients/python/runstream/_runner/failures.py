@@ -1,5 +1,9 @@
 """Why a job fails other than by its script."""
 
+from typing import Final
+
+RUNNER_DIED: Final = "RunnerDied"
+
 
 class JobFailed(Exception):
     """A job that cannot be executed, or whose results cannot be stored."""

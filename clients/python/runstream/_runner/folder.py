@@ -41,6 +41,8 @@ class Ending:
     message: str = ""
     exception_type: str = ""
     stack_trace: str = ""
+    cause_time_ns: int = 0
+    """When that happened which made it end; 0: at its end."""
 
 
 @dataclass(frozen=True)

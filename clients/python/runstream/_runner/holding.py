@@ -1,16 +1,19 @@
 """What the parts of a runner know of its hold on the job."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
 from runstream._channel import Connection
+from runstream._runner.causes import failure_property
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
 from runstream._runner.lease import Lost
+from runstream._runner.nodes import this_node
 from runstream._runner.patience import call_patiently
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse, GetJobRequest
-from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
+from runstream.api.runs.v1.run_history_service_pb2 import AddPropertiesRequest, GetRunRequest
 from runstream.api.runs.v1.run_pb2 import RunStatus
 from runstream.exceptions import AzureMLException
 
@@ -35,6 +38,12 @@ class Holding(Protocol):
     def report(self, status: "RunStatus.ValueType") -> None:
         """Says how far the job is."""
 
+    def tell_failure(self, ending: Ending) -> None:
+        """Says that the part of the job on this node has failed, before everything of it has ended."""
+
+    async def cause_of(self, ending: Ending) -> Ending:
+        """The end of the whole job, given that of the part on this node."""
+
     async def send_reports(self) -> None:
         """Sends what is reported, for ever."""
 
@@ -48,6 +57,9 @@ class Following:
     def __init__(self, job: JobToRun, connection: Connection) -> None:
         self._job = job
         self._connection = connection
+        self._attempt = 1
+        self._failures: asyncio.Queue[Ending] = asyncio.Queue()
+        self._has_failed = False
 
     async def claim(self) -> ClaimJobResponse:
         """The job as it is.
@@ -61,6 +73,7 @@ class Following:
             run = await call_patiently(self._connection, runs.GetRun, GetRunRequest(name=self._job.run))
         except AzureMLException as error:
             raise Lost(error.message) from error
+        self._attempt = max(found.job.attempt, 1)
         return ClaimJobResponse(job=found.job, run=run.run)
 
     async def renew(self, hear: Callable[["RunStatus.ValueType", bool], None]) -> None:
@@ -70,9 +83,25 @@ class Following:
     def report(self, status: "RunStatus.ValueType") -> None:
         """Says nothing."""
 
+    def tell_failure(self, ending: Ending) -> None:
+        """Says what failed here, as soon as `send_reports` gets through; the first time counts."""
+        if not self._has_failed:
+            self._has_failed = True
+            self._failures.put_nowait(ending)
+
+    async def cause_of(self, ending: Ending) -> Ending:
+        """The end of this part: it is the first node that ends the whole."""
+        return ending
+
     async def send_reports(self) -> None:
-        """Waits for ever."""
-        await asyncio.Event().wait()
+        """Sends what is told, for ever."""
+        while True:
+            told = failure_property(await self._failures.get(), self._attempt, this_node().index)
+            request = AddPropertiesRequest(name=self._job.run, properties=told)
+            with contextlib.suppress(AzureMLException):  # an earlier runner of this node has said so already
+                await call_patiently(self._connection, self._connection.runs.AddProperties, request)
+            self._failures.task_done()
 
     async def end(self, ending: Ending) -> None:
-        """Says nothing."""
+        """Returns when it was said what failed here."""
+        await self._failures.join()

@@ -11,8 +11,10 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runstream._channel import Connection
+from runstream._runner.causes import SETTLING_SECONDS, failures_of, first_cause
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
+from runstream._runner.nodes import this_node
 from runstream._runner.patience import call_patiently, is_final
 from runstream.api.jobs.v1.job_service_pb2 import (
     ClaimJobRequest,
@@ -20,6 +22,7 @@ from runstream.api.jobs.v1.job_service_pb2 import (
     RenewLeaseRequest,
     ReportJobRequest,
 )
+from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
 from runstream.api.runs.v1.run_pb2 import RunError, RunStatus
 from runstream.exceptions import AzureMLException
 
@@ -44,6 +47,7 @@ class Lease:
         self._job = job
         self._connection = connection
         self.number = number
+        self._attempt = 1
         self._seconds = 60.0
         self._is_bounded = False
         self._reports: asyncio.Queue[RunStatus.ValueType] = asyncio.Queue()
@@ -60,7 +64,7 @@ class Lease:
             claimed = await call_patiently(self._connection, self._connection.jobs.ClaimJob, request)
         except AzureMLException as error:
             raise Lost(error.message) from error
-        self.number = claimed.lease
+        self.number, self._attempt = claimed.lease, max(claimed.job.attempt, 1)
         self._seconds = claimed.lease_duration.ToTimedelta().total_seconds() or self._seconds
         self._is_bounded = claimed.job.definition.max_attempts > 1
         self._renewed_time = time.monotonic()
@@ -104,6 +108,21 @@ class Lease:
             except AzureMLException as error:
                 if error.reason != "INVALID_STATUS_CHANGE":  # it was cancelled meanwhile, which the watch tells
                     raise Lost(error.message) from error
+
+    def tell_failure(self, ending: Ending) -> None:
+        """Says nothing: the end does."""
+
+    async def cause_of(self, ending: Ending) -> Ending:
+        """The end by the first failure on any node, where there are several; others have a moment to say so."""
+        if this_node().count == 1 or ending.status != "FAILED":
+            return ending
+        await asyncio.sleep(max(ending.time_ns / 1e9 + SETTLING_SECONDS - time.time(), 0))
+        request = GetRunRequest(name=self._job.run)
+        try:
+            found = await call_patiently(self._connection, self._connection.runs.GetRun, request)
+        except AzureMLException:
+            return ending
+        return first_cause(ending, failures_of(found.run.properties, self._attempt))
 
     async def end(self, ending: Ending) -> None:
         """Reports the end, however long the services are away. Where it is not wanted any more nothing happens."""

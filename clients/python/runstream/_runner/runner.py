@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -64,6 +65,7 @@ class Runner:
         self._orders = orders
         self._folder = JobFolder.of(job)
         self._progress = self._folder.read()
+        self._begin_ns = time.time_ns()
         self._connection = Connection.to(job.address)
         self._holding: Holding = (
             Lease(job, self._connection, self._progress.lease)
@@ -124,6 +126,7 @@ class Runner:
             ending = await execution.run(note_processes)
         except JobFailed as error:
             ending = endings.of_failure(error)
+            self._holding.tell_failure(ending)
         self._progress = replace(self._progress, processes=execution.statuses())
         return ending
 
@@ -132,7 +135,9 @@ class Runner:
         with contextlib.suppress(OSError):
             await containers.remove_left(self._children, claimed.job.definition, self._folder.path)
         self._progress = replace(self._progress, processes=terminated(self._progress.processes))
-        return endings.of_lost_runner()
+        ending = endings.of_lost_runner(self._begin_ns)
+        self._holding.tell_failure(ending)
+        return ending
 
     async def _finish(self, ending: Ending) -> Ending:
         """Stores the results and reports the end; how it ended after all."""
@@ -146,7 +151,7 @@ class Runner:
             storing.cancel()
             await asyncio.wait({storing})
             return Ending("")
-        ending = storing.result()
+        ending = await self._holding.cause_of(storing.result())
         await self._holding.end(ending)
         return ending
 
@@ -182,7 +187,7 @@ class Runner:
         works = (
             self._holding.renew(self._orders.hear),
             self._holding.send_reports(),
-            watch_run(self._job, self._connection, self._orders),
+            watch_run(self._job, self._connection, self._orders, self._progress.attempt),
             self._tend(),
         )
         tasks = [asyncio.create_task(self._until_lost(work)) for work in works]

@@ -4,13 +4,16 @@ import asyncio
 import enum
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from runstream._channel import Connection
 from runstream._channel.backoff import backoff_seconds
+from runstream._runner.causes import failures_of
 from runstream._runner.job import JobToRun
+from runstream._runner.nodes import this_node
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.exceptions import AzureMLException
@@ -31,6 +34,8 @@ class Order(enum.Enum):
     """The job is not this runner's any more."""
     TERMINATE = enum.auto()
     """The runner itself was asked to end."""
+    NODE_FAILED = enum.auto()
+    """Another node of the job has failed."""
 
 
 class Orders:
@@ -41,6 +46,8 @@ class Orders:
         self._patience_seconds = patience_seconds
         self.order: Order | None = None
         self.message = ""
+        self.time_ns = 0
+        """When the order was given, since the Unix epoch."""
         self.is_urgent = asyncio.Event()
         """Set when processes are to be killed without being asked first."""
         self.lost = asyncio.Event()
@@ -50,7 +57,7 @@ class Orders:
     def give(self, order: Order, message: str = "") -> None:
         """Has the processes end."""
         if self.order is None or order is Order.LOST:
-            self.order, self.message = order, message
+            self.order, self.message, self.time_ns = order, message, time.time_ns()
         if order is Order.LOST:
             self.is_urgent.set()
             self.lost.set()
@@ -78,8 +85,8 @@ class Orders:
             await asyncio.wait({ordered, working})
 
 
-async def watch_run(job: JobToRun, connection: Connection, orders: Orders) -> None:
-    """Hears of changes of the run until there is nothing more to hear."""
+async def watch_run(job: JobToRun, connection: Connection, orders: Orders, attempt: int) -> None:
+    """Hears of changes of the run until there is nothing more to hear; the node that has the job also of the others."""
     request = api.WatchRunsRequest(parent=job.parent, names=[job.run], include_present=True)
     failures = 0
     while True:
@@ -88,6 +95,8 @@ async def watch_run(job: JobToRun, connection: Connection, orders: Orders) -> No
                 request.resume_token, failures = response.resume_token or request.resume_token, 0
                 for change in response.changes:
                     _hear(change, orders)
+                    if this_node().is_first and failures_of(change.run.properties, attempt):
+                        orders.give(Order.NODE_FAILED)
         except AzureMLException as error:
             if error.reason == "INVALID_RESUME_TOKEN":
                 request.resume_token = ""

@@ -1,7 +1,7 @@
 """What the state of a Job and its pods means, in words for people."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runstream_server.jobs.kubernetes.manifests import MAIN
 from runstream_server.jobs.kubernetes.model import JobView, Pods, PodView
@@ -20,6 +20,8 @@ RUNNER_NOT_STARTED = "RunnerNotStarted"
 
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
 _MISCONFIGURED = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_RUNNER_CODES = frozenset({0, 10, 11, 12})
+"""With which a runner ends that did what there was to do; the one of the first node reports the end of the run."""
 _KILLED = 137
 _TERMINATED = 143
 
@@ -67,6 +69,8 @@ def explain(job: JobView, pods: Pods, place: Place, *, is_claimed: bool) -> Find
         return _disrupted(lost, may_live=not job.is_over)
     if job.is_over:
         return _explain_end(job, pods, place, is_claimed)
+    if is_claimed and (silent := next((pod for pod in pods if pod.index and _is_silent(pod)), None)):
+        return _ended_alone(silent, is_claimed)
     if job.suspended:
         return _suspended(place, is_claimed)
     started = _stuck(pods) or _explain_start(job, pods, place)
@@ -119,13 +123,33 @@ def _explain_end(job: JobView, pods: Pods, place: Place, is_claimed: bool) -> En
     for pod in pods:
         if pod.exit_reason == "OOMKilled":
             return _out_of_memory(pod)
-    culprit = next((pod for pod in pods if pod.exit_code), None) or next(
-        (pod for pod in pods if pod.exit_code is not None), None
-    )
-    if culprit is not None:
-        return _exited(culprit, is_claimed)
+    ended = sorted((pod for pod in pods if pod.exit_code is not None), key=_suspicion)
+    if ended and is_claimed and ended[0].index and ended[0].exit_code in _RUNNER_CODES:
+        return replace(_exited(ended[0], is_claimed), may_live=True)  # the first node reports why, if it still can
+    if ended:
+        return _exited(ended[0], is_claimed)
     details = f": {job.failure_message}" if job.failure_message else ""
     return Ended(POD_DELETED, f"The pods of Job {job.name} in {place} are gone, deleted by somebody{details}.", True)
+
+
+def _is_silent(pod: PodView) -> bool:
+    """Whether a pod has ended without a word of its runner, and not because another one has."""
+    if pod.exit_code is None or pod.exit_code in _RUNNER_CODES:
+        return False
+    has_reason = bool(pod.disruption) or pod.reason in _REASONS or pod.exit_reason == "OOMKilled"
+    return has_reason or (pod.exit_code != _TERMINATED and not pod.is_deleted)
+
+
+def _ended_alone(pod: PodView, is_claimed: bool) -> Ended:
+    """The end of a node that takes the others with it: the cluster stops them all."""
+    if pod.disruption or pod.reason in _REASONS:
+        return _disrupted(pod)
+    return _out_of_memory(pod) if pod.exit_reason == "OOMKilled" else _exited(pod, is_claimed)
+
+
+def _suspicion(pod: PodView) -> tuple[bool, bool, bool]:
+    """Sorts the pod to the front that probably failed first: by itself, and without a word of its runner."""
+    return pod.exit_code in _RUNNER_CODES, pod.exit_code == _TERMINATED or pod.is_deleted, not pod.exit_code
 
 
 def deleted(name: str, place: Place) -> Ended:
