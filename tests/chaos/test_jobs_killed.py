@@ -8,6 +8,7 @@ import signal
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -15,7 +16,7 @@ import pytest
 
 from runstream._channel import loop
 from runstream.core import Workspace
-from runstream_server.config import Config
+from runstream_server.config import Config, JobsConfig
 from tests.chaos.scale import SCALE
 from tests.chaos.submitters import GATED, TERMINAL, Submitted
 from tests.conditions import SECONDS, until, until_answered
@@ -25,8 +26,8 @@ from tests.server_process import ServerProcess
 
 RUNS = 4 if SCALE.factor == 1 else 24
 MOMENTS = ("submitting", "starting", "running")
-PATIENCE = {"LEASE": "6", "START": "30", "LOST": "3", "REPORT": "2"}
-"""Settings of the server: how many seconds it waits for whom."""
+PATIENCE = JobsConfig(lease_seconds=6, start_seconds=30, lost_seconds=3, report_seconds=2)
+"""How long the server waits for whom."""
 
 
 class World:
@@ -107,9 +108,7 @@ async def test_every_run_ends_as_it_has_to_whoever_is_killed(
     config: Config, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     choice = random.Random(seed)
-    for name, seconds in PATIENCE.items():
-        monkeypatch.setenv(f"RUNSTREAM_JOBS_{name}_SECONDS", seconds)
-    server, folder = ServerProcess(config), Path(mkdtemp(prefix="rs-", dir=quick_place()))
+    server, folder = ServerProcess(replace(config, jobs=PATIENCE)), Path(mkdtemp(prefix="rs-", dir=quick_place()))
     async with server.running():
         with user(server.address, folder, monkeypatch) as site:
             workspace = await asyncio.to_thread(Workspace.create, f"ws-{uuid.uuid4().hex[:24]}")

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from runstream._channel.connection import close_connections
-from runstream_server.config import BucketConfig, Config, PostgresConfig, ServerConfig
+from runstream_server.config import BucketConfig, Config, JobsConfig, PostgresConfig, ServerConfig
 from runstream_server.embedded.s3 import EmbeddedS3
 from runstream_server.rpc import open_channel
 from tests.conftest import kept_running, of_database
@@ -36,7 +36,8 @@ def services_config(postgres_server: str, migrated_template: str, s3_server: Emb
         bucket=name.replace("_", "-"),
     )
     postgres = PostgresConfig(dsn=of_database(postgres_server, name))
-    return Config(postgres=postgres, bucket=bucket, server=ServerConfig(port=0, drain_seconds=1))
+    jobs = JobsConfig(lease_seconds=LEASE_SECONDS)
+    return Config(postgres=postgres, bucket=bucket, server=ServerConfig(port=0, drain_seconds=1), jobs=jobs)
 
 
 @pytest.fixture(scope="package")
@@ -49,10 +50,8 @@ def services(services_config: Config) -> Iterator[str]:
         async with server.running():
             yield server.address
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUNSTREAM_JOBS_LEASE_SECONDS", str(LEASE_SECONDS))
-        with kept_running(served) as address:
-            yield address
+    with kept_running(served) as address:
+        yield address
 
 
 @pytest.fixture(scope="package")

@@ -11,6 +11,8 @@ from runstream._agent.ledger import Ledger, agent_folder
 from runstream._agent.roster import Roster, Start
 from runstream._channel import Connection
 from runstream._channel.connection import close_connections
+from runstream._channel.threads import in_thread
+from runstream._runner.recovery import resume_lost_jobs
 from runstream.api.jobs.v1.agent_pb2 import Agent
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -44,7 +46,7 @@ async def run_agent(offer: Offer, start: Start) -> None:
     ledger = Ledger(agent_folder(offer.address, offer.name))
     roster = Roster(ledger, start, offer.gpus)
     try:
-        roster.adopt()
+        roster.adopt(await in_thread(resume_lost_jobs))
         conversation = Conversation(lambda: Connection.to(offer.address), _introduction(offer), roster)
         await _until_drained(conversation, roster)
     finally:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from runstream._agent.gpus import free_gpus
@@ -47,10 +47,15 @@ class Roster:
         """What is held, in ascending order of run."""
         return [self._held[run] for run in sorted(self._held)]
 
-    def adopt(self) -> None:
-        """Goes on with the runners that an earlier agent has started and that live."""
+    def adopt(self, resumed: Mapping[tuple[str, int], int]) -> None:
+        """Goes on with the runners that an earlier agent has started and that live.
+
+        `resumed` are the processes of runners, by run and lease, that end what was left of others.
+        """
         for held in self._ledger.read():
             process = held.process or _find(held)
+            if (pid := resumed.get((held.run, held.lease))) is not None:
+                process = identify(pid)
             if process is not None and is_alive(process):
                 logger.info("runner of %s found, process %d", held.run, process.pid)
                 self._hold(replace(held, process=process))

@@ -84,6 +84,12 @@ class Execution:
         if self._telling is not None:
             await self._telling
 
+    async def close(self) -> None:
+        """Stops what goes on beside: it is not wanted any more."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait({self._telling})
+
     def statuses(self) -> list[dict[str, Any]]:
         """What became of the processes."""
         return statuses(self._crew.members)

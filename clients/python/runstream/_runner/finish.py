@@ -28,6 +28,25 @@ SHOWN: Final = 5
 _logger = logging.getLogger(__name__)
 
 
+class Missing:
+    """What is not stored yet of the results of a job."""
+
+    def __init__(self, ending: Ending, outputs: Path | None) -> None:
+        """`outputs` is the folder of what is to be uploaded; None: nothing is."""
+        self._what = {"end": f"the end of the run ({ending.status})", "logs": "the end of its log files"}
+        files = _files_below(outputs) if outputs is not None else []
+        if files:
+            size = sum(path.stat().st_size for _, path in files if isinstance(path, Path))
+            self._what["outputs"] = f"{OUTPUTS}/ ({len(files)} files, {size:,} bytes) or a part of it"
+
+    def stored(self, what: str) -> None:
+        """Takes note that something is stored."""
+        self._what.pop(what, None)
+
+    def __str__(self) -> str:
+        return ", ".join(self._what.values())
+
+
 async def store_outputs(connection: Connection, job: JobToRun, work: Path) -> None:
     """Uploads `outputs/`, however long the services are away.
 

@@ -12,10 +12,10 @@ from functools import partial
 from types import FrameType
 from typing import Final
 
-from runstream._runner.job import CANCELED, COMPLETED, FAILED, NOT_OURS
+from runstream._runner.job import CANCELED, COMPLETED, FAILED, LEFT, NOT_OURS
 from runstream._runner.processes import adopt_orphans, signal_below
 
-SETTLED: Final = frozenset({COMPLETED, FAILED, CANCELED, NOT_OURS})
+SETTLED: Final = frozenset({COMPLETED, FAILED, CANCELED, NOT_OURS, LEFT})
 MAX_RUNNERS: Final = 20
 """After so many killed runners of one job the guard gives up; the service finds out by the lease."""
 PAUSE_SECONDS: Final = 1.0

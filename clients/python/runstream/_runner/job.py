@@ -10,7 +10,9 @@ COMPLETED: Final = 0
 FAILED: Final = 10
 CANCELED: Final = 11
 NOT_OURS: Final = 12
-"""Exit codes of a runner that did what there was to do; with any other one it is lost."""
+LEFT: Final = 13
+"""Exit codes of a runner that did what there was to do; the last one: as far as it could, the rest is left to another.
+With any other one it is lost."""
 
 
 @dataclass(frozen=True)

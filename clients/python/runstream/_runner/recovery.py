@@ -12,21 +12,21 @@ from typing import Final
 from runstream._channel.interpreter import package_environment
 from runstream._runner.folder import JobFolder, jobs_root
 from runstream._runner.processes import kill_marked
+from runstream._runner.start import leave_to_itself
 
 LOOK_SECONDS: Final = 0.01
 
 
-def resume_lost_jobs() -> int:
-    """Has each such job ended by a runner of its own, which is not waited for; how many there are.
+def resume_lost_jobs() -> dict[tuple[str, int], int]:
+    """Has each such job ended by a runner of its own, which is not waited for: its process id, by run and lease.
 
     May be called at any time by anybody who executes jobs on this machine.
     """
+    started = {}
     with contextlib.suppress(OSError):
-        folders = list(_lost(jobs_root()))
-        for folder in folders:
-            _start(folder.path)
-        return len(folders)
-    return 0
+        for run, lease, folder in list(_lost(jobs_root())):
+            started[run, lease] = _start(folder.path)
+    return started
 
 
 def end_processes(folder: JobFolder) -> None:
@@ -35,17 +35,17 @@ def end_processes(folder: JobFolder) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _lost(root: Path) -> Iterator[JobFolder]:
+def _lost(root: Path) -> Iterator[tuple[str, int, JobFolder]]:
     for path in root.iterdir():
         folder = JobFolder(path)
         if folder.is_left():
             progress = folder.read()
             if progress.job is not None and progress.host == socket.gethostname():
-                yield folder
+                yield progress.job.run, progress.lease, folder
 
 
-def _start(folder: Path) -> None:
-    subprocess.Popen(
+def _start(folder: Path) -> int:
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "runstream._runner", "--resume", str(folder)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -54,3 +54,4 @@ def _start(folder: Path) -> None:
         env=package_environment(),
         start_new_session=True,
     )
+    return leave_to_itself(process)

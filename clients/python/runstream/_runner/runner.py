@@ -20,13 +20,15 @@ from runstream._runner.execution import Execution
 from runstream._runner.failures import JobFailed
 from runstream._runner.folder import Ending, JobFolder, Progress
 from runstream._runner.holding import Following, Holding
-from runstream._runner.job import CANCELED, COMPLETED, FAILED, NOT_OURS, JobToRun
+from runstream._runner.job import CANCELED, COMPLETED, FAILED, LEFT, NOT_OURS, JobToRun
 from runstream._runner.lease import Lease, Lost
 from runstream._runner.members import terminated
 from runstream._runner.nodes import this_node
 from runstream._runner.output import JobLogs
+from runstream._runner.patience import services_away
 from runstream._runner.processes import adopt_orphans
 from runstream._runner.recovery import resume_lost_jobs
+from runstream._runner.variables import OUTPUTS
 from runstream._runner.waking import wake_uplink
 from runstream._runner.watch import Order, Orders, hearing_signals, leave_guard, watch_run
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
@@ -94,9 +96,10 @@ class Runner:
             if ending is None:
                 ending = await self._end_lost(claimed) if comes_after else await self._execute(claimed)
                 self._note(replace(self._progress, ending=ending))
-            if ending.status:
-                ending = await self._finish(ending)
-        return self._leave(ending)
+            finished = await self._finish(ending) if ending.status else ending
+            if self._execution is not None:
+                await self._execution.close()
+        return LEFT if finished is None else self._leave(finished)
 
     async def _claim(self) -> ClaimJobResponse:
         claimed = await self._holding.claim()
@@ -139,35 +142,57 @@ class Runner:
         self._holding.tell_failure(ending)
         return ending
 
-    async def _finish(self, ending: Ending) -> Ending:
-        """Stores the results and reports the end; how it ended after all."""
+    async def _finish(self, ending: Ending) -> Ending | None:
+        """Stores the results and reports the end; how it ended after all. None: another runner has to go on with it."""
         if self._orders.order is None:
             self._holding.report(RUN_STATUS_FINALIZING)
-        storing = asyncio.create_task(self._store(ending), name="store")
+        outputs = None if self._progress.skips_outputs else self._folder.work / OUTPUTS
+        missing = await in_thread(finish.Missing, ending, outputs)
+        concluding = asyncio.create_task(self._conclude(ending, missing), name="conclude")
         lost = asyncio.create_task(self._orders.lost.wait(), name="lost")
-        await asyncio.wait({storing, lost}, return_when=asyncio.FIRST_COMPLETED)
-        lost.cancel()
-        if not storing.done():
-            storing.cancel()
-            await asyncio.wait({storing})
-            return Ending("")
-        ending = await self._holding.cause_of(storing.result())
+        leaving = asyncio.create_task(self._leave_undone(missing), name="leave")
+        await asyncio.wait({concluding, lost, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (concluding, lost, leaving):
+            task.cancel()
+        await asyncio.wait({concluding, lost, leaving})
+        if not concluding.cancelled():
+            return concluding.result()
+        return Ending("") if self._orders.lost.is_set() else None
+
+    async def _conclude(self, ending: Ending, missing: finish.Missing) -> Ending:
+        settling = asyncio.create_task(in_thread(self._logs.settle), name="settle")
+        try:
+            ending = await self._store(ending, settling, missing)
+        finally:
+            settling.cancel()
+        ending = await self._holding.cause_of(ending)
         await self._holding.end(ending)
         return ending
 
-    async def _store(self, ending: Ending) -> Ending:
-        settling = asyncio.create_task(in_thread(self._logs.settle), name="settle")
+    async def _leave_undone(self, missing: finish.Missing) -> None:
+        """Returns when the runner is to end, and the services are away so that it cannot do what is left to do."""
+        await self._orders.terminated.wait()
+        _logger.warning("asked to end; %s: not stored yet: %s", self._job.run, missing)
+        await services_away(self._connection, self._job.run)
+        _logger.error(
+            "the services are away; %s: not stored: %s. The next runner or agent on this machine goes on with it.",
+            *(self._job.run, missing),
+        )
+
+    async def _store(self, ending: Ending, settling: "asyncio.Task[None]", missing: finish.Missing) -> Ending:
         try:
             if not self._progress.skips_outputs:
                 await finish.store_outputs(self._connection, self._job, self._folder.work)
         except JobFailed as failure:
             ending = finish.with_failure(ending, failure)
+        missing.stored("outputs")
         if self._execution is not None:
             await self._execution.told()
         if self._progress.processes:
             name = finish.of_attempt(finish.STATUS_FILE, self._progress.attempt, this_node().index)
             await finish.store_document(self._connection, self._job.run, name, self._progress.processes)
         await settling
+        missing.stored("logs")
         return ending
 
     def _note(self, progress: Progress) -> None:

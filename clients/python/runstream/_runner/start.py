@@ -54,6 +54,11 @@ def start_runner(
             env={**runner_environment(package_environment(), shares_token=shares_token), **(variables or {})},
             start_new_session=True,
         )
+    return leave_to_itself(process)
+
+
+def leave_to_itself(process: "subprocess.Popen[bytes]") -> int:
+    """Takes a process that is not waited for, and that outlives this one; its id."""
     _started.append(process)
     return process.pid
 

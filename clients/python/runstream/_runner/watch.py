@@ -52,6 +52,8 @@ class Orders:
         """Set when processes are to be killed without being asked first."""
         self.lost = asyncio.Event()
         """Set when the job is not this runner's any more."""
+        self.terminated = asyncio.Event()
+        """Set when the runner itself was asked to end, whatever was ordered before."""
         self._given = asyncio.Event()
 
     def give(self, order: Order, message: str = "") -> None:
@@ -112,8 +114,9 @@ async def hearing_signals(orders: Orders) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
 
     def terminate() -> None:
-        if orders.order is Order.TERMINATE:
+        if orders.terminated.is_set():
             orders.is_urgent.set()
+        orders.terminated.set()
         orders.give(Order.TERMINATE, "the runner was asked to end by SIGTERM")
 
     loop.add_signal_handler(signal.SIGTERM, terminate)
