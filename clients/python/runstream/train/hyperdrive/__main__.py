@@ -16,18 +16,30 @@ from typing import Final
 from runstream._channel.backoff import backoff_seconds
 
 MAX_DRIVERS: Final = 20
+"""How many drivers in a row may be killed before they have lasted."""
+LASTING_SECONDS: Final = 600.0
 DRIVE: Final = "drive"
+CANCEL: Final = "cancel"
+"""In place of `drive`: cancels the runs of the sweep."""
 
 
 def supervise() -> int:
-    """Has drivers run the sweep until one comes to the end; its exit code."""
-    supervisor = Supervisor()
-    for failures in range(MAX_DRIVERS):
-        code = supervisor.run()
+    """Has drivers run the sweep until one comes to the end; its exit code.
+
+    When they are killed again and again, the runs of the sweep are cancelled: nobody would follow them.
+    """
+    supervisor, failures = Supervisor(), 0
+    while failures < MAX_DRIVERS:
+        begin_time = time.monotonic()
+        code = supervisor.run(DRIVE)
         if code >= 0 or supervisor.is_told:
             return max(code, 1) if code else 0
+        has_lasted = time.monotonic() - begin_time >= LASTING_SECONDS
+        failures = 1 if has_lasted else failures + 1
         print(f"The driver was ended by signal {-code}; another one goes on.", flush=True)  # noqa: T201
-        time.sleep(backoff_seconds(failures))
+        time.sleep(backoff_seconds(failures - 1))
+    print(f"{MAX_DRIVERS} drivers in a row were killed; the runs of the sweep are cancelled.", file=sys.stderr)  # noqa: T201
+    supervisor.run(CANCEL)
     return 1
 
 
@@ -39,10 +51,10 @@ class Supervisor:
         self._driver: subprocess.Popen[bytes] | None = None
         signal.signal(signal.SIGTERM, self._pass_on)
 
-    def run(self) -> int:
+    def run(self, work: str) -> int:
         """Executes a driver; its exit code, negative: the signal that killed it."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # the driver inherits that, until it can hear it
-        self._driver = subprocess.Popen([sys.executable, "-P", "-m", "runstream.train.hyperdrive", DRIVE])
+        self._driver = subprocess.Popen([sys.executable, "-P", "-m", "runstream.train.hyperdrive", work])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if self.is_told:
             self._driver.terminate()
@@ -54,12 +66,14 @@ class Supervisor:
             self._driver.send_signal(number)
 
 
-async def drive() -> int:
+async def drive(*, cancels: bool = False) -> int:
     """Runs the sweep in the working directory as the run of this job; the exit code.
 
-    SIGTERM cancels the runs of the sweep, whenever it comes.
+    SIGTERM cancels the runs of the sweep, whenever it comes; so does `cancels`.
     """
     told = asyncio.Event()
+    if cancels:
+        told.set()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     from runstream import aio
@@ -83,4 +97,4 @@ async def drive() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(drive()) if sys.argv[1:] == [DRIVE] else supervise())
+    sys.exit(asyncio.run(drive(cancels=CANCEL in sys.argv[1:])) if sys.argv[1:] else supervise())

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from numbers import Real
 from typing import Any, Final
@@ -34,6 +34,8 @@ from runstream.train.hyperdrive._proposals import Numbers, Trial, proposals_of, 
 from runstream.train.hyperdrive._sweep import (
     HYPERPARAMETERS_TAG,
     NUMBERS_PROPERTY,
+    REPLACES_PROPERTY,
+    STOPPED_PROPERTY,
     Sweep,
     hyperparameter_arguments,
 )
@@ -94,6 +96,7 @@ class Driver:
             self._hear(record)
             if self._sweep.plan.target == LOCAL and record.status in UNCLAIMED:
                 await in_thread(start_runner, record.name, self._workspace._address)
+        await self._cancel([run for run in self._trials if run.is_stopped])  # was decided, and perhaps not done
         for each in self._sweep.resume_from:
             self._earlier += await self._results_of(each)
 
@@ -127,24 +130,35 @@ class Driver:
 
     @property
     def _is_over(self) -> bool:
-        return not self._trials.active and (self._is_stopping or self._trials.next_index >= self._total)
+        return not self._trials.active and (self._is_stopping or self._has_submitted_all)
+
+    @property
+    def _has_submitted_all(self) -> bool:
+        trials = self._trials
+        return trials.ordinal(trials.next_index) >= self._total and trials.to_replace is None
 
     async def _submit_some(self) -> None:
         if self._is_stopping:
             return await self._cancel(self._trials.active)
         while len(self._trials.active) < self._sweep.max_concurrent_runs:
-            index = self._trials.next_index
-            if index >= self._total or self._is_stopping:
+            index, unstarted = self._trials.next_index, self._trials.to_replace
+            if self._has_submitted_all or self._is_stopping:
                 return None
-            tried = [*self._earlier, *self._trials.tried]
-            numbers = await asyncio.to_thread(self._proposals.propose, index, tried)
+            if unstarted is not None:
+                await self._submit(index, unstarted.numbers, {REPLACES_PROPERTY: str(unstarted.index)})
+                continue
+            numbers = await self._propose(self._trials.ordinal(index))
             if numbers is None:
-                self._total = index
+                self._total = self._trials.ordinal(index)
                 return None
-            await self._submit(index, numbers)
+            await self._submit(index, numbers, {})
         return None
 
-    async def _submit(self, index: int, numbers: Numbers) -> None:
+    async def _propose(self, ordinal: int) -> Numbers | None:
+        tried = [*self._earlier, *self._trials.tried]
+        return await asyncio.to_thread(self._proposals.propose, ordinal, tried)
+
+    async def _submit(self, index: int, numbers: Numbers, of_run: Mapping[str, str]) -> None:
         values = values_of(self._sweep.sampling.parameter_space, numbers)
         plan = self._sweep.plan
         definition = type(plan.definition)()
@@ -165,7 +179,7 @@ class Driver:
             request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._parent.name}/{index}")),
             parent=self._parent.name,
         )
-        properties = {**self._sweep.properties, NUMBERS_PROPERTY: json.dumps(numbers)}
+        properties = {**self._sweep.properties, NUMBERS_PROPERTY: json.dumps(numbers), **of_run}
         record = await persist(lambda: submit_plan(own, properties, submission))
         print(f"{submission.run_id}: {' '.join(hyperparameter_arguments(values))}", flush=True)  # noqa: T201
         self._hear(record)
@@ -204,15 +218,24 @@ class Driver:
         self._changed.set()
 
     async def _read(self, run: SweepRun) -> None:
-        """Reads the primary metric of a run as it is logged."""
-        request = TailSeriesRequest(runs=[run.name], metrics=[self._sweep.metric])
+        """Reads the primary metric of a run as it is logged; what is known of it already is passed over."""
+        request, known = TailSeriesRequest(runs=[run.name], metrics=[self._sweep.metric]), run.curve.count
         async with SeriesTail(self._connection, request) as tail:
             async for piece in tail:
-                run.history.extend(_numbers(self._sweep, piece.values))
-                if self._trials.judge(run):
-                    best = "no number" if run.best is None else f"{self._sweep.turned(run.best):g} at best"
-                    print(f"{run.name.rpartition('/')[2]} is stopped: {best}", flush=True)  # noqa: T201
-                    await self._cancel([run])
+                numbers = _numbers(self._sweep, piece.values)
+                new, known = numbers[known:], max(known - len(numbers), 0)
+                if self._trials.take(run, new):
+                    await self._stop(run)
+
+    async def _stop(self, run: SweepRun) -> None:
+        """Does what the policy decided; that it did is written down first, for a driver that comes after this one."""
+        best = "no number" if run.best is None else f"{self._sweep.turned(run.best):g} at best"
+        print(f"{run.name.rpartition('/')[2]} is stopped: {best}", flush=True)  # noqa: T201
+        connection = self._connection()
+        properties = {STOPPED_PROPERTY: type(self._sweep.policy).__name__}
+        request = api.AddPropertiesRequest(name=run.name, properties=properties)
+        await persist(lambda: connection.call(connection.runs.AddProperties, request))
+        await self._cancel([run])
 
     async def _cancel(self, runs: Sequence[SweepRun]) -> None:
         """Cancels runs, each of them once."""

@@ -1,13 +1,20 @@
 """The runs of a sweep as its driver knows them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._status import CANCELED, TERMINAL, status_name
+from runstream.train.hyperdrive._curve import Curve
 from runstream.train.hyperdrive._proposals import Numbers, Trial
-from runstream.train.hyperdrive._sweep import NUMBERS_PROPERTY, Sweep
+from runstream.train.hyperdrive._sweep import NUMBERS_PROPERTY, REPLACES_PROPERTY, STOPPED_PROPERTY, Sweep
+
+NOT_STARTED: Final = "RunnerNotStarted"
+"""The error of a run on this machine that no runner has claimed in time."""
+MOST_STARTS: Final = 3
+"""How often the same hyperparameters are submitted, where no runner starts."""
 
 
 @dataclass
@@ -20,11 +27,14 @@ class SweepRun:
     index: int
     numbers: Numbers
     status: str
-    history: list[float] = field(default_factory=list)
-    """The values of the primary metric, turned so that more is better."""
+    replaces: int | None = None
+    """The index of the run in whose place it is; None: of no other."""
 
-    judged: int = 0
-    """How many of them the policy has looked at."""
+    curve: Curve = field(default_factory=Curve)
+    """The primary metric, turned so that more is better."""
+
+    is_unstarted: bool = False
+    """Whether it ended because no runner has started it, which is not its fault."""
 
     is_stopped: bool = False
     """Whether the policy has decided against it."""
@@ -48,7 +58,7 @@ class SweepRun:
     @property
     def best(self) -> float | None:
         """The best value; None: there is none."""
-        return max((value for value in self.history if value == value), default=None)
+        return self.curve.best
 
 
 class Trials:
@@ -92,9 +102,13 @@ class Trials:
         run = self._runs.get(int(index))
         if run is None:
             numbers = json.loads(record.properties[NUMBERS_PROPERTY])
-            run = self._runs[int(index)] = SweepRun(record.name, int(index), numbers, status)
-        if not run.has_ended:
+            replaces = record.properties.get(REPLACES_PROPERTY)
+            run = SweepRun(record.name, int(index), numbers, status, int(replaces) if replaces else None)
+            self._runs[int(index)] = run
+        if not run.has_ended or run.status == status:
             run.status = status
+            run.is_unstarted = record.error.code == NOT_STARTED and status in TERMINAL
+        run.is_stopped = run.is_stopped or STOPPED_PROPERTY in record.properties
         return run
 
     def lose(self, name: str) -> None:
@@ -104,17 +118,34 @@ class Trials:
                 run.status = CANCELED if not run.has_ended else run.status
                 run.is_read = True
 
-    def judge(self, run: SweepRun) -> bool:
-        """Whether the policy decides against a run that has logged more."""
-        policy = self._sweep.policy
-        histories: Mapping[str, list[float]] = {each.name: each.history for each in self}
+    def take(self, run: SweepRun, values: Iterable[float]) -> bool:
+        """Takes note of what a run has logged; whether the policy decides against the run now."""
+        was_stopped, policy = run.is_stopped, self._sweep.policy
+        curves = {each.name: each.curve for each in self}
         finished = frozenset(each.name for each in self if each.has_ended)
-        due = [count for count in range(run.judged + 1, len(run.history) + 1) if policy.is_due(count)]
-        run.judged = len(run.history)
-        if not run.is_stopped and not run.has_ended:
-            run.is_stopped = any(policy.stops(run.name, count, histories, finished) for count in due)
-            return run.is_stopped
-        return False
+        for value in values:
+            run.curve.add(value)
+            if not run.is_stopped and not run.has_ended and policy.is_due(run.curve.count):
+                run.is_stopped = policy.stops(run.name, run.curve.count, curves, finished)
+        return run.is_stopped and not was_stopped
+
+    def ordinal(self, index: int) -> int:
+        """Which combination the run with an index tries, from 0, unless it replaces another one."""
+        return index - sum(run.replaces is not None for run in self if run.index < index)
+
+    @property
+    def to_replace(self) -> SweepRun | None:
+        """A run that was not started, and whose hyperparameters are to be tried by another one."""
+        replaced = {run.replaces for run in self}
+        unstarted = sorted((run for run in self if run.is_unstarted), key=lambda run: run.index)
+        return next((run for run in unstarted if run.index not in replaced and self._may_be_replaced(run)), None)
+
+    def _may_be_replaced(self, run: SweepRun) -> bool:
+        """Whether hyperparameters have not been submitted too often: then something else is wrong."""
+        starts, former = 1, run.replaces
+        while former is not None and former in self._runs:
+            starts, former = starts + 1, self._runs[former].replaces
+        return starts < MOST_STARTS
 
     @property
     def tried(self) -> list[Trial]:

@@ -1,11 +1,13 @@
 """Which runs of a sweep are stopped before their end."""
 
+import math
 import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from runstream.exceptions import UserErrorException
+from runstream.train.hyperdrive._curve import Curve
 
 __all__ = [
     "BanditPolicy",
@@ -15,8 +17,8 @@ __all__ = [
     "TruncationSelectionPolicy",
 ]
 
-Histories = Mapping[str, Sequence[float]]
-"""By run the values of the primary metric in their order, all turned so that more is better."""
+Curves = Mapping[str, Curve]
+"""By run the primary metric, turned so that more is better."""
 
 
 class EarlyTerminationPolicy(ABC):
@@ -38,7 +40,7 @@ class EarlyTerminationPolicy(ABC):
         return count > 0 and count % self.evaluation_interval == 0 and count >= self.delay_evaluation
 
     @abstractmethod
-    def stops(self, run: str, count: int, histories: Histories, finished: frozenset[str]) -> bool:
+    def stops(self, run: str, count: int, curves: Curves, finished: frozenset[str]) -> bool:
         """Whether a run is stopped that has logged the metric `count` times."""
 
     def to_document(self) -> dict[str, Any]:
@@ -51,7 +53,7 @@ class NoTerminationPolicy(EarlyTerminationPolicy):
 
     method = "none"
 
-    def stops(self, run: str, count: int, histories: Histories, finished: frozenset[str]) -> bool:
+    def stops(self, run: str, count: int, curves: Curves, finished: frozenset[str]) -> bool:
         """No."""
         return False
 
@@ -82,10 +84,10 @@ class BanditPolicy(EarlyTerminationPolicy):
         self.slack_factor = slack_factor
         self.slack_amount = slack_amount
 
-    def stops(self, run: str, count: int, histories: Histories, finished: frozenset[str]) -> bool:
+    def stops(self, run: str, count: int, curves: Curves, finished: frozenset[str]) -> bool:
         """Whether its best value is out of the slack of the best of all."""
-        best = max(_best(values, count) for values in histories.values() if values)
-        return _best(histories[run], count) < best - self._slack(best)
+        best = max(curve.best_at(count) for curve in curves.values() if curve.count)
+        return curves[run].best_at(count) < best - self._slack(best)
 
     def _slack(self, best: float) -> float:
         if self.slack_amount is not None:
@@ -100,11 +102,11 @@ class MedianStoppingPolicy(EarlyTerminationPolicy):
 
     method = "median"
 
-    def stops(self, run: str, count: int, histories: Histories, finished: frozenset[str]) -> bool:
+    def stops(self, run: str, count: int, curves: Curves, finished: frozenset[str]) -> bool:
         """Whether its best value is below the median of the averages."""
-        known = [[value for value in values[:count] if value == value] for values in histories.values()]
-        averages = [sum(value / len(values) for value in values) for values in known if values]
-        return bool(averages) and _best(histories[run], count) < statistics.median(averages)
+        averages = [curve.mean_at(count) for curve in curves.values()]
+        known = [average for average in averages if not math.isnan(average)]
+        return bool(known) and curves[run].best_at(count) < statistics.median(known)
 
 
 class TruncationSelectionPolicy(EarlyTerminationPolicy):
@@ -126,12 +128,12 @@ class TruncationSelectionPolicy(EarlyTerminationPolicy):
         self.truncation_percentage = _integer("truncation_percentage", truncation_percentage, 1, 99)
         self.exclude_finished_jobs = bool(exclude_finished_jobs)
 
-    def stops(self, run: str, count: int, histories: Histories, finished: frozenset[str]) -> bool:
+    def stops(self, run: str, count: int, curves: Curves, finished: frozenset[str]) -> bool:
         """Whether it is among the worst."""
         rivals = {
-            name: _best(values, count)
-            for name, values in histories.items()
-            if len(values) >= count and not (self.exclude_finished_jobs and name in finished and name != run)
+            name: curve.best_at(count)
+            for name, curve in curves.items()
+            if curve.count >= count and not (self.exclude_finished_jobs and name in finished and name != run)
         }
         worse = sum(value < rivals[run] for value in rivals.values())
         return worse < int(len(rivals) * self.truncation_percentage / 100) and max(rivals.values()) > rivals[run]
@@ -147,11 +149,6 @@ def policy_of(document: Mapping[str, Any]) -> EarlyTerminationPolicy:
     """The policy that `EarlyTerminationPolicy.to_document` described."""
     settings = dict(document)
     return POLICIES[settings.pop("method")](**settings)
-
-
-def _best(values: Sequence[float], count: int) -> float:
-    """The best of the first values; NaN is worse than all others."""
-    return max((value for value in values[:count] if value == value), default=float("-inf"))
 
 
 def _integer(name: str, value: int, least: int, most: int | None = None) -> int:
