@@ -186,6 +186,28 @@ if child:
     assert sorted(run.get_tags()) == ["child", "parent"]
 
 
+def test_a_relay_ends_by_itself_when_its_process_does(run: Run) -> None:
+    out = play(
+        run,
+        """
+import subprocess
+from runstream._channel import loop
+
+def work():
+    started = []
+    real = subprocess.Popen
+    subprocess.Popen = lambda *args, **options: started.append(real(*args, **options)) or started[-1]
+    run.tag("a")
+    loop.stop()
+    print([relay.returncode for relay in started])
+
+forked(work)
+""",
+    )
+
+    assert out == "[0]\n"
+
+
 @pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_a_relay_ends_with_the_child_it_serves(run: Run, how: str) -> None:
     play(
