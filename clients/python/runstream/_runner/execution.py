@@ -129,8 +129,8 @@ class Execution:
             raise
         self._holding.report(RUN_STATUS_RUNNING)
         note_processes()
-        for folder in self._definition.watched_directories or [LOGS]:
-            self._logs.follow_folder(folder.strip("/"), ready.work / folder)
+        for folder in [each.strip("/") for each in self._definition.watched_directories] or [LOGS]:
+            self._logs.follow_folder(folder, ready.work / folder)
         if ready.plan.uses_mpi:  # which process a rank is turns out later
             ending = await self._await_end()
             self._tell()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from runstream.api.jobs.v1 import job_pb2 as messages
 from runstream_server.jobs import limits
 from runstream_server.jobs.convert.environments import check_definition, encode_environment
+from runstream_server.jobs.convert.folders import watched_folders
 from runstream_server.jobs.convert.times import decode_duration, encode_duration
 from runstream_server.jobs.limits import Checks
 from runstream_server.jobs.model import Environment, JobSpec, Requirements
@@ -76,10 +77,8 @@ def _check_surroundings(checks: Checks, definition: messages.JobDefinition, work
     checks.text(f"{_FIELD}.snapshot", definition.snapshot, limits.PLACE)
     checks.variables(f"{_FIELD}.environment_variables", definition.environment_variables)
     checks.count(f"{_FIELD}.watched_directories", len(definition.watched_directories), limits.DIRECTORIES)
-    for index, directory in enumerate(definition.watched_directories):
-        checks.filled(f"{_FIELD}.watched_directories[{index}]", directory, limits.PLACE)
-    if not definition.watched_directories:
-        definition.watched_directories.append(_LOGS)
+    folders = watched_folders(checks, f"{_FIELD}.watched_directories", definition.watched_directories)
+    definition.watched_directories[:] = folders or [_LOGS]
     checks.text(f"{_FIELD}.container.shm_size", definition.container.shm_size, limits.SHM_SIZE)
     _check_arguments(
         checks,

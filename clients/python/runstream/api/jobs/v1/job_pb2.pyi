@@ -217,8 +217,8 @@ class JobDefinition(google.protobuf.message.Message):
 
     @property
     def watched_directories(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Folders whose new content is uploaded while the run runs, relative to the working directory; up to 100. Default:
-        `logs`.
+        """Folders whose new content is uploaded while the run runs, inside the working directory and relative to it; up to 100.
+        Default: `logs`. Stored in their plain form: `./logs/` is `logs`, and one inside of another is left out.
         """
 
     @property
