@@ -13,6 +13,7 @@ from runstream_server.errors import RunstreamError
 from runstream_server.jobs.errors import ComputeTargetNotFound
 from runstream_server.jobs.model import LOCAL, HeldJob, Job, JobState, TargetKind, Verdict
 from runstream_server.jobs.rules.cancellations import Cancellations
+from runstream_server.jobs.rules.forgetting import Forgetting
 from runstream_server.jobs.rules.settling import Patience, Settling, is_over
 from runstream_server.jobs.rules.targets import Targets
 from runstream_server.jobs.store.agents import AgentStore
@@ -63,6 +64,7 @@ class Reaper:
         self._cancellations = cancellations
         self._runs = runs
         self._patience = patience
+        self._forgetting = Forgetting(stores.upkeep, runs)
         shortest = min(patience.lease, patience.start).total_seconds()
         self.interval = timedelta(seconds=min(shortest / 6, _LONGEST_INTERVAL_SECONDS))
         """How long there is between two passes, about."""
@@ -81,7 +83,7 @@ class Reaper:
         away = await self._stores.upkeep.look(_PAUSED_AFTER_INTERVALS * self.interval)
         if away:
             logger.info("jobs were not looked after", extra={"seconds": round(away.total_seconds(), 1)})
-        for step in (self._settle, self._lapse, self._remind, self._sweep, self._tidy):
+        for step in (self._settle, self._lapse, self._remind, self._sweep, self._tidy, self._forget):
             with _by_itself(step.__name__):
                 await step()
 
@@ -104,6 +106,9 @@ class Reaper:
         queued = await self._stores.upkeep.queued_by_kind()
         for kind in TargetKind:
             QUEUED.labels(kind.value).set(queued.get(kind, 0))
+
+    async def _forget(self) -> None:
+        await self._forgetting.make_pass()
 
     async def _lapse(self) -> None:
         after: RunName | None = None

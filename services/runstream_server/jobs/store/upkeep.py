@@ -147,6 +147,33 @@ class UpkeepStore:
         )
         return [ComputeTargetName(row["workspace"], row["compute_target"]) for row in rows]
 
+    async def ended(self, since: timedelta, after: RunName | None, count: int) -> Sequence[RunName]:
+        """Returns up to `count` jobs that ended so long ago, in order of name, after one of them."""
+        rows = await self._postgres.fetch(
+            """
+            SELECT workspace, run FROM jobs.job
+             WHERE state = 'ended' AND state_time < now() - $1::interval AND (workspace, run) > ($2, $3)
+             ORDER BY workspace, run LIMIT $4
+            """,
+            since,
+            after.workspace if after else "",
+            after.run if after else "",
+            count,
+        )
+        return [RunName(row["workspace"], row["run"]) for row in rows]
+
+    async def forget(self, workspace: str, runs: Sequence[str]) -> None:
+        """Forgets ended jobs; those of which a cluster still has something are left for later."""
+        await self._postgres.execute(
+            """
+            DELETE FROM jobs.job j
+             WHERE j.workspace = $1 AND j.run = ANY($2::text[]) AND j.state = 'ended'
+               AND NOT EXISTS (SELECT FROM jobs.assignment a WHERE a.workspace = j.workspace AND a.run = j.run)
+            """,
+            workspace,
+            runs,
+        )
+
     async def queued_by_kind(self) -> Mapping[str, int]:
         """Returns how many jobs wait, by the kind of their target."""
         rows = await self._postgres.fetch(
