@@ -9,7 +9,7 @@ import pytest
 
 from runstream._channel.threads import in_thread
 from runstream._runner.clean import remove_working_copies
-from runstream._runner.folder import JobFolder
+from runstream._runner.folder import JobFolder, Progress
 from runstream._runner.job import JobToRun
 from runstream._runner.prepare import to_its_end
 from runstream._spool.lock import lock_file
@@ -66,3 +66,11 @@ async def test_nothing_is_written_any_more_when_a_cancel_is_over() -> None:
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert written == [True]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"ending": null, "job": null, "of_a_later_version": 1}'])
+def test_what_another_version_wrote_down_is_as_nothing(text: str) -> None:
+    folder = folder_of("run")
+    (folder.path / "job.json").write_text(text)
+
+    assert folder.read() == Progress()

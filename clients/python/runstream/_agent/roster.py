@@ -166,7 +166,10 @@ class Roster:
         self._write()
 
     def _write(self) -> None:
-        self._ledger.write(self.held)
+        try:
+            self._ledger.write(self.held)
+        except OSError as error:  # a later agent would know less, which is no reason for this one to stop
+            logger.warning("what is held cannot be written down: %s", error)
         self.changed.set()
 
 

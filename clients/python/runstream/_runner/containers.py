@@ -1,8 +1,11 @@
 """Executes processes of a job in containers, by the engine of the machine."""
 
+import asyncio
 import hashlib
+import logging
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from typing import Final
 from runstream._runner.children import Children
 from runstream._runner.environments.building import Console
 from runstream._runner.failures import JobFailed
-from runstream._runner.processes import MARK_VARIABLE
+from runstream._runner.processes import MARK_VARIABLE, signal_groups
 from runstream.api.jobs.v1.environment_pb2 import ImageDefinition
 from runstream.api.jobs.v1.job_pb2 import ContainerOptions, JobDefinition
 
@@ -21,10 +24,13 @@ INSIDE_VARIABLE: Final = "RUNSTREAM_IN_CONTAINER"
 """Set where the runner itself is in the container of the job."""
 ERROR: Final = "EnvironmentError"
 FOLDER: Final = "/runstream/work"
+REMOVAL_SECONDS: Final = 60.0
 _OF_MACHINE: Final = frozenset(
     {"PATH", "HOME", "HOSTNAME", "LD_LIBRARY_PATH", "PYTHONPATH", "SHELL", "TMPDIR", "USER", "XDG_RUNTIME_DIR"}
 )
 """Variables that mean something on this machine only."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,13 @@ async def remove_left(children: Children, definition: JobDefinition, folder: Pat
     count = max(definition.distribution.process_count, definition.distribution.node_count, 1)
     count += definition.distribution.parameter_server_count
     command = _removal(engine, _name_of(str(folder)), count)
-    await children.start(command, folder, os.environ, subprocess.DEVNULL).ended
+    removing = children.start(command, folder, os.environ, subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(REMOVAL_SECONDS):
+            await asyncio.shield(removing.ended)
+    except TimeoutError:
+        _logger.warning("%s does not answer; containers of the run may be left", engine)
+        signal_groups([removing.pid], signal.SIGKILL)
 
 
 def _removal(engine: str, name: str, count: int) -> list[str]:

@@ -1,5 +1,6 @@
 """How a job ended, from what its processes did and what the runner was told."""
 
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,7 +45,10 @@ def of_failure(error: JobFailed) -> Ending:
 
 def of_lost_runner(time_ns: int) -> Ending:
     """The end of a job whose runner is gone without a word since a time."""
-    message = "The runner that executed the run was killed, and the processes of the run were ended with it."
+    message = (
+        "The runner that executed the run was killed, or failed itself, and the processes of the run were ended with it."
+        f" What it said last is on {socket.gethostname()}, in the log of the runner."
+    )
     return replace(failed(RUNNER_DIED, message), time_ns=time_ns)
 
 

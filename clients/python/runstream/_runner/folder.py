@@ -83,12 +83,12 @@ class JobFolder:
         """What was written down last; nothing known where nothing was."""
         try:
             known = json.loads((self.path / _STATE).read_text("utf-8"))
-        except (OSError, ValueError):
+            ending, job = known.pop("ending"), known.pop("job")
+            return replace(
+                Progress(**known), ending=Ending(**ending) if ending else None, job=JobToRun(**job) if job else None
+            )
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):  # of another version, for example
             return Progress()
-        ending, job = known.pop("ending"), known.pop("job")
-        return replace(
-            Progress(**known), ending=Ending(**ending) if ending else None, job=JobToRun(**job) if job else None
-        )
 
     def lock(self) -> bool:
         """Locks the folder, which is made if need be, until this process and those it forks have ended.

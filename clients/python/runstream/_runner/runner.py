@@ -228,6 +228,8 @@ class Runner:
             await work
         except Lost as lost:
             self._orders.give(Order.LOST, str(lost))
+        except Exception:
+            _logger.exception("%s: a part of the runner has failed; it goes on without", self._job.run)
 
     async def _tend(self) -> None:
         while True:

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 from runstream._channel.backoff import backoff_seconds
 
@@ -23,23 +24,35 @@ CANCEL: Final = "cancel"
 """In place of `drive`: cancels the runs of the sweep."""
 
 
-def supervise() -> int:
+class Drivers(Protocol):
+    """Executes drivers, one after the other."""
+
+    is_told: bool
+    """Whether the sweep is to end."""
+
+    def run(self, work: str) -> int:
+        """Executes a driver; its exit code, negative: the signal that killed it."""
+
+
+def supervise(
+    drivers: Drivers, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], object] = time.sleep
+) -> int:
     """Has drivers run the sweep until one comes to the end; its exit code.
 
     When they are killed again and again, the runs of the sweep are cancelled: nobody would follow them.
     """
-    supervisor, failures = Supervisor(), 0
+    failures = 0
     while failures < MAX_DRIVERS:
-        begin_time = time.monotonic()
-        code = supervisor.run(DRIVE)
-        if code >= 0 or supervisor.is_told:
+        begin_time = clock()
+        code = drivers.run(DRIVE)
+        if code >= 0 or drivers.is_told:
             return max(code, 1) if code else 0
-        has_lasted = time.monotonic() - begin_time >= LASTING_SECONDS
+        has_lasted = clock() - begin_time >= LASTING_SECONDS
         failures = 1 if has_lasted else failures + 1
         print(f"The driver was ended by signal {-code}; another one goes on.", flush=True)  # noqa: T201
-        time.sleep(backoff_seconds(failures - 1))
+        pause(backoff_seconds(failures - 1))
     print(f"{MAX_DRIVERS} drivers in a row were killed; the runs of the sweep are cancelled.", file=sys.stderr)  # noqa: T201
-    supervisor.run(CANCEL)
+    drivers.run(CANCEL)
     return 1
 
 
@@ -97,4 +110,4 @@ async def drive(*, cancels: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(drive(cancels=CANCEL in sys.argv[1:])) if sys.argv[1:] else supervise())
+    sys.exit(asyncio.run(drive(cancels=CANCEL in sys.argv[1:])) if sys.argv[1:] else supervise(Supervisor()))
