@@ -46,8 +46,8 @@ def of_failure(error: JobFailed) -> Ending:
 def of_lost_runner(time_ns: int) -> Ending:
     """The end of a job whose runner is gone without a word since a time."""
     message = (
-        "The runner that executed the run was killed, or failed itself, and the processes of the run were ended with it."
-        f" What it said last is on {socket.gethostname()}, in the log of the runner."
+        "The runner that executed the run was killed, or failed itself, and the processes of the run were ended with"
+        f" it. What it said last is on {socket.gethostname()}, in the log of the runner."
     )
     return replace(failed(RUNNER_DIED, message), time_ns=time_ns)
 

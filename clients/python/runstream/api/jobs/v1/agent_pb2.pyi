@@ -203,7 +203,9 @@ global___HeldJob = HeldJob
 
 @typing.final
 class JobDeclined(google.protobuf.message.Message):
-    """An offered job was not started."""
+    """An offered job was not started. It is offered to others at once, and to those that declined it after 30 s, twice as long
+    after each round in which all of them declined, up to 10 minutes; `Job.queueing_message` says so meanwhile.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -75,7 +75,9 @@ class ComputeTarget(google.protobuf.message.Message):
     description: builtins.str
     """Free text, up to 5,000 characters. Default: empty."""
     status_message: builtins.str
-    """Output only. How it stands, for people: how many agents are connected, or whether the cluster answers."""
+    """Output only. How it stands, for people: how many agents are connected, or whether the cluster answers. In a list all
+    are asked at the same time, for 5 s at most; of one that has not answered by then it says so.
+    """
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Output only. When the compute target was created. Absent: it exists in every workspace."""
