@@ -5,7 +5,14 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstream._runner.causes import MAX_VALUE_CHARACTERS, failure_property, failures_of, first_cause
+from runstream._runner.causes import (
+    MAX_VALUE_CHARACTERS,
+    MOST_TOLD,
+    failure_property,
+    failures_of,
+    first_cause,
+    is_worth_telling,
+)
 from runstream._runner.folder import Ending
 
 OWN = Ending("FAILED", 2_000, code="UserError", message="connection reset")
@@ -43,6 +50,14 @@ def test_a_runner_that_was_killed_stays_the_cause() -> None:
 
 def test_a_run_that_did_not_fail_stays_so() -> None:
     assert first_cause(replace(OWN, status="CANCELED"), {1: OTHER}).status == "CANCELED"
+
+
+def test_when_many_nodes_fail_for_one_only_an_earlier_failure_is_still_told() -> None:
+    told = {node: replace(OTHER, time_ns=1_000 + node) for node in range(MOST_TOLD)}
+
+    assert is_worth_telling(OWN, {1: OTHER})
+    assert not is_worth_telling(OWN, told)
+    assert is_worth_telling(replace(OWN, time_ns=999), told)
 
 
 def test_only_failures_of_this_attempt_count() -> None:

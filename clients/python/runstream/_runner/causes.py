@@ -15,6 +15,10 @@ from runstream._runner.folder import Ending
 
 SETTLING_SECONDS: Final = 2.0
 """How long after a failure the first node waits for what others have to say."""
+SPREAD_SECONDS: Final = 0.002
+"""For each node of the job: over how long those that fail together spread what they tell. The first one waits longer."""
+MOST_TOLD: Final = 16
+"""How many failures are told of an attempt, but for earlier ones."""
 MAX_VALUE_CHARACTERS: Final = 10_000
 _CUTS: Final = (3_000, 1_000, 300, 100)
 """To how many characters texts are cut, so that they fit together."""
@@ -34,6 +38,12 @@ def failures_of(properties: Mapping[str, str], attempt: int) -> dict[int, Ending
         if match and int(match["attempt"]) == attempt and (ending := _read(value)) is not None:
             found[int(match["node"])] = ending
     return found
+
+
+def is_worth_telling(ending: Ending, told: Mapping[int, Ending]) -> bool:
+    """Whether a failure may be the cause, or not many were told: a thousand nodes may fail for the failure of one."""
+    earliest = min(map(_cause_time_ns, told.values()), default=_cause_time_ns(ending))
+    return len(told) < MOST_TOLD or _cause_time_ns(ending) < earliest
 
 
 def first_cause(own: Ending, others: Mapping[int, Ending]) -> Ending:

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable
 from typing import Protocol
 
 from runstream._channel import Connection
-from runstream._runner.causes import failure_property
+from runstream._runner.causes import SPREAD_SECONDS, failure_property, failures_of, is_worth_telling
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
 from runstream._runner.lease import Lost
@@ -96,11 +97,19 @@ class Following:
     async def send_reports(self) -> None:
         """Sends what is told, for ever."""
         while True:
-            told = failure_property(await self._failures.get(), self._attempt, this_node().index)
-            request = AddPropertiesRequest(name=self._job.run, properties=told)
+            failure = await self._failures.get()
             with contextlib.suppress(AzureMLException):  # an earlier runner of this node has said so already
-                await call_patiently(self._connection, self._connection.runs.AddProperties, request)
+                await self._tell(failure)
             self._failures.task_done()
+
+    async def _tell(self, failure: Ending) -> None:
+        await asyncio.sleep(random.uniform(0, SPREAD_SECONDS * this_node().count))
+        runs, name = self._connection.runs, self._job.run
+        found = await call_patiently(self._connection, runs.GetRun, GetRunRequest(name=name))
+        if is_worth_telling(failure, failures_of(found.run.properties, self._attempt)):
+            told = failure_property(failure, self._attempt, this_node().index)
+            request = AddPropertiesRequest(name=name, properties=told)
+            await call_patiently(self._connection, runs.AddProperties, request)
 
     async def end(self, ending: Ending) -> None:
         """Returns when it was said what failed here."""

@@ -11,7 +11,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runstream._channel import Connection
-from runstream._runner.causes import SETTLING_SECONDS, failures_of, first_cause
+from runstream._runner.causes import SETTLING_SECONDS, SPREAD_SECONDS, failures_of, first_cause
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
 from runstream._runner.nodes import this_node
@@ -116,7 +116,8 @@ class Lease:
         """The end by the first failure on any node, where there are several; others have a moment to say so."""
         if this_node().count == 1 or ending.status != "FAILED":
             return ending
-        await asyncio.sleep(max(ending.time_ns / 1e9 + SETTLING_SECONDS - time.time(), 0))
+        patience = SETTLING_SECONDS + SPREAD_SECONDS * this_node().count
+        await asyncio.sleep(max(ending.time_ns / 1e9 + patience - time.time(), 0))
         request = GetRunRequest(name=self._job.run)
         try:
             found = await call_patiently(self._connection, self._connection.runs.GetRun, request)
