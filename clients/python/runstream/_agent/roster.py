@@ -148,7 +148,19 @@ class Roster:
         self._watches[held.run] = asyncio.create_task(self._watch(held), name=f"runner of {held.run}")
 
     async def _watch(self, held: Held) -> None:
-        """Waits for the end of a runner. Of its two processes each goes on without the other."""
+        """Waits for the end of a runner, which is not held then."""
+        try:
+            await self._ended(held)
+        except Exception:
+            logger.exception("runner of %s cannot be watched any more", held.run)
+        else:
+            logger.info("runner of %s ended", held.run)
+        self._watches.pop(held.run)
+        self._drop(held.run)
+        self._start_waiting()
+
+    async def _ended(self, held: Held) -> None:
+        """Returns when a runner has ended. Of its two processes each goes on without the other."""
         process = held.process
         while process is not None:
             await ended(process)
@@ -156,10 +168,6 @@ class Roster:
             if process is not None:
                 self._held[held.run] = replace(held, process=process)
                 self._write()
-        logger.info("runner of %s ended", held.run)
-        self._watches.pop(held.run)
-        self._drop(held.run)
-        self._start_waiting()
 
     def _drop(self, run: str) -> None:
         self._held.pop(run)
