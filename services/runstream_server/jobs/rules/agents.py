@@ -28,6 +28,9 @@ PATIENCE = timedelta(minutes=10)
 
 _ASKING_AT_ONCE = 4
 
+_NO_HINT = ""
+"""Wakes a session without a hint that anything has changed in the store."""
+
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
@@ -112,7 +115,7 @@ class AgentSession:
 
     def wake(self) -> None:
         """Ends the present wait."""
-        self._hints.wake()
+        self._hints.wake(_NO_HINT)
 
     async def wait(self) -> None:
         """Waits until there may be something to tell."""
@@ -170,7 +173,7 @@ class AgentSession:
         keys = self._hints.take_keys()
         if keys is None or agent_key(self._facts.target, self._facts.agent) in keys:
             self._note_change()
-        elif keys and not self._is_full:
+        elif {*keys} - {_NO_HINT} and not self._is_full:
             self._looks.hint()
 
     async def _revocations(self) -> Sequence[Revocation]:
