@@ -16,7 +16,7 @@ from runstream._runner.folder import Ending
 SETTLING_SECONDS: Final = 2.0
 """How long after a failure the first node waits for what others have to say."""
 SPREAD_SECONDS: Final = 0.002
-"""For each node of the job: over how long those that fail together spread what they tell; node 0 waits as much longer."""
+"""Per node of the job: over how long those that fail together spread what they tell; the first node waits longer."""
 MOST_TOLD: Final = 16
 """How many failures are told of an attempt, but for earlier ones."""
 MAX_VALUE_CHARACTERS: Final = 10_000
