@@ -267,6 +267,25 @@ def test_packages_of_the_retired_sdk_are_warned_of(src: ScriptRunConfig, caplog:
     assert "azureml-defaults" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda conda: conda.set_pip_option("--index-url https://me:secret@index.example.com/simple"),
+        lambda conda: conda.add_pip_package("tiny @ https://secret@example.com/tiny.whl"),
+        lambda conda: conda.add_channel("https://me:secret@example.com/channel"),
+    ],
+)
+def test_credentials_in_an_environment_are_warned_of(
+    src: ScriptRunConfig, caplog: pytest.LogCaptureFixture, add: Any
+) -> None:
+    add(src.run_config.environment.python.conda_dependencies)
+
+    plan_job(src)
+
+    assert "netrc" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_a_plain_script_is_not_warned_of(src: ScriptRunConfig, caplog: pytest.LogCaptureFixture) -> None:
     plan_job(src)
 
