@@ -5,6 +5,7 @@ UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
 BROWSER := .venv-browser
+KUBERNETES := .tools/bin/kubernetes-server
 READY := .venv/.ready
 ONLY ?=
 CHAOS ?=
@@ -13,10 +14,10 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos widget-test protos docs format lint types up bench clean lock
+.PHONY: help setup demo test check chaos widget-test kubernetes-test protos docs format lint types up bench clean lock
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the environment in .venv (implied by every other target)
 
@@ -42,6 +43,9 @@ widget-test: $(UV) ## Show runs in a real JupyterLab and a real Chromium, which 
 	@$(UV) pip install --quiet --python $(BROWSER) --require-hashes -r requirements.lock -r tests/browser/requirements.lock
 	@$(UV) pip install --quiet --python $(BROWSER) --no-deps --no-build-isolation -e clients/python -e services
 	$(BROWSER)/bin/python -m pytest tests/browser
+
+kubernetes-test: $(READY) $(KUBERNETES) ## Test jobs on a real API server of Kubernetes, which is built with Go for it
+	$(BIN)/pytest tests/integration/kubernetes
 
 lint: $(READY) ## Check style, import rules and contracts
 	$(BIN)/ruff check .
@@ -81,6 +85,10 @@ $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Runstream needs Python 3.11 or newer; say make PYTHON=python3.11")'
 	@$(PYTHON) -m venv .tools
 	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(KUBERNETES): tests/kubernetes_server/main.go tests/kubernetes_server/go.sum | $(UV)
+	@command -v go > /dev/null || { echo "Building the API server of Kubernetes needs Go 1.25 or newer." >&2; exit 1; }
+	cd tests/kubernetes_server && go build -trimpath -ldflags "-s -w" -o ../../$@ .
 
 $(READY): requirements.lock clients/python/pyproject.toml services/pyproject.toml | $(UV)
 	@echo "Setting up .venv ..." >&2

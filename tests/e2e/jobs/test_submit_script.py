@@ -39,6 +39,7 @@ def test_what_follows_the_script_belongs_to_it_and_its_output_is_streamed(site: 
     assert (out, command.returncode) == ("['--target', 'x', '-e', 'y', '[z]']\n", 0)
     assert "Execution Summary" in err
     assert "runstream run attach -r digits_" in err
+    assert " is Completed after " in err
 
 
 def test_a_run_that_fails_is_told_by_the_exit_code_and_its_document(site: Site, exp: Experiment) -> None:
@@ -79,6 +80,27 @@ def test_a_saved_run_configuration_says_how_a_script_is_executed(site: Site, exp
         out, err = command.communicate(timeout=SECONDS)
 
     assert (out, command.returncode) == ("hello\n", 0), err
+
+
+def test_packages_of_the_command_line_win_over_those_of_the_configuration(site: Site, exp: Experiment) -> None:
+    from runstream.core import ComputeTarget, RunConfiguration
+    from runstream.core.compute import AmlCompute
+
+    ComputeTarget.create(exp.workspace, "without-agents", AmlCompute.provisioning_configuration())
+    configuration = RunConfiguration()
+    configuration.environment.python.user_managed_dependencies = True
+    configuration.save(".", "mine")
+    Path("conda.yml").write_text("dependencies: [python=3.12, {pip: [tiny]}]\n")
+    Path("train.py").touch()
+
+    options = ("--async", "--target", "without-agents", "-c", "mine", "-d", "conda.yml")
+    with submitting(site, exp, *options, "train.py") as command:
+        out, err = command.communicate(timeout=SECONDS)
+
+    python = json.loads(out)["run_definition"]["environment"]["python"]
+    Run.get(exp.workspace, json.loads(out)["run_id"]).cancel()
+    assert not python["userManagedDependencies"], err
+    assert python["condaDependencies"]["dependencies"] == ["python=3.12", {"pip": ["tiny"]}]
 
 
 def test_ctrl_c_detaches_and_a_second_one_cancels(site: Site, exp: Experiment) -> None:

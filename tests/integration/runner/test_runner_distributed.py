@@ -1,10 +1,12 @@
 """Jobs of several processes."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from runstream.api.jobs.v1 import job_pb2
 from runstream_server.config import Config
@@ -108,6 +110,19 @@ async def test_mpirun_starts_the_processes_and_each_has_a_log(jobs: Jobs, tmp_pa
     )
     statuses = json.loads((await jobs.files(run.name))["azureml-logs/process_status.json"])
     assert [(each["status"], each["exitCode"]) for each in statuses] == [("Completed", 0), ("Failed", 1)]
+
+
+@pytest.mark.skipif(shutil.which("ompi_info") is None, reason="Open MPI is not installed: package openmpi-bin")
+async def test_open_mpi_starts_the_processes_and_ends_them_with_the_first_that_fails(jobs: Jobs) -> None:
+    script = (
+        "import os, signal, sys\nrank, size = (os.environ[f'OMPI_COMM_WORLD_{name}'] for name in ('RANK', 'SIZE'))\n"
+        "print(rank, size, 'AZ_BATCH_MASTER_NODE' in os.environ)\nrank == '1' and sys.exit(3)\nsignal.pause()\n"
+    )
+
+    run = await jobs.execute(script, distribution={"kind": K.DISTRIBUTION_KIND_MPI, "process_count": 2})
+
+    assert [await jobs.log(run.name, process_log(rank)) for rank in range(2)] == ["0 2 True\n", "1 2 True\n"]
+    assert "Process 1 ended with exit code 3." in run.error.message
 
 
 async def test_two_nodes_execute_one_run(jobs: Jobs, services_config: Config) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runstream._runner.environments.sdk import sdk_requirements
+from runstream._runner.environments.sdk import sdk_identity, sdk_requirements
 from tests.runners import Jobs, S
 from tests.wheels import make_wheels
 
@@ -47,6 +47,14 @@ async def test_a_run_finds_the_packages_of_its_environment_and_the_sdk(jobs: Job
     assert await jobs.log(second.name) == printed
     assert "tiny" in await jobs.log(first.name, BUILD_LOG)
     assert BUILD_LOG not in await jobs.logs(second.name)
+
+
+async def test_an_environment_knows_what_the_sdk_needs_in_those_that_are_made_from_it(jobs: Jobs, index: Path) -> None:
+    script = "from runstream._runner.environments.sdk import *\nprint(sdk_identity(), sdk_requirements())\n"
+
+    run = await jobs.execute(script, environment=environment(index, "tiny==1.5"), environment_variables=variables())
+
+    assert await jobs.log(run.name) == f"{sdk_identity()} {sdk_requirements()}\n"
 
 
 async def test_an_environment_that_cannot_be_made_fails_the_run(jobs: Jobs, index: Path) -> None:

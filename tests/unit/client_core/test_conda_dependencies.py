@@ -127,6 +127,12 @@ def test_what_is_no_specification_is_refused_by_its_name(tmp_path: Path, text: s
         CondaDependencies(file)
 
 
+@pytest.mark.parametrize("option", ["pip_packages", "conda_packages"])
+def test_a_text_is_no_list_of_packages(option: str) -> None:
+    with pytest.raises(UserErrorException, match=rf"{option} must be a list: \['numpy'\]"):
+        CondaDependencies.create(**{option: "numpy"})  # type: ignore[arg-type]
+
+
 @settings(max_examples=50)
 @given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
 def test_a_specification_survives_its_text(pip: list[str], conda: list[str], channels: list[str]) -> None:

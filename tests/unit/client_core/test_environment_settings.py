@@ -205,3 +205,9 @@ def test_there_is_nothing_to_build(capsys: pytest.CaptureFixture[str], caplog: p
 
 def test_both_forms_make_the_same_definition() -> None:
     assert encode_environment(aio.Environment("digits")) == encode_environment(Environment("digits"))
+
+
+def test_options_that_there_are_not_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    Environment("digits", conda_dependencys=CondaDependencies())
+
+    assert "conda_dependencys" in caplog.text

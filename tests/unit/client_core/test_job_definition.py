@@ -56,7 +56,7 @@ def test_the_simplest_script_needs_nothing_but_python(src: ScriptRunConfig) -> N
 @pytest.mark.parametrize(
     ("job", "framework", "communicator", "expected"),
     [
-        (MpiConfiguration(2, 3), "Python", "IntelMpi", job_pb2.Distribution(kind=MPI, node_count=3, process_count=6)),
+        (MpiConfiguration(6), "Python", "IntelMpi", job_pb2.Distribution(kind=MPI, node_count=1, process_count=6)),
         (
             PyTorchConfiguration(node_count=2),
             *("PyTorch", "Nccl"),
@@ -70,7 +70,7 @@ def test_the_simplest_script_needs_nothing_but_python(src: ScriptRunConfig) -> N
         (
             TensorflowConfiguration(3, 2),
             *("TensorFlow", "ParameterServer"),
-            job_pb2.Distribution(kind=TENSORFLOW, node_count=3, process_count=3, parameter_server_count=2),
+            job_pb2.Distribution(kind=TENSORFLOW, node_count=1, process_count=3, parameter_server_count=2),
         ),
         (
             ParallelTaskConfiguration(worker_count_per_node=2, node_count=2),
@@ -85,13 +85,17 @@ def test_a_distribution_sets_framework_communicator_and_numbers(
     config = ScriptRunConfig(src.source_directory, "train.py", compute_target="cluster", distributed_job_config=job)
 
     assert (config.run_config.framework, config.run_config.communicator) == (framework, communicator)
-    assert config.run_config.node_count == expected.node_count
     assert plan_job(config).definition.distribution == expected
 
 
-def test_workers_of_tensorflow_are_on_the_one_node_of_this_machine(src: ScriptRunConfig) -> None:
-    distribution = plan(src, distributed_job_config=TensorflowConfiguration(2, 1)).definition.distribution
+@pytest.mark.parametrize("target", ["local", "cluster"])
+def test_workers_of_tensorflow_are_counted_as_nodes_and_executed_on_one(src: ScriptRunConfig, target: str) -> None:
+    job = TensorflowConfiguration(2, 1)
+    config = ScriptRunConfig(src.source_directory, "train.py", compute_target=target, distributed_job_config=job)
 
+    distribution = plan_job(config).definition.distribution
+
+    assert config.run_config.node_count == 2
     assert (distribution.node_count, distribution.process_count) == (1, 2)
 
 
@@ -114,6 +118,7 @@ def test_an_unknown_backend_is_refused() -> None:
         PyTorchConfiguration(process_count=0),
         MpiConfiguration(0),
         MpiConfiguration(1, 0),
+        MpiConfiguration(2, 2),
         TensorflowConfiguration(0),
         TensorflowConfiguration(1, -1),
         MpiConfiguration("two"),  # type: ignore[arg-type]
@@ -260,6 +265,25 @@ def test_packages_of_the_retired_sdk_are_warned_of(src: ScriptRunConfig, caplog:
     plan_job(src)
 
     assert "azureml-defaults" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda conda: conda.set_pip_option("--index-url https://me:secret@index.example.com/simple"),
+        lambda conda: conda.add_pip_package("tiny @ https://secret@example.com/tiny.whl"),
+        lambda conda: conda.add_channel("https://me:secret@example.com/channel"),
+    ],
+)
+def test_credentials_in_an_environment_are_warned_of(
+    src: ScriptRunConfig, caplog: pytest.LogCaptureFixture, add: Any
+) -> None:
+    add(src.run_config.environment.python.conda_dependencies)
+
+    plan_job(src)
+
+    assert "netrc" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_plain_script_is_not_warned_of(src: ScriptRunConfig, caplog: pytest.LogCaptureFixture) -> None:

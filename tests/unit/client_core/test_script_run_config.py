@@ -1,6 +1,7 @@
 """Section 19.1: what is submitted, as users write it."""
 
 import logging
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,35 @@ def test_what_is_set_after_construction_takes_effect(folder: Path) -> None:
     assert plan.definition.environment.definition.display_name == "two"
     assert plan.definition.environment_variables == {"A": "1"}
     assert (plan.definition.script, list(plan.definition.arguments)) == ("steps/prepare.py", ["--late"])
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("environment", "run_config.environment"),
+        ("compute_target", "run_config.target"),
+        ("max_run_duration_seconds", "run_config.max_run_duration_seconds"),
+        ("docker_runtime_config", "run_config.docker"),
+        ("argumets", "ScriptRunConfig"),
+    ],
+)
+def test_what_would_have_no_effect_cannot_be_assigned(folder: Path, name: str, place: str) -> None:
+    src = ScriptRunConfig(folder, "train.py")
+
+    with pytest.raises(AttributeError, match=place):
+        setattr(src, name, "x")
+
+
+def test_a_copy_shares_nothing_and_a_class_of_its_own_may_have_more(folder: Path) -> None:
+    class Ours(ScriptRunConfig):
+        """Says what it is for."""
+
+    src = Ours(folder, "train.py")
+    src.purpose = "trial"  # type: ignore[attr-defined]
+    copy = deepcopy(src)
+    copy.run_config.target = "pool"
+
+    assert (src.run_config.target, copy.purpose) == ("local", "trial")  # type: ignore[attr-defined]
 
 
 def test_with_a_run_configuration_other_options_are_ignored_with_a_warning(

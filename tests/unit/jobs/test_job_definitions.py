@@ -42,6 +42,7 @@ def many(count: int) -> dict[str, str]:
 
 
 MPI, TENSORFLOW = messages.DISTRIBUTION_KIND_MPI, messages.DISTRIBUTION_KIND_TENSORFLOW
+PYTORCH = messages.DISTRIBUTION_KIND_PYTORCH
 
 WITHIN_AND_BEYOND: Sequence[tuple[messages.JobDefinition, messages.JobDefinition]] = [
     (of(script="s" * 1_024), of(script="s" * 1_025)),
@@ -73,6 +74,8 @@ WITHIN_AND_BEYOND: Sequence[tuple[messages.JobDefinition, messages.JobDefinition
     (spread(kind=TENSORFLOW, parameter_server_count=1), spread(kind=MPI, parameter_server_count=1)),
     (spread(backend="b" * 64), spread(backend="b" * 65)),
     (spread(kind=MPI), spread(kind=9)),
+    (spread(kind=MPI, process_count=4), spread(kind=MPI, node_count=2, process_count=4)),
+    (spread(kind=TENSORFLOW, process_count=4), spread(kind=TENSORFLOW, node_count=2, process_count=4)),
     (needing(slots=10_000), needing(slots=10_001)),
     (needing(gpus=1_000), needing(gpus=1_001)),
     (needing(labels=many(99) | {"l": "v" * 255}), needing(labels=many(101))),
@@ -94,7 +97,7 @@ def test_a_definition_keeps_its_limits(within: messages.JobDefinition, beyond: m
 
 
 def test_defaults_are_filled_in() -> None:
-    spec = decoded(spread(kind=MPI, node_count=3))
+    spec = decoded(spread(kind=PYTORCH, node_count=3))
     whole = messages.JobDefinition.FromString(spec.definition)
 
     assert (spec.max_attempts, spec.node_count, spec.requirements.slots) == (1, 3, 1)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runstream_server.jobs.kubernetes.deciding import LEAVING, Fail, Step, Tell, decide, orphans
-from runstream_server.jobs.kubernetes.explaining import Ended, Waits, explain
+from runstream_server.jobs.kubernetes.deciding import LEAVING, Fail, Patience, Step, Tell, decide, orphans
+from runstream_server.jobs.kubernetes.explaining import Ended, Waits, explain, is_stuck
 from runstream_server.jobs.kubernetes.model import JobView, PodView
 from runstream_server.jobs.model import Assignment, JobState, Place
 from runstream_server.names import ComputeTargetName, RunName
@@ -43,7 +43,8 @@ def assignment(**changes: Any) -> Assignment:
 
 
 def decided(job: JobView | None = JOB, *pods: PodView, at: datetime = NOON, **of_assignment: Any) -> Any:
-    return decide(assignment(read_time=at, **of_assignment), job, pods, PATIENCE)
+    stuck_for = {pod.name: at - NOON for pod in pods if is_stuck(pod)}
+    return decide(assignment(read_time=at, **of_assignment), job, pods, Patience(PATIENCE, stuck_for))
 
 
 @pytest.mark.parametrize("state", JobState)
@@ -91,7 +92,7 @@ def test_a_missing_job_ends_its_attempt_when_no_pod_of_it_lives() -> None:
 
 
 def test_an_image_that_cannot_be_fetched_has_some_minutes() -> None:
-    pod = replace(POD, phase="Pending", waiting_reason="ImagePullBackOff", create_time=NOON)
+    pod = replace(POD, phase="Pending", waiting_reason="ImagePullBackOff")
 
     early, late = decided(JOB, pod), decided(JOB, pod, at=NOON + PATIENCE)
 
@@ -102,7 +103,7 @@ def test_an_image_that_cannot_be_fetched_has_some_minutes() -> None:
 
 
 def test_a_second_node_that_cannot_start_ends_the_run_of_the_first() -> None:
-    second = replace(POD, name="second", phase="Pending", waiting_reason="ErrImagePull", create_time=NOON)
+    second = replace(POD, name="second", phase="Pending", waiting_reason="ErrImagePull")
     held: dict[str, Any] = {"job_state": JobState.HELD, "hold_time": NOON + timedelta(hours=1)}
 
     late = decided(JOB, POD, second, at=NOON + PATIENCE, **held)

@@ -167,6 +167,17 @@ def test_a_template_is_merged_by_name_and_cannot_break_what_the_service_relies_o
     assert template["spec"]["restartPolicy"] == "Never"
 
 
+def test_another_kind_of_volume_takes_the_place_of_the_former_one() -> None:
+    claim = {"name": "runstream", "persistentVolumeClaim": {"claimName": "work"}}
+    limited = {"name": "runstream", "emptyDir": {"sizeLimit": "10Gi"}}
+
+    def volumes(*over: object) -> object:
+        return pod_template(blueprint(pod_template_json=json.dumps({"spec": {"volumes": over}})))["spec"]["volumes"]
+
+    assert volumes(claim) == [claim]
+    assert volumes(limited) == [limited]
+
+
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [({}, "2"), ({"nvidia.com/gpu": "4"}, "4")],

@@ -1,6 +1,5 @@
 """What is read of objects as clusters send them: whole, in part, or with fields that nobody knows."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import given
@@ -13,7 +12,6 @@ POD: dict[str, Any] = {
         "name": "rs-a-1-2-x",
         "labels": {"runstream.io/job": "rs-a-1"},
         "annotations": {"batch.kubernetes.io/job-completion-index": "2"},
-        "creationTimestamp": "2026-01-01T12:00:00Z",
     },
     "spec": {
         "nodeName": "n1",
@@ -47,7 +45,7 @@ def test_a_pod_that_ended_says_why() -> None:
 
     assert (view.job, view.index, view.node, view.unschedulable) == ("rs-a-1", 2, "n1", "")
     assert (view.container, view.exit_code, view.exit_reason) == ("main", 137, "OOMKilled")
-    assert (view.memory_limit, view.create_time) == ("4Gi", datetime(2026, 1, 1, 12, tzinfo=UTC))
+    assert view.memory_limit == "4Gi"
 
 
 def test_a_container_that_fails_before_the_main_one_decides() -> None:

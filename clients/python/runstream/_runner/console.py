@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-import re
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from runstream._channel.credentials import mask_credentials
 from runstream._runner.children import Children
 from runstream._runner.finish import of_attempt
 from runstream._runner.nodes import this_node
@@ -15,7 +15,6 @@ from runstream._runner.output import JobLogs
 from runstream._runner.processes import signal_groups
 
 BUILD_LOG: Final = "azureml-logs/20_image_build_log.txt"
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class BuildLog:
@@ -48,7 +47,7 @@ class BuildLog:
         Raises:
             OSError: It cannot be started.
         """
-        self.say(f"$ {_CREDENTIALS.sub('***@', ' '.join(command))}")
+        self.say(f"$ {mask_credentials(' '.join(command))}")
         child = self._children.start(command, self._folder, self._variables, self._open())
         try:
             return await asyncio.shield(child.ended)

@@ -44,6 +44,10 @@ class EnvironmentCalls(EnvironmentSettings):
     """What is installed for a run, and the variables its processes see."""
 
     def __init__(self, name: str | None, **kwargs: object) -> None:
+        if kwargs:
+            logger.warning(
+                "Environment(%r): %s: not known here and without effect; set attributes.", name, ", ".join(kwargs)
+            )
         reset(self)
         self.name = name
 

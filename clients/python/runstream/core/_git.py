@@ -64,7 +64,7 @@ def _git(folder: str | os.PathLike[str], *command: str) -> str | None:
             errors="replace",
             timeout=GIT_SECONDS,
             check=False,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"},  # nobody else is held up
         )
     except (OSError, subprocess.SubprocessError):
         return None

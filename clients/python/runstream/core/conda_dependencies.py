@@ -64,12 +64,15 @@ class CondaDependencies:
         With `pin_sdk_version` the package `runstream`, if it is there without a version, gets that of this process.
 
             CondaDependencies.create(pip_packages=["scikit-learn==1.7.2"], conda_packages=["openblas"])
+
+        Raises:
+            UserErrorException: Packages are a single text, which is no list.
         """
         made = cls()
         made.set_python_version(python_version)
-        for package in conda_packages or ():
+        for package in _listed("conda_packages", conda_packages):
             made.add_conda_package(package)
-        for package in pip_packages or ():
+        for package in _listed("pip_packages", pip_packages):
             made.add_pip_package(_pinned(package) if pin_sdk_version else package)
         if pip_indexurl:
             made.set_pip_option(f"--index-url {pip_indexurl}")
@@ -225,6 +228,12 @@ def read_requirements(file: Path) -> list[str]:
         raise UserErrorException(f"The requirements file {file} cannot be read: {error}", error) from error
     lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.replace("\\\n", " ").splitlines())
     return [line for line in lines if line]
+
+
+def _listed(name: str, packages: Iterable[str] | None) -> Iterable[str]:
+    if isinstance(packages, str):
+        raise UserErrorException(f"{name} must be a list: [{packages!r}].")
+    return packages or ()
 
 
 def _name(package: str) -> str:

@@ -18,6 +18,12 @@ __all__ = ["ScriptRunConfig", "get_run_config_from_script_run"]
 logger = logging.getLogger("runstream")
 
 THIRTY_DAYS = 2592000
+PLACES = {
+    "compute_target": "set run_config.target",
+    "docker_runtime_config": "set run_config.docker",
+    "distributed_job_config": "give it when the ScriptRunConfig is made",
+}
+"""What to do with options that are no attributes, and not called so in the run configuration."""
 
 
 class ScriptRunConfig:
@@ -26,7 +32,8 @@ class ScriptRunConfig:
         src = ScriptRunConfig(".", "train.py", ["--alpha", 0.5], environment=env, compute_target="gpu-pool")
         run = experiment.submit(src)
 
-    What is set on `src` and on `src.run_config` until it is submitted takes effect.
+    What is set on `src` and on `src.run_config` until it is submitted takes effect. To assign an attribute that does
+    not exist raises AttributeError.
 
     Args:
         source_directory: The folder that is stored as the snapshot of the run. Default, when None: the current one.
@@ -46,6 +53,8 @@ class ScriptRunConfig:
         UserErrorException: Both `script` and `command` are given, or `resume_from`.
         RunConfigurationException: `distributed_job_config` is none, or has a backend that there is not.
     """
+
+    __slots__ = ("__weakref__", "_arguments", "_command", "_script", "run_config", "source_directory")
 
     def __init__(
         self,
@@ -90,6 +99,13 @@ class ScriptRunConfig:
         if docker_runtime_config is not None:
             self.run_config.docker = docker_runtime_config
         distribute(self.run_config, distributed_job_config)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Sets an attribute that exists."""
+        try:
+            object.__setattr__(self, name, value)
+        except AttributeError:
+            raise AttributeError(_no_attribute(name)) from None
 
     @property
     def script(self) -> str | None:
@@ -142,6 +158,11 @@ def get_run_config_from_script_run(run: Run) -> RunConfiguration:
     configuration = RunConfiguration()
     read_run_definition(configuration, definition)
     return configuration
+
+
+def _no_attribute(name: str) -> str:
+    remedy = PLACES.get(name) or (f"set run_config.{name}" if hasattr(RunConfiguration, name) else "")
+    return f"ScriptRunConfig has no attribute {name!r}" + (f"; {remedy}." if remedy else ".")
 
 
 def _warn_of_ignored(names: list[str]) -> None:

@@ -14,6 +14,7 @@ from runstream_server.paths import check_path
 
 _FIELD = "definition"
 _LOGS = "logs"
+_OF_ONE_NODE = frozenset({messages.DISTRIBUTION_KIND_MPI, messages.DISTRIBUTION_KIND_TENSORFLOW})
 
 
 def environment_name(definition: messages.JobDefinition, workspace: str) -> EnvironmentName | None:
@@ -104,6 +105,8 @@ def _fill_distribution(checks: Checks, definition: messages.JobDefinition) -> No
         checks.fail(f"{field}.kind", "expected a value of DistributionKind")
     nodes = checks.number(f"{field}.node_count", distribution.node_count or 1, 1, limits.NODES)
     processes = checks.number(f"{field}.process_count", distribution.process_count or nodes, 1, limits.PROCESSES)
+    if nodes > 1 and distribution.kind in _OF_ONE_NODE:
+        checks.fail(f"{field}.node_count", "the processes of MPI and of TensorFlow run on one node; expected 1")
     if processes < nodes or processes % max(nodes, 1):
         checks.fail(f"{field}.process_count", f"expected a multiple of node_count, {nodes}; got {processes}")
     servers = checks.number(

@@ -11,7 +11,8 @@ from runstream_server.errors import RunstreamError
 from runstream_server.jobs.kubernetes import naming
 from runstream_server.jobs.kubernetes.cluster import Cluster, ClusterRefused, ClusterTrouble
 from runstream_server.jobs.kubernetes.clusters import describe_trouble
-from runstream_server.jobs.kubernetes.deciding import Decision, Fail, Step, Tell, decide, orphans
+from runstream_server.jobs.kubernetes.deciding import Decision, Fail, Patience, Step, Tell, decide, orphans
+from runstream_server.jobs.kubernetes.explaining import is_stuck
 from runstream_server.jobs.kubernetes.kinds import Kind
 from runstream_server.jobs.kubernetes.making import Making
 from runstream_server.jobs.kubernetes.mirror import Mirror
@@ -58,6 +59,7 @@ class Controller:
         self._mirror = Mirror(cluster, place, installation, self.wake)
         self._room = asyncio.Semaphore(_MAKING_AT_ONCE)
         self._backoffs: dict[str, tuple[float, float]] = {}
+        self._stuck: dict[str, float] = {}
         self.idle_since: float | None = None
         """Since when there is nothing to look after, in monotonic seconds; None: there is."""
 
@@ -108,6 +110,7 @@ class Controller:
         jobs, pods = self._mirror.jobs, self._mirror.pods()  # before the assignments: a Job is made after its own
         assignments = await self._office.assignments.of_place(self._place)
         self._note_idleness(assignments)
+        self._note_stuck(pods)
         names = {each.name for each in assignments}
         self._backoffs = {name: backoff for name, backoff in self._backoffs.items() if name in names}
         async with asyncio.TaskGroup() as tasks:
@@ -134,9 +137,28 @@ class Controller:
         elif self.idle_since is None:
             self.idle_since = monotonic()
 
+    def _note_stuck(self, pods: Mapping[str, Pods]) -> None:
+        """Notes since when pods cannot start; who leads here next begins anew."""
+        now, stuck = monotonic(), [pod.name for each in pods.values() for pod in each if is_stuck(pod)]
+        self._stuck = {name: self._stuck.get(name, now) for name in stuck}
+
+    def _stuck_for(self) -> dict[str, timedelta]:
+        now = monotonic()
+        return {name: timedelta(seconds=now - since) for name, since in self._stuck.items()}
+
     async def _tend(self, assignment: Assignment, jobs: Mapping[str, JobView], pods: Pods) -> None:
+        """Looks after one attempt; whatever goes wrong with it holds up no other one."""
+        try:
+            await self._advance(assignment, jobs, pods)
+        except RunstreamError as error:
+            logger.info("attempt not looked after", extra={"run": str(assignment.run), "reason": error.reason})
+        except Exception:
+            logger.exception("attempt not looked after", extra={"run": str(assignment.run)})
+
+    async def _advance(self, assignment: Assignment, jobs: Mapping[str, JobView], pods: Pods) -> None:
         not_before, _ = self._backoffs.get(assignment.name, (0.0, 0.0))
-        decision = decide(assignment, jobs.get(assignment.name), pods, self._office.patience)
+        patience = Patience(self._office.patience, self._stuck_for())
+        decision = decide(assignment, jobs.get(assignment.name), pods, patience)
         if decision is Step.NOTHING or monotonic() < not_before:
             return
         if not self._mirror.is_ready and decision is not Step.CREATE:
@@ -148,10 +170,6 @@ class Controller:
             self._backoffs.pop(assignment.name, None)
         except ClusterTrouble as trouble:
             await self._bear(assignment, trouble)
-        except RunstreamError as error:
-            logger.info("attempt not looked after", extra={"run": str(assignment.run), "reason": error.reason})
-        except Exception:
-            logger.exception("attempt not looked after", extra={"run": str(assignment.run)})
 
     async def _do(self, assignment: Assignment, decision: Decision) -> None:
         match decision:

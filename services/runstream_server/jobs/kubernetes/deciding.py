@@ -1,12 +1,12 @@
 """What is to be done about an attempt, from what is in Postgres and in the cluster: by the state, not by events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
 from runstream_server.jobs.kubernetes.explaining import Ended, Stuck, Waits, deleted, explain
-from runstream_server.jobs.kubernetes.model import JobView, Pods
+from runstream_server.jobs.kubernetes.model import JobView, Pods, PodView
 from runstream_server.jobs.model import Assignment, JobState
 
 LEAVING = timedelta(minutes=2)
@@ -50,8 +50,22 @@ class Fail:
 Decision = Step | Tell | Fail
 
 
-def decide(assignment: Assignment, job: JobView | None, pods: Pods, patience: timedelta) -> Decision:
-    """What is to be done now; `patience`: how long a pod may fail to start for a reason that hardly goes away."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long pods may fail to start for a reason that hardly goes away."""
+
+    limit: timedelta
+
+    stuck_for: Mapping[str, timedelta]
+    """By the name of the pod, how long it has failed to."""
+
+    def is_over(self, pod: PodView) -> bool:
+        """Whether a pod has failed to start for too long."""
+        return self.stuck_for.get(pod.name, timedelta(0)) >= self.limit
+
+
+def decide(assignment: Assignment, job: JobView | None, pods: Pods, patience: Patience) -> Decision:
+    """What is to be done now."""
     if not assignment.counts:
         return _clear(job)
     if assignment.job_state is JobState.ENDED:
@@ -87,13 +101,13 @@ def _may_live(pods: Pods) -> bool:
     return any(not pod.is_deleted or pod.phase == "Running" for pod in pods)
 
 
-def _look(assignment: Assignment, job: JobView, pods: Pods, patience: timedelta) -> Decision:
+def _look(assignment: Assignment, job: JobView, pods: Pods, patience: Patience) -> Decision:
     now, is_claimed = assignment.read_time, assignment.job_state is JobState.HELD
     found = explain(job, pods, assignment.place, is_claimed=is_claimed)
     if isinstance(found, Ended):
         is_held = assignment.hold_time is not None and assignment.hold_time > now
         return Step.NOTHING if found.may_live and is_held else Fail(found)
-    if isinstance(found, Stuck) and found.pod.create_time and now >= found.pod.create_time + patience:
+    if isinstance(found, Stuck) and patience.is_over(found.pod):
         return Fail(Ended(found.code, f"{found.message[:1].upper()}{found.message[1:]}."))
     message = found.message if isinstance(found, Waits) else f"{found.message}; it is tried again"
     return Tell(message) if message != assignment.message else Step.NOTHING

@@ -77,6 +77,11 @@ def explain(job: JobView, pods: Pods, place: Place, *, is_claimed: bool) -> Find
     return Waits("") if is_claimed and isinstance(started, Waits) else started
 
 
+def is_stuck(pod: PodView) -> bool:
+    """Whether something keeps a pod from starting that will hardly go away by itself."""
+    return bool(_stuck([pod]))
+
+
 def _suspended(place: Place, is_claimed: bool) -> Finding:
     if is_claimed:
         return Ended(PREEMPTED, "Kueue took the run's place in the queue away and stopped it.", True, may_live=True)

@@ -6,6 +6,9 @@ from typing import Any
 _KEYS = {"volumeMounts": "mountPath", "volumeDevices": "devicePath", "hostAliases": "ip", "ports": "containerPort"}
 """By what the entries of a list are known, where it is not their name."""
 
+_OF_ONE_KIND = frozenset({"env", "volumes"})
+"""Lists whose entries are of one kind each: another way to get at a value, or another volume, replaces the former."""
+
 _ATOMIC = frozenset({"tolerations", "command", "args"})
 """Lists that are replaced as a whole."""
 
@@ -31,21 +34,16 @@ def _joined(key: str, base: Any, over: Any) -> Any:
     if isinstance(over, list) and isinstance(base, list) and key not in _ATOMIC:
         by = _KEYS.get(key, "name")
         if all(isinstance(entry, Mapping) and by in entry for entry in (*base, *over)):
-            return _merged_lists(base, over, by)
+            return _merged_lists(base, over, by, is_of_one_kind=key in _OF_ONE_KIND)
     return over
 
 
-def _merged_lists(base: Sequence[Mapping[str, Any]], over: Sequence[Mapping[str, Any]], by: str) -> list[Any]:
+def _merged_lists(
+    base: Sequence[Mapping[str, Any]], over: Sequence[Mapping[str, Any]], by: str, *, is_of_one_kind: bool
+) -> list[Any]:
     entries: dict[Any, Mapping[str, Any]] = {entry[by]: entry for entry in base}
     for entry in over:
-        entries[entry[by]] = _merged_entry(entries.get(entry[by], {}), entry)
+        former = entries.get(entry[by], {})
+        kept = {key: value for key, value in former.items() if key in entry or not is_of_one_kind}
+        entries[entry[by]] = merged(kept, entry)
     return list(entries.values())
-
-
-def _merged_entry(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry that says another way to get at a value, or another kind of volume, does not keep the former one."""
-    if "value" in over:
-        base = {key: value for key, value in base.items() if key != "valueFrom"}
-    elif "valueFrom" in over:
-        base = {key: value for key, value in base.items() if key != "value"}
-    return merged(base, over)

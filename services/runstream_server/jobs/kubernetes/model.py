@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,6 @@ class PodView:
     exit_reason: str = ""
     exit_message: str = ""
     memory_limit: str = ""
-    create_time: datetime | None = None
 
 
 Pods = Sequence[PodView]

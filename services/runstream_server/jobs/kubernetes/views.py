@@ -1,7 +1,6 @@
 """What matters of the objects of a cluster, as they come."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from runstream_server.jobs.kubernetes import naming
@@ -59,7 +58,6 @@ def pod_view(pod: Object) -> PodView:
         exit_reason=_text(exit_, "reason"),
         exit_message=_text(exit_, "message"),
         memory_limit=_memory_limit(spec, container),
-        create_time=_time(_text(metadata, "creationTimestamp")),
     )
 
 
@@ -105,7 +103,3 @@ def _text(object_: Object, key: str) -> str:
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() else 0
-
-
-def _time(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from runstream._cli import moments
+from runstream._cli.documents import time_of
 from runstream._cli.exits import ExitCode
 from runstream._cli.output import write_bytes
 from runstream._cli.run.change import outcome
@@ -41,6 +43,8 @@ def follow(session: Session, run: "Run") -> int:
     except KeyboardInterrupt:
         _detach(session, run.id)
         return ExitCode.INTERRUPTED
+    lasted = moments.took(time_of(run._record, "start_time"), time_of(run._record, "end_time"))
+    session.say(f"Run {run.id} is {run.status}" + (f" after {lasted}." if lasted else "."))
     return CODES.get(run.status, ExitCode.FINE)
 
 

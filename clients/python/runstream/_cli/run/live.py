@@ -1,10 +1,12 @@
 """The view of a run that a person looks at: what it writes, and below it a line that says how it stands."""
 
 import codecs
+import re
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.live import Live
+from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -16,11 +18,21 @@ from runstream.core._run.waiting import Piece
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from runstream.core import Run
 
 PER_SECOND = 4
+MAX_OPEN: Final = 65_536
+"""Characters of a line that is not complete; a longer one is broken."""
+SHOWN_OPEN: Final = 1_000
+"""Of them, so many of the last are shown."""
+COLOURS: Final = r"\x1b\[[0-9;:]*m"
+CONTROL: Final = re.compile(
+    rf"(?!{COLOURS})\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+#%].|\x1b(?!\[)."
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]"
+)
+"""What would move the cursor, change the title of the window or ring: everything but colours."""
 
 
 class LiveView:
@@ -45,7 +57,7 @@ class LiveView:
     ) -> None:
         self._live.stop()
         if self._line:
-            self._live.console.print(_of_terminal(self._line), end="")
+            self._print(self._line, end="")
 
     def __call__(self, piece: Piece) -> None:
         """Prints the lines that are complete; what a progress bar draws over itself is drawn over itself."""
@@ -53,7 +65,13 @@ class LiveView:
         complete, end, rest = text.rpartition("\n")
         self._line = _last_drawn(rest)
         if end:
-            self._live.console.print(_of_terminal(complete))
+            self._print(complete)
+        if len(self._line) > MAX_OPEN:
+            self._print(self._line)
+            self._line = ""
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        self._live.console.print(Printed(text, end), soft_wrap=True)
 
     def _picture(self) -> "RenderableType":
         status = self._run._record.status
@@ -69,7 +87,23 @@ class LiveView:
             return self._spinner
         from rich.console import Group
 
-        return Group(_of_terminal(self._line), self._spinner)
+        return Group(Text.from_ansi(_as_seen(self._line)[-SHOWN_OPEN:]), self._spinner)
+
+
+class Printed:
+    """A text as the program wrote it, with its colours: the terminal breaks lines, which is much quicker than Rich."""
+
+    def __init__(self, text: str, end: str) -> None:
+        self._text, self._end = text, end
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """The text, whatever it consists of; no colour goes on behind it."""
+        text, end = _as_seen(self._text), self._end
+        if not console.color_system:
+            text = re.sub(COLOURS, "", text)
+        elif "\x1b" in text:
+            end = f"\x1b[0m{end}"
+        yield Segment(f"{text}{end}")
 
 
 def _last_drawn(line: str) -> str:
@@ -78,10 +112,12 @@ def _last_drawn(line: str) -> str:
     return f"{last}\r" if line.endswith("\r") else last
 
 
-def _of_terminal(text: str) -> Text:
-    """A text with its colours, each line as it looks after all that was drawn over it."""
-    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return Text.from_ansi("\n".join(lines), no_wrap=False)
+def _as_seen(text: str) -> str:
+    """A text without what disturbs the terminal, each line as it looks after all that was drawn over it."""
+    text = CONTROL.sub("", text)
+    if "\r" not in text:
+        return text
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def _duration(seconds: float) -> str:

@@ -85,11 +85,13 @@ def _configuration(
     configuration = RunConfiguration.load(folder, name) if name else RunConfiguration()
     if target:
         configuration.target = target
+    python = configuration.environment.python
     if conda:
-        configuration.environment.python.conda_dependencies = CondaDependencies(conda)
+        python.conda_dependencies, python.conda_dependencies_file = CondaDependencies(conda), None
+        python.user_managed_dependencies, python.base_conda_environment = False, None
     elif not name:
-        configuration.environment.python.user_managed_dependencies = True
-        configuration.environment.python.interpreter_path = sys.executable if not target else "python"
+        python.user_managed_dependencies = True
+        python.interpreter_path = sys.executable if not target else "python"
     return ScriptRunConfig(folder, script, list(arguments), run_config=configuration)
 
 

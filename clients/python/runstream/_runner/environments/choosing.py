@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from runstream._channel.credentials import mask_credentials
 from runstream._runner.environments.building import Console, Tools, interpreter, make_environment
 from runstream._runner.environments.cache import environment
 from runstream._runner.environments.conda import find_conda_environment
@@ -71,8 +72,13 @@ def _base_python(wanted: str, variables: Mapping[str, str]) -> str:
     exact = re.match(r"(\d+\.\d+)(?:\.\d+)?$", wanted)
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if not wanted or (exact and exact[1] == own):
-        return sys.executable
+        return _own_base()
     return (exact and shutil.which(f"python{exact[1]}", path=variables.get("PATH"))) or ""
+
+
+def _own_base() -> str:
+    """The interpreter of this process, without the environment it may be in: each makes the same environments."""
+    return sys.executable if sys.prefix == sys.base_prefix else os.path.realpath(sys.executable)
 
 
 def _without_inherited_path(variables: Mapping[str, str]) -> dict[str, str]:
@@ -99,7 +105,7 @@ def _key(wanted: Specification, tools: Tools) -> str:
 
 
 def _description(wanted: Specification) -> str:
-    return " ".join([f"python {wanted.python}".strip(), *wanted.conda, *wanted.pip])
+    return mask_credentials(" ".join([f"python {wanted.python}".strip(), *wanted.conda, *wanted.pip]))
 
 
 def _conda_variables(prefix: Path) -> dict[str, str]:

@@ -29,15 +29,29 @@ def sdk_requirements() -> list[str]:
 def add_sdk(site_packages: Path) -> None:
     """Has an environment find the SDK: a checkout where it is, an installed one as a copy.
 
+    With it goes what tells its version and what it needs: runs that a run submits are executed by the environment of
+    that one.
+
     Raises:
         OSError: It cannot be written.
     """
+    _add_metadata(site_packages)
     package = Path(runstream.__file__).parent
     if package.parent.name in _INSTALLED:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(package, site_packages / package.name, ignore=ignored, dirs_exist_ok=True)
     else:
         (site_packages / PATH_FILE).write_text(f"{package.parent}\n", "utf-8")
+
+
+def _add_metadata(site_packages: Path) -> None:
+    try:
+        known = importlib.metadata.distribution("runstream")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    folder = site_packages / f"runstream-{known.version}.dist-info"
+    folder.mkdir(exist_ok=True)
+    (folder / "METADATA").write_text(known.read_text("METADATA") or "", "utf-8")
 
 
 def _version() -> str:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
+from runstream._channel.credentials import has_credentials
 from runstream.api.jobs.v1 import job_pb2 as messages
 from runstream.core._job.checks import texts, variables, whole_number
 from runstream.core._job.configuration_files import configuration_document
@@ -159,6 +160,7 @@ def _environment(configuration: RunConfigurationSettings, folder: Path, in_conta
         docker.base_image = DEFAULT_CPU_IMAGE
     if python.conda_dependencies is not None and not python.user_managed_dependencies:
         _warn_of_retired(python.conda_dependencies)
+        _warn_of_credentials(python.conda_dependencies)
     return environment
 
 
@@ -210,4 +212,12 @@ def _warn_of_retired(conda: CondaDependencies) -> None:
         logger.warning(
             "The environment installs packages of the retired SDK, which its script may no longer need: %s",
             ", ".join(retired),
+        )
+
+
+def _warn_of_credentials(conda: CondaDependencies) -> None:
+    if any(has_credentials(each) for each in (*conda.pip_options, *conda.pip_packages, *conda.conda_channels)):
+        logger.warning(
+            "The environment has a password or token in an address, which everybody can read who can read the run. Put "
+            "it into ~/.netrc of the machines that execute the run, and the address without it here."
         )

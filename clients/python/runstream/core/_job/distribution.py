@@ -52,7 +52,7 @@ def encode_distribution(configuration: RunConfigurationSettings) -> messages.Dis
         RunConfigurationException: The numbers do not fit each other.
     """
     distribution = _distribution(configuration)
-    if distribution is not None and distribution.kind != messages.DISTRIBUTION_KIND_TENSORFLOW:
+    if distribution is not None:
         _check(distribution)
     return distribution
 
@@ -70,7 +70,7 @@ def _distribution(configuration: RunConfigurationSettings) -> messages.Distribut
             made.backend = configuration.communicator.lower()
             return made
         case "ParameterServer":
-            return _tensorflow(configuration, nodes)
+            return _tensorflow(configuration)
         case "ParallelTask":
             per_node = whole_number("worker_count_per_node", configuration.parallel_task.worker_count_per_node)
             return _spread(messages.DISTRIBUTION_KIND_UNSPECIFIED, nodes, per_node * nodes)
@@ -79,13 +79,10 @@ def _distribution(configuration: RunConfigurationSettings) -> messages.Distribut
     return _spread(messages.DISTRIBUTION_KIND_UNSPECIFIED, nodes, nodes) if nodes > 1 else None
 
 
-def _tensorflow(configuration: RunConfigurationSettings, nodes: int) -> messages.Distribution:
-    """Workers and parameter servers; on the machine of the caller all of them are on the one node there is."""
-    made = _spread(
-        messages.DISTRIBUTION_KIND_TENSORFLOW,
-        1 if configuration.target == "local" else nodes,
-        whole_number("worker_count", configuration.tensorflow.worker_count),
-    )
+def _tensorflow(configuration: RunConfigurationSettings) -> messages.Distribution:
+    """Workers and parameter servers; all of them are on one node, whatever `node_count` says."""
+    workers = whole_number("worker_count", configuration.tensorflow.worker_count)
+    made = _spread(messages.DISTRIBUTION_KIND_TENSORFLOW, 1, workers)
     made.parameter_server_count = whole_number(
         "parameter_server_count", configuration.tensorflow.parameter_server_count, least=0
     )
@@ -97,6 +94,11 @@ def _spread(kind: messages.DistributionKind.ValueType, nodes: int, processes: in
 
 
 def _check(distribution: messages.Distribution) -> None:
+    if distribution.kind == messages.DISTRIBUTION_KIND_MPI and distribution.node_count > 1:
+        raise RunConfigurationException(
+            f"The processes of an MPI job run on one node here, not on {distribution.node_count}: set node_count to 1 "
+            "and process_count_per_node to as many as there are to be, or use a PyTorchConfiguration."
+        )
     if distribution.process_count % distribution.node_count:
         raise RunConfigurationException(
             f"{distribution.process_count} processes cannot be divided evenly among {distribution.node_count} nodes: "

@@ -1,6 +1,7 @@
 """Submits scripts and commands."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ from runstream.exceptions import AzureMLException, ExperimentExecutionException
 
 if TYPE_CHECKING:
     from runstream.core._job.definition import JobPlan
+
+logger = logging.getLogger("runstream")
 
 LOCAL: Final = "local"
 SUBMIT_SECONDS: Final = 90.0
@@ -45,14 +48,18 @@ async def prepare(config: ScriptRunConfig, to: Submission) -> tuple["JobPlan", d
 
     Raises:
         ExperimentExecutionException: There is no such script.
+        ServiceException: There is no such compute target; `status_code` is 404.
         SnapshotException: The source folder is too large, or has something that cannot be stored.
     """
     from runstream.core._job.definition import plan_job
 
     plan = plan_job(config, to.workspace._record.name)
-    properties, survey = await asyncio.gather(
-        in_thread(git_properties, config.source_directory or "."), survey_folder(to.workspace, plan.source_directory)
+    properties, survey, kind = await asyncio.gather(
+        in_thread(git_properties, config.source_directory or "."),
+        survey_folder(to.workspace, plan.source_directory),
+        _kind_of_target(plan, to),
     )
+    _warn_of_unused_image(plan, kind)
     snapshot = await store_snapshot(to.workspace, survey, to.meter)
     if snapshot:
         plan.definition.snapshot = f"{to.workspace._record.name}/snapshots/{snapshot[SNAPSHOT_PROPERTY]}"
@@ -75,6 +82,36 @@ async def submit_plan(
     return run
 
 
+async def _kind_of_target(plan: "JobPlan", to: Submission) -> "jobs_api.ComputeTargetKind.ValueType":
+    """What kind of compute target it is, asked for before anything is sent that would be sent in vain."""
+    if plan.target == LOCAL:
+        return jobs_api.COMPUTE_TARGET_KIND_LOCAL
+    connection = to.workspace._connection()
+    request = jobs_api.GetComputeTargetRequest(name=_target_name(plan, to))
+    return (
+        await connection.call(connection.jobs.GetComputeTarget, request, timeout=SUBMIT_SECONDS)
+    ).compute_target.kind
+
+
+def _warn_of_unused_image(plan: "JobPlan", kind: "jobs_api.ComputeTargetKind.ValueType") -> None:
+    environment = plan.definition.environment.definition
+    if (
+        environment.HasField("image")
+        and not plan.definition.container.use_container
+        and kind in (jobs_api.COMPUTE_TARGET_KIND_LOCAL, jobs_api.COMPUTE_TARGET_KIND_AGENT_POOL)
+    ):
+        logger.warning(
+            "The image of environment %s is not used on %s: set run_config.docker = DockerConfiguration("
+            "use_docker=True) to have the run executed in a container.",
+            environment.display_name,
+            plan.target,
+        )
+
+
+def _target_name(plan: "JobPlan", to: Submission) -> str:
+    return f"{to.workspace._record.name}/computeTargets/{plan.target}"
+
+
 def _request(plan: "JobPlan", to: Submission, properties: dict[str, str], run_type: str) -> jobs_api.SubmitRunRequest:
     run = run_pb2.Run(
         experiment=to.experiment,
@@ -91,7 +128,7 @@ def _request(plan: "JobPlan", to: Submission, properties: dict[str, str], run_ty
         run=run,
         run_id=to.run_id or new_run_id(to.experiment_name),
         request_id=to.request_id,
-        compute_target=f"{to.workspace._record.name}/computeTargets/{plan.target}",
+        compute_target=_target_name(plan, to),
         definition=plan.definition,
     )
 

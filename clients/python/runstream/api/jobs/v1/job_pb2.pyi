@@ -271,7 +271,9 @@ class Distribution(google.protobuf.message.Message):
     kind: global___DistributionKind.ValueType
     """What tells the processes of each other."""
     node_count: builtins.int
-    """On how many nodes the processes run, 1 to 1,000. Default, when 0: 1."""
+    """On how many nodes the processes run, 1 to 1,000; 1 for `DISTRIBUTION_KIND_MPI` and `DISTRIBUTION_KIND_TENSORFLOW`.
+    Default, when 0: 1.
+    """
     process_count: builtins.int
     """How many processes there are on all nodes together, 1 to 10,000; not fewer than nodes, and divided among them
     evenly. For `DISTRIBUTION_KIND_TENSORFLOW` it is the number of workers. Default, when 0: one per node.
