@@ -16,8 +16,9 @@ import pytest
 from runstream._channel import loop
 from runstream.core import Workspace
 from runstream_server.config import Config
+from tests.barriers import barrier_at
 from tests.chaos.scale import SCALE
-from tests.chaos.submitters import GATED, TERMINAL, Submitted
+from tests.chaos.submitters import TERMINAL, WAITING, Submitted
 from tests.conditions import SECONDS, until, until_answered
 from tests.conftest import quick_place
 from tests.job_sites import AgentProgram, Site, agent, make_pool
@@ -48,8 +49,8 @@ class World:
         """Starts a program that submits a run."""
         number = len(self.runs)
         target, code = self.choice.choice(("local", self.pool)), self.choice.randrange(3)
-        gate = self.site.folder / f"gate-{number}"
-        run = Submitted(self.site, self.workspace, f"run-{number}", target, code, gate)
+        barrier = self._stack.enter_context(barrier_at(self.site.folder / f"barrier-{number}"))
+        run = Submitted(self.site, self.workspace, f"run-{number}", target, code, barrier)
         run.start()
         self.runs.append(run)
         return run
@@ -96,8 +97,8 @@ def user(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name, value in site.environment.items():
         if name.startswith("RUNSTREAM_"):
             monkeypatch.setenv(name, value)
-    (folder / "gated.py").write_text(GATED)
-    (folder / ".amlignore").write_text("state\ngate-*\n")
+    (folder / "waiting.py").write_text(WAITING)
+    (folder / ".amlignore").write_text("state\nbarrier-*\n")
     yield site
     loop.stop()
 

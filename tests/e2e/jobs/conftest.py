@@ -14,6 +14,7 @@ import pytest
 from runstream._channel import loop
 from runstream.core import Experiment, Workspace
 from runstream_server.embedded.state import read_state
+from tests.barriers import Barrier, barrier_at
 from tests.conditions import wait_until
 from tests.conftest import quick_place
 from tests.job_sites import RUNSTREAM, Site
@@ -64,3 +65,10 @@ def ws(project: Path) -> Workspace:
 def exp(ws: Workspace) -> Experiment:
     """An experiment without runs."""
     return Experiment(ws, "digits")
+
+
+@pytest.fixture
+def barrier(tmp_path: Path) -> Iterator[Barrier]:
+    """What the scripts of a test wait at."""
+    with barrier_at(tmp_path / "barrier") as made:
+        yield made
