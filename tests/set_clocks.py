@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ class SetClock:
                 self._looked_at.clear()
                 wake()
                 looking = asyncio.create_task(self._looked_at.wait())
-                await asyncio.wait({done, looking}, return_when=asyncio.FIRST_COMPLETED)
+                awaited: set[asyncio.Future[Any]] = {done, looking}
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
                 looking.cancel()
         return done.result()

@@ -27,7 +27,7 @@ from tests import stubs
 
 T = TypeVar("T")
 
-SECONDS = 60.0
+SECONDS = 30.0
 LOOK_SECONDS = 0.01
 
 
@@ -166,6 +166,12 @@ class Script:
         """Kills it and reads what it had printed."""
         self._process.kill()
         await self.end()
+
+    async def kill_amid(self, steps: int, *, after: int) -> None:
+        """Gives it so many steps to take, kills it when it has taken some, and reads what it had printed."""
+        await self.say("\n" * steps)
+        await self.read(after)
+        await self.kill()
 
     async def end(self) -> None:
         """Reads to the end of what it prints."""

@@ -1,15 +1,12 @@
 """Runners, agents, submitters and the server are killed: every run ends as it has to, and no process is left."""
 
 import asyncio
-import os
 import random
-import shutil
 import signal
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
@@ -20,7 +17,7 @@ from tests.barriers import barrier_at
 from tests.chaos.scale import SCALE
 from tests.chaos.submitters import TERMINAL, WAITING, Submitted
 from tests.conditions import SECONDS, until, until_answered
-from tests.conftest import quick_place
+from tests.conftest import forget_settings, short_folder
 from tests.job_sites import AgentProgram, Site, agent, make_pool
 from tests.server_process import ServerProcess
 
@@ -92,11 +89,7 @@ class World:
 def user(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A user of a server, in a folder of their own."""
     site = Site(folder, address)
-    for name in [name for name in os.environ if name.startswith(("RUNSTREAM_", "AZUREML_"))]:
-        monkeypatch.delenv(name)
-    for name, value in site.environment.items():
-        if name.startswith("RUNSTREAM_"):
-            monkeypatch.setenv(name, value)
+    forget_settings(monkeypatch, site.settings)
     (folder / "waiting.py").write_text(WAITING)
     (folder / ".amlignore").write_text("state\nbarrier-*\n")
     yield site
@@ -110,9 +103,9 @@ async def test_every_run_ends_as_it_has_to_whoever_is_killed(
     choice = random.Random(seed)
     for name, seconds in PATIENCE.items():
         monkeypatch.setenv(f"RUNSTREAM_JOBS_{name}_SECONDS", seconds)
-    server, folder = ServerProcess(config), Path(mkdtemp(prefix="rs-", dir=quick_place()))
+    server = ServerProcess(config)
     async with server.running():
-        with user(server.address, folder, monkeypatch) as site:
+        with short_folder() as folder, user(server.address, folder, monkeypatch) as site:
             workspace = await asyncio.to_thread(Workspace.create, f"ws-{uuid.uuid4().hex[:24]}")
             world = await asyncio.to_thread(World, server, site, workspace, choice)
             try:
@@ -121,7 +114,6 @@ async def test_every_run_ends_as_it_has_to_whoever_is_killed(
                 await _settle(world)
             finally:
                 await asyncio.to_thread(world.close)
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _play(world: World) -> None:
