@@ -28,7 +28,7 @@ up: $(READY) ## Run the whole backend on this machine until Ctrl-C
 	@$(BIN)/runstream up
 
 test: $(READY) ## Run the tests
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/chaos
 
 check: lint types test ## Everything a change must pass
 	$(BIN)/pytest -n 3 --dist loadfile tests/chaos

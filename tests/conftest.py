@@ -1,14 +1,15 @@
 """The real things that tests stand on: Postgres, an S3 server, and all services on a port."""
 
 import asyncio
+import os
 import shutil
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -62,6 +63,24 @@ def quick_place() -> Path | None:
     return None
 
 
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """An empty folder with a short path, as sockets need it."""
+    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def forget_settings(monkeypatch: pytest.MonkeyPatch, known: Mapping[str, str]) -> None:
+    """Takes from the environment what it says of Runstream, and lets it say what is known instead."""
+    for name in [name for name in os.environ if name.startswith(("RUNSTREAM_", "AZUREML_"))]:
+        monkeypatch.delenv(name)
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """Where the servers of this test run keep their data. Nothing of it has to survive."""
@@ -90,13 +109,26 @@ def migrated_template(postgres_server: str) -> str:
     return "migrated"
 
 
+def make_database(postgres_server: str, migrated_template: str) -> str:
+    """Makes a migrated database, for tests that share one; its DSN."""
+    name = f"shared_{uuid.uuid4().hex}"
+
+    async def make() -> None:
+        connection = await asyncpg.connect(postgres_server)
+        await _copy_database(connection, migrated_template, name)
+        await connection.close()
+
+    asyncio.run(make())
+    return of_database(postgres_server, name)
+
+
 @pytest.fixture
 async def postgres_dsn(postgres_server: str, migrated_template: str) -> AsyncIterator[str]:
     """The DSN of a migrated database of this test's own."""
     name = f"test_{uuid.uuid4().hex}"
     connection = await asyncpg.connect(postgres_server)
     try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
+        await _copy_database(connection, migrated_template, name)
         yield of_database(postgres_server, name)
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
@@ -187,3 +219,7 @@ async def run(backend: Backend) -> str:
 def of_database(dsn: str, name: str) -> str:
     """The DSN of another database of the same server."""
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+async def _copy_database(connection: "asyncpg.Connection[asyncpg.Record]", template: str, name: str) -> None:
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")

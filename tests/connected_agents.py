@@ -14,7 +14,7 @@ from tests.append_clients import Failure, failure_of
 from tests.make_runs import WORKSPACE
 
 POOL = f"{WORKSPACE}/computeTargets/pool"
-_SECONDS = 60
+_SECONDS = 30
 
 
 async def make_pool(channel: grpc.aio.Channel, name: str = "pool", **of_pool: Any) -> None:

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from tests.relayed import sides, until_one_ends
+
 _READ_BYTES = 16_384
 _STALL_SECONDS = 0.3
 _RESET = struct.pack("ii", 1, 0)
@@ -68,18 +70,11 @@ class FaultProxy:
         """Serves one connection: each goes to the next target."""
         host, _, port = self._targets[self._accepted % len(self._targets)].rpartition(":")
         self._accepted += 1
-        sides = [writer]
-        try:
+        async with sides() as opened:
+            opened.append(writer)
             target_reader, target_writer = await asyncio.open_connection(host, int(port))
-            sides.append(target_writer)
+            opened.append(target_writer)
             await _Connection(self, self._fates(), (reader, target_writer), (target_reader, writer)).run()
-        except OSError:
-            pass
-        finally:
-            for side in sides:
-                side.close()
-                with suppress(OSError):
-                    await side.wait_closed()
 
     def note(self) -> None:
         """Takes note that a connection met its fate."""
@@ -100,11 +95,7 @@ class _Connection:
 
     async def run(self) -> None:
         """Passes on both ways until one side ends, or the connection meets its fate."""
-        tasks = [asyncio.create_task(self._pass_on(*way)) for way in self._ways]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await until_one_ends(*(self._pass_on(*way) for way in self._ways))
         if self._fate is not None and self._left <= 0:
             await self._meet(self._fate)
 

@@ -37,10 +37,15 @@ class Site:
         return self.folder / "state"
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What the programs of its user are told of it."""
+        return {"RUNSTREAM_ADDRESS": self.address, "RUNSTREAM_STATE_DIR": str(self.state)}
+
+    @property
     def environment(self) -> dict[str, str]:
         """That of the programs of its user."""
         others = {name: value for name, value in os.environ.items() if not name.startswith(("RUNSTREAM_", "AZUREML_"))}
-        return others | {"RUNSTREAM_ADDRESS": self.address, "RUNSTREAM_STATE_DIR": str(self.state)}
+        return others | self.settings
 
     def processes(self, run_id: str = "") -> list[psutil.Process]:
         """The runners and processes of jobs, of a run or of all; not the backend and the uplinks."""

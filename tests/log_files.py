@@ -1,5 +1,6 @@
 """Writes, reads and ends logs the way tests need it."""
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -28,6 +29,11 @@ async def write_log(
         if finish:
             await stream.finish()
             await stream.half_close()
+
+
+async def write_whole_log(backend: Backend, run: str, path: str, *pieces: bytes) -> None:
+    """Writes a complete log file, by a writer of its own."""
+    await write_log(backend, run, *pieces, path=path, writer=re.sub(r"[/.]", "-", path), finish=True)
 
 
 async def read_parts(

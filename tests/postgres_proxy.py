@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import parse_qsl, quote, urlsplit
+
+from tests.relayed import sides, until_one_ends
 
 _SOCKET = ".s.PGSQL.5432"
 _COPY_DONE = b"c\0\0\0\4"
@@ -66,18 +68,11 @@ class PostgresProxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection; while Postgres is away it is closed at once."""
-        sides = [writer]
-        try:
+        async with sides() as opened:
+            opened.append(writer)
             real_reader, real_writer = await asyncio.open_unix_connection(str(self._real))
-            sides.append(real_writer)
+            opened.append(real_writer)
             await _Connection(self, reader, writer, real_reader, real_writer).run()
-        except OSError:
-            pass
-        finally:
-            for side in sides:
-                side.close()
-                with suppress(OSError):
-                    await side.wait_closed()
 
 
 class _Connection:
@@ -98,11 +93,7 @@ class _Connection:
 
     async def run(self) -> None:
         """Passes on both ways until one side ends, or the connection is cut."""
-        ways = [asyncio.create_task(self._to_postgres()), asyncio.create_task(self._to_client())]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        await until_one_ends(self._to_postgres(), self._to_client())
 
     async def _to_postgres(self) -> None:
         while data := await self._client[0].read(65_536):

@@ -27,7 +27,7 @@ from tests import stubs
 
 T = TypeVar("T")
 
-SECONDS = 90.0
+SECONDS = 30.0
 LOOK_SECONDS = 0.01
 
 
@@ -135,12 +135,17 @@ class Script:
         await self.read(count)
 
     async def stepping(self, work: Awaitable[T]) -> T:
-        """What some work returns; meanwhile such a program takes one step after the other."""
+        """What some work returns; meanwhile such a program takes one step after the other.
+
+        It takes a hundred a second at most: what is waited for needs the processor, most of all what was killed and
+        starts again.
+        """
         return await _while(self._step_forever(), work)
 
     async def _step_forever(self) -> None:
         while True:
             await self.step()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def say(self, line: str) -> None:
         """Gives it a line to read."""
@@ -161,6 +166,12 @@ class Script:
         """Kills it and reads what it had printed."""
         self._process.kill()
         await self.end()
+
+    async def kill_amid(self, steps: int, *, after: int) -> None:
+        """Gives it so many steps to take, kills it when it has taken some, and reads what it had printed."""
+        await self.say("\n" * steps)
+        await self.read(after)
+        await self.kill()
 
     async def end(self) -> None:
         """Reads to the end of what it prints."""
@@ -221,11 +232,12 @@ async def has_stored(channel: grpc.aio.Channel, run: str, metric: str, count: in
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _has_told(channel: grpc.aio.Channel, request: TailSeriesRequest, count: int) -> None:
     stored = 0
-    tail = aiter(stubs.metrics(channel).TailSeries(request))
+    tail = aiter(stubs.metrics(channel).TailSeries(request, wait_for_ready=True))
     while stored < count:
         stored += len((await anext(tail)).values.columns.times)
 

@@ -6,32 +6,31 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
 from runstream.core import Workspace
 from runstream.exceptions import ServiceException
+from tests.barriers import WAIT_AT, Barrier
 from tests.conditions import until
 from tests.job_sites import Site
 
-GATED = """
-import os, subprocess, sys, time
-name, code = sys.argv[1], int(sys.argv[2])
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.2)"]) if code == 2 else None
-open(name + ".began", "w").close()
-while not os.path.exists(name + ".open"):
-    time.sleep(0.005)
-print("ends with", code)
+WAITING = f"""
+import subprocess, sys
+barrier, code = sys.argv[1], int(sys.argv[2])
+if code == 2:
+    own = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+open(barrier + ".began", "w").close()
+{WAIT_AT}print("ends with", code)
 sys.exit(code % 2)
 """
-"""Waits for its gate. Code 0 and 2 complete, the latter with a process of its own; 1 fails."""
+"""Waits at its barrier. Code 0 and 2 complete, the latter with a process of its own that outlives it; 1 fails."""
 
 SUBMITTING = """
 import sys
 from runstream.core import Experiment, ScriptRunConfig, Workspace
-run_id, target, name, code, workspace = sys.argv[1:]
-config = ScriptRunConfig(".", "gated.py", [name, code], compute_target=target)
+run_id, target, barrier, code, workspace = sys.argv[1:]
+config = ScriptRunConfig(".", "waiting.py", [barrier, code], compute_target=target)
 config.run_config.environment.python.user_managed_dependencies = True
 experiment = Experiment(Workspace.get(workspace), "chaos")
 print("submits", flush=True)
@@ -50,13 +49,13 @@ class Submitted:
     run_id: str
     target: str
     code: int
-    gate: Path
+    barrier: Barrier
     program: "subprocess.Popen[str]" = field(init=False)
     blows: set[str] = field(default_factory=set)
 
     def start(self) -> None:
         """Starts the program; returns when it is about to submit."""
-        arguments = (self.run_id, self.target, str(self.gate), str(self.code), self.workspace.name)
+        arguments = (self.run_id, self.target, str(self.barrier.path), str(self.code), self.workspace.name)
         self.program = subprocess.Popen(
             [sys.executable, "-c", SUBMITTING, *arguments],
             cwd=self.site.folder,
@@ -71,11 +70,11 @@ class Submitted:
     @property
     def has_begun(self) -> bool:
         """Whether the script executes, or did."""
-        return self.gate.with_suffix(".began").exists()
+        return self.barrier.path.with_suffix(".began").exists()
 
     def open(self) -> None:
         """Lets the script end."""
-        self.gate.with_suffix(".open").touch()
+        self.barrier.lift()
 
     @property
     def status(self) -> str:

@@ -1,26 +1,24 @@
 """Runners, agents, submitters and the server are killed: every run ends as it has to, and no process is left."""
 
 import asyncio
-import os
 import random
-import shutil
 import signal
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
 from runstream._channel import loop
 from runstream.core import Workspace
 from runstream_server.config import Config, JobsConfig
+from tests.barriers import barrier_at
 from tests.chaos.scale import SCALE
-from tests.chaos.submitters import GATED, TERMINAL, Submitted
+from tests.chaos.submitters import TERMINAL, WAITING, Submitted
 from tests.conditions import SECONDS, until, until_answered
-from tests.conftest import quick_place
+from tests.conftest import forget_settings, short_folder
 from tests.job_sites import AgentProgram, Site, agent, make_pool
 from tests.server_process import ServerProcess
 
@@ -49,8 +47,8 @@ class World:
         """Starts a program that submits a run."""
         number = len(self.runs)
         target, code = self.choice.choice(("local", self.pool)), self.choice.randrange(3)
-        gate = self.site.folder / f"gate-{number}"
-        run = Submitted(self.site, self.workspace, f"run-{number}", target, code, gate)
+        barrier = self._stack.enter_context(barrier_at(self.site.folder / f"barrier-{number}"))
+        run = Submitted(self.site, self.workspace, f"run-{number}", target, code, barrier)
         run.start()
         self.runs.append(run)
         return run
@@ -92,13 +90,9 @@ class World:
 def user(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A user of a server, in a folder of their own."""
     site = Site(folder, address)
-    for name in [name for name in os.environ if name.startswith(("RUNSTREAM_", "AZUREML_"))]:
-        monkeypatch.delenv(name)
-    for name, value in site.environment.items():
-        if name.startswith("RUNSTREAM_"):
-            monkeypatch.setenv(name, value)
-    (folder / "gated.py").write_text(GATED)
-    (folder / ".amlignore").write_text("state\ngate-*\n")
+    forget_settings(monkeypatch, site.settings)
+    (folder / "waiting.py").write_text(WAITING)
+    (folder / ".amlignore").write_text("state\nbarrier-*\n")
     yield site
     loop.stop()
 
@@ -108,9 +102,9 @@ async def test_every_run_ends_as_it_has_to_whoever_is_killed(
     config: Config, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     choice = random.Random(seed)
-    server, folder = ServerProcess(replace(config, jobs=PATIENCE)), Path(mkdtemp(prefix="rs-", dir=quick_place()))
+    server = ServerProcess(replace(config, jobs=PATIENCE))
     async with server.running():
-        with user(server.address, folder, monkeypatch) as site:
+        with short_folder() as folder, user(server.address, folder, monkeypatch) as site:
             workspace = await asyncio.to_thread(Workspace.create, f"ws-{uuid.uuid4().hex[:24]}")
             world = await asyncio.to_thread(World, server, site, workspace, choice)
             try:
@@ -119,7 +113,6 @@ async def test_every_run_ends_as_it_has_to_whoever_is_killed(
                 await _settle(world)
             finally:
                 await asyncio.to_thread(world.close)
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _play(world: World) -> None:

@@ -50,9 +50,7 @@ async def test_killed_servers_uplinks_and_scripts_lose_and_double_no_line(
             await spools.kill_uplink()
             await printing.step(1_000)
             await server.start()
-            await printing.say("\n" * 10_000)
-            await printing.read(100)
-            await printing.kill()
+            await printing.kill_amid(10_000, after=100)
         await spools.carried()
 
     async with open_channel(server.address) as channel:

@@ -1,7 +1,6 @@
 """`runstream up` as a person or a supervisor runs it: a real process tree, real signals."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import grpc
@@ -25,7 +23,7 @@ from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryService
 from runstream_server.embedded.s3 import EmbeddedS3
 from runstream_server.embedded.state import read_state
 from tests.conditions import wait_until
-from tests.conftest import quick_place
+from tests.conftest import short_folder
 
 SECONDS = 60
 COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "up")
@@ -92,19 +90,17 @@ class Running:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder with a short path."""
-    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
-    yield path
-    shutil.rmtree(path)
+    with short_folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
 def used_folder() -> Iterator[Path]:
     """A folder on which a backend ran, to copy."""
-    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
-    with running(path) as backend:
-        assert backend.end(signal.SIGINT) == 0
-    yield path
-    shutil.rmtree(path)
+    with short_folder() as path:
+        with running(path) as backend:
+            assert backend.end(signal.SIGINT) == 0
+        yield path
 
 
 @pytest.fixture

@@ -48,9 +48,7 @@ async def test_killed_servers_and_uplinks_lose_and_double_nothing(
                     await spools.kill_uplink()
                 await logging.step(500)
                 await server.start()
-            await logging.say("\n" * 10_000)
-            await logging.read(100)
-            await logging.kill()
+            await logging.kill_amid(10_000, after=100)
         await spools.carried()
 
     async with open_channel(server.address) as channel:

@@ -1,28 +1,33 @@
 """A whole backend, and the SDK on it as a script uses it."""
 
 import os
-import shutil
 import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
 from runstream._channel import loop
 from runstream.core import Experiment, Workspace
 from runstream_server.embedded.state import read_state
+from tests.barriers import Barrier, barrier_at
 from tests.conditions import wait_until
-from tests.conftest import quick_place
+from tests.conftest import forget_settings, short_folder
 from tests.job_sites import RUNSTREAM, Site
 
 
 @pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     """A backend of these tests. At their end nothing of what they submitted is left."""
-    folder = Path(mkdtemp(prefix="rs-", dir=quick_place()))
+    with short_folder() as folder, _backend(folder) as backend:
+        yield backend
+
+
+@contextmanager
+def _backend(folder: Path) -> Iterator[Site]:
     environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state")}
     command = [RUNSTREAM, "up", "--data", str(folder / "data"), "--port", "0"]
     site = None
@@ -37,17 +42,12 @@ def site() -> Iterator[Site]:
             for left in site.processes() if site else ():
                 left.kill()
             process.send_signal(signal.SIGINT)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
 def project(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a script of this test's own, which is the current one, of a user of the backend."""
-    for name in [name for name in os.environ if name.startswith(("RUNSTREAM_", "AZUREML_"))]:
-        monkeypatch.delenv(name)
-    for name, value in site.environment.items():
-        if name.startswith("RUNSTREAM_"):
-            monkeypatch.setenv(name, value)
+    forget_settings(monkeypatch, site.settings)
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -64,3 +64,10 @@ def ws(project: Path) -> Workspace:
 def exp(ws: Workspace) -> Experiment:
     """An experiment without runs."""
     return Experiment(ws, "digits")
+
+
+@pytest.fixture
+def barrier(tmp_path: Path) -> Iterator[Barrier]:
+    """What the scripts of a test wait at."""
+    with barrier_at(tmp_path / "barrier") as made:
+        yield made

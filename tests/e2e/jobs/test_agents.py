@@ -3,18 +3,16 @@
 import json
 import signal
 import subprocess
-from pathlib import Path
 
 from runstream.core import Experiment, Run, Workspace
+from tests.barriers import WAIT_AT, Barrier
 from tests.conditions import wait_until
 from tests.job_sites import RUNSTREAM, SECONDS, Site, agent, await_log, make_pool, script
 
-GATED = """
-import os, sys, time
+WAITING = f"""
+import os
 print("began", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
-while not os.path.exists(sys.argv[1]):
-    time.sleep(0.01)
-"""
+{WAIT_AT}"""
 CHILDREN = 8
 
 
@@ -42,17 +40,17 @@ def test_an_agent_executes_many_children_of_one_parent(site: Site, ws: Workspace
 
 
 def test_runs_survive_the_kill_of_their_agent_and_belong_to_the_next_one(
-    site: Site, ws: Workspace, exp: Experiment, project: Path
+    site: Site, ws: Workspace, exp: Experiment, barrier: Barrier
 ) -> None:
-    pool, gate = make_pool(ws), project.parent / "gate"
-    run = exp.submit(script(GATED, gate, target=pool))
+    pool = make_pool(ws)
+    run = exp.submit(script(WAITING, barrier.path, target=pool))
     with agent(site, ws, pool, "--name", "a") as first:
         await_log(run, "began")
         first.end(signal.SIGKILL)
     with agent(site, ws, pool, "--name", "a") as second:
         second.wait_said(f"runner of {run._record.name} found")
         [listed] = json.loads(ask(site, "agent", "list", "-w", ws.name, "--target", pool, "-o", "json"))
-        gate.touch()
+        barrier.lift()
         status = run.wait_for_completion()["status"]
         second.wait_said(f"runner of {run._record.name} ended")
 
@@ -61,16 +59,16 @@ def test_runs_survive_the_kill_of_their_agent_and_belong_to_the_next_one(
 
 
 def test_a_draining_agent_ends_when_its_jobs_have_ended(
-    site: Site, ws: Workspace, exp: Experiment, project: Path
+    site: Site, ws: Workspace, exp: Experiment, barrier: Barrier
 ) -> None:
-    pool, gate = make_pool(ws), project.parent / "gate"
+    pool = make_pool(ws)
     with agent(site, ws, pool, "--name", "a") as draining:
-        run = exp.submit(script(GATED, gate, target=pool))
+        run = exp.submit(script(WAITING, barrier.path, target=pool))
         await_log(run, "began")
         ask(site, "agent", "drain", "-w", ws.name, "--target", pool, "--name", "a")
         draining.wait_said("taking no more jobs")
         waiting = exp.submit(script("pass", target=pool, name="other.py"))
-        gate.touch()
+        barrier.lift()
         status = run.wait_for_completion()["status"]
         code = draining.process.wait(SECONDS)
         waited = waiting.get_detailed_status()
@@ -82,10 +80,12 @@ def test_a_draining_agent_ends_when_its_jobs_have_ended(
     assert cancelled == "Canceled"
 
 
-def test_a_second_signal_stops_the_jobs_of_an_agent(site: Site, ws: Workspace, exp: Experiment, project: Path) -> None:
+def test_a_second_signal_stops_the_jobs_of_an_agent(
+    site: Site, ws: Workspace, exp: Experiment, barrier: Barrier
+) -> None:
     pool = make_pool(ws)
     with agent(site, ws, pool) as stopping:
-        run = exp.submit(script(GATED, project.parent / "never", target=pool))
+        run = exp.submit(script(WAITING, barrier.path, target=pool))
         await_log(run, "began")
         stopping.process.send_signal(signal.SIGTERM)
         stopping.wait_said("taking no more jobs")
@@ -97,18 +97,16 @@ def test_a_second_signal_stops_the_jobs_of_an_agent(site: Site, ws: Workspace, e
     assert not site.processes(run.id)
 
 
-def test_each_job_has_gpus_of_its_own(
-    site: Site, ws: Workspace, exp: Experiment, project: Path, tmp_path: Path
-) -> None:
-    pool, gate = make_pool(ws), project.parent / "gate"
-    config = script(GATED, gate, target=pool)
+def test_each_job_has_gpus_of_its_own(site: Site, ws: Workspace, exp: Experiment, barrier: Barrier) -> None:
+    pool = make_pool(ws)
+    config = script(WAITING, barrier.path, target=pool)
     config.run_config.requirements.gpus = 1
     with agent(site, ws, pool, "--slots", "4", CUDA_VISIBLE_DEVICES="3,5"):
         runs = [exp.submit(config), exp.submit(config)]
         for run in runs:
             await_log(run, "began")
         third = exp.submit(config)
-        gate.touch()
+        barrier.lift()
         for run in [*runs, third]:
             run.wait_for_completion()
     seen = {_first_line(run) for run in runs}
@@ -126,11 +124,11 @@ def test_an_agent_that_nobody_wants_says_why_and_ends(site: Site, ws: Workspace)
 
 
 def test_a_cancelled_run_of_an_agent_ends_with_all_its_processes(
-    site: Site, ws: Workspace, exp: Experiment, project: Path
+    site: Site, ws: Workspace, exp: Experiment, barrier: Barrier
 ) -> None:
     pool = make_pool(ws)
     with agent(site, ws, pool):
-        run = exp.submit(script(GATED, project.parent / "never", target=pool))
+        run = exp.submit(script(WAITING, barrier.path, target=pool))
         await_log(run, "began")
         run.cancel()
         status = run.wait_for_completion(wait_post_processing=True)["status"]

@@ -12,6 +12,7 @@ from runstream import aio
 from runstream.core import Experiment, Run, ScriptRun
 from runstream.core._source import store_snapshot, survey_folder
 from runstream.exceptions import ActivityFailedException, ExperimentExecutionException, UserErrorException
+from tests.barriers import WAIT_AT, Barrier
 from tests.conditions import wait_until
 from tests.job_sites import RUNSTREAM, SECONDS, Site, await_log, log_of, script
 
@@ -30,6 +31,13 @@ child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]
 print("working", flush=True)
 signal.pause()
 """
+LATE = """
+import contextlib, os, select, sys
+with contextlib.suppress(ProcessLookupError):
+    select.select([os.pidfd_open(int(sys.argv[1]))], [], [])
+print("late words")
+"""
+"""Waits for the end of the process that its argument names."""
 
 
 class Counted:
@@ -147,17 +155,13 @@ def test_the_time_limit_ends_a_run_and_is_named(site: Site, exp: Experiment) -> 
 
 
 def test_a_run_goes_on_when_its_submitter_is_killed_and_can_be_attached_to(
-    site: Site, exp: Experiment, project: Path
+    site: Site, exp: Experiment, barrier: Barrier
 ) -> None:
-    gate = project.parent / "gate"
-    waiting = (
-        f"import os, time\nprint('began', flush=True)\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
-    )
-    script(waiting + "print('went on')")
+    script(f"print('began', flush=True)\n{WAIT_AT}print('went on')")
     program = f"""
 import sys, signal
 from runstream.core import Experiment, ScriptRunConfig, Workspace
-config = ScriptRunConfig(".", "train.py")
+config = ScriptRunConfig(".", "train.py", [{str(barrier.path)!r}])
 config.run_config.environment.python.user_managed_dependencies = True
 run = Experiment(Workspace.get({exp.workspace.name!r}), "digits").submit(config, run_id="survivor")
 print("submitted", flush=True)
@@ -173,7 +177,7 @@ run.wait_for_completion(show_output=True)
     with subprocess.Popen(attach, env=site.environment, stdout=subprocess.PIPE, text=True) as attached:
         assert attached.stdout is not None
         assert attached.stdout.readline() == "began\n"
-        gate.touch()
+        barrier.lift()
         rest, _ = attached.communicate(timeout=SECONDS)
 
     assert (rest, attached.returncode) == ("went on\n", 0)
@@ -181,9 +185,7 @@ run.wait_for_completion(show_output=True)
 
 
 def test_what_a_grandchild_prints_after_its_parent_has_ended_is_recorded(exp: Experiment) -> None:
-    Path("late.py").write_text(
-        "import os, sys, time\nwhile os.getppid() == int(sys.argv[1]): time.sleep(0.01)\nprint('late words')\n"
-    )
+    Path("late.py").write_text(LATE)
     run = exp.submit(
         script(
             "import os, subprocess, sys\n"

@@ -10,21 +10,10 @@ from runstream.api.artifacts.v1 import artifact_service_pb2 as artifacts
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
 from runstream.api.runs.v1.run_pb2 import Run
-from tests.append_clients import doubles, log_stream, metrics_stream
+from tests.append_clients import doubles, metrics_stream
 from tests.command_line import Cli, MakeRun
 from tests.conftest import Backend
-
-
-async def write_log(channel: Any, run: Run, path: str, *parts: bytes) -> None:
-    """A complete log file."""
-    async with log_stream(channel, run.name, path, writer=path.replace("/", "-").replace(".", "-")) as stream:
-        offset = 0
-        for part in parts:
-            await stream.send(offset, part)
-            offset += len(part)
-        await stream.finish()
-        await stream.acknowledged(offset)
-        await stream.half_close()
+from tests.log_files import write_whole_log
 
 
 async def store_file(channel: Any, run: Run, path: str, content: bytes) -> None:
@@ -98,8 +87,8 @@ async def test_rows_and_files_are_shown_as_values(cli: Cli, backend: Backend, ma
 
 async def test_logs_are_downloaded_into_folders(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
     run = await make_run("a")
-    await write_log(backend.channel, run, "user_logs/std_log.txt", b"one\n", b"two\n")
-    await write_log(backend.channel, run, "logs/extra.txt", b"\xff\x00")
+    await write_whole_log(backend, run.name, "user_logs/std_log.txt", b"one\n", b"two\n")
+    await write_whole_log(backend, run.name, "logs/extra.txt", b"\xff\x00")
 
     default = await cli("run", "download-logs", "-r", "a")
     chosen = await cli("run", "download-logs", "-r", "a", "-d", "here", "-o", "tsv")

@@ -2,33 +2,19 @@
 
 import asyncio
 import re
-from typing import Any
 
-from runstream.api.runs.v1.run_pb2 import Run
-from tests.append_clients import log_stream
 from tests.command_line import Cli, MakeRun
 from tests.conftest import Backend
+from tests.log_files import write_whole_log
 
 STANDARD_LOG = "user_logs/std_log.txt"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
 
 
-async def write_log(channel: Any, run: Run, path: str, *parts: bytes) -> None:
-    """A complete log file."""
-    async with log_stream(channel, run.name, path, writer=path.replace("/", "-").replace(".", "-")) as stream:
-        offset = 0
-        for part in parts:
-            await stream.send(offset, part)
-            offset += len(part)
-        await stream.finish()
-        await stream.acknowledged(offset)
-        await stream.half_close()
-
-
 async def test_log_files_are_listed(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
     run = await make_run("a")
     await make_run("empty")
-    await write_log(backend.channel, run, STANDARD_LOG, b"one\n", b"two\n")
+    await write_whole_log(backend, run.name, STANDARD_LOG, b"one\n", b"two\n")
 
     listed, table, empty, missing = await asyncio.gather(
         cli("log", "ls", "-r", "a", "--query", "[].[path, size_bytes, is_finished]"),
@@ -45,8 +31,8 @@ async def test_log_files_are_listed(cli: Cli, backend: Backend, make_run: MakeRu
 
 async def test_a_log_is_written_byte_for_byte_or_in_part(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
     run = await make_run("a")
-    await write_log(backend.channel, run, STANDARD_LOG, *(f"line {number}\n".encode() for number in range(1, 101)))
-    await write_log(backend.channel, run, "logs/b.txt", "50 %\r100 %\rü".encode())
+    await write_whole_log(backend, run.name, STANDARD_LOG, *(f"line {number}\n".encode() for number in range(1, 101)))
+    await write_whole_log(backend, run.name, "logs/b.txt", "50 %\r100 %\rü".encode())
 
     whole, other, some, first, last, one, follow = await asyncio.gather(
         cli("log", "cat", "-r", "a"),
@@ -66,7 +52,7 @@ async def test_a_log_is_written_byte_for_byte_or_in_part(cli: Cli, backend: Back
 
 async def test_lines_are_shown_with_their_times(cli: Cli, backend: Backend, make_run: MakeRun) -> None:
     run = await make_run("a")
-    await write_log(backend.channel, run, STANDARD_LOG, b"one\ntw", b"o\nbar\rbar", b"\nend")
+    await write_whole_log(backend, run.name, STANDARD_LOG, b"one\ntw", b"o\nbar\rbar", b"\nend")
 
     shown, followed = await asyncio.gather(
         cli("log", "cat", "-r", "a", "--timestamps"), cli("log", "cat", "-r", "a", "--timestamps", "-f")
@@ -99,8 +85,8 @@ async def test_a_log_that_is_not_there_is_told_with_those_that_are(
 ) -> None:
     run = await make_run("a")
     await make_run("empty")
-    await write_log(backend.channel, run, STANDARD_LOG, b"one\n")
-    await write_log(backend.channel, run, "logs/b.txt", b"two\n")
+    await write_whole_log(backend, run.name, STANDARD_LOG, b"one\n")
+    await write_whole_log(backend, run.name, "logs/b.txt", b"two\n")
 
     unknown, empty = await asyncio.gather(
         cli("log", "cat", "-r", "a", "nope.txt", code=3), cli("log", "cat", "-r", "empty", "nope.txt", code=3)
@@ -114,9 +100,9 @@ async def test_lines_are_found_in_one_run_and_in_those_of_a_filter(
     cli: Cli, backend: Backend, make_run: MakeRun
 ) -> None:
     a, b = await make_run("a"), await make_run("b", experiment="other")
-    await write_log(backend.channel, a, STANDARD_LOG, b"start\nloss 1\nLoss NaN\nend\n")
-    await write_log(backend.channel, a, "logs/b.txt", b"loss nan\n")
-    await write_log(backend.channel, b, STANDARD_LOG, b"loss 0.5\n")
+    await write_whole_log(backend, a.name, STANDARD_LOG, b"start\nloss 1\nLoss NaN\nend\n")
+    await write_whole_log(backend, a.name, "logs/b.txt", b"loss nan\n")
+    await write_whole_log(backend, b.name, STANDARD_LOG, b"loss 0.5\n")
 
     literal, cased, regex, path, experiment, chosen, around, some, none = await asyncio.gather(
         cli("log", "search", "loss", "--query", "[].[run_id, path, line, text]"),
@@ -148,8 +134,8 @@ async def test_people_see_matches_under_their_files_with_the_lines_around(
 ) -> None:
     run = await make_run("a")
     lines = [b"one", b"two @", b"three", b"@ four", b"five", b"six", b"seven", b"eight", b"\x1b[1m@\xff nine"]
-    await write_log(backend.channel, run, STANDARD_LOG, b"\n".join(lines))
-    await write_log(backend.channel, run, "logs/long.txt", b"a" * 100_000 + b"@" + b"b" * 100_000)
+    await write_whole_log(backend, run.name, STANDARD_LOG, b"\n".join(lines))
+    await write_whole_log(backend, run.name, "logs/long.txt", b"a" * 100_000 + b"@" + b"b" * 100_000)
 
     shown = await cli("log", "search", "@", "-C", "1", "-o", "table")
 

@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 
 import asyncpg
 import pytest
@@ -20,7 +18,7 @@ from runstream_server.embedded.errors import ChildFailed, EmbeddedMissing, Folde
 from runstream_server.embedded.orphan import works_on
 from runstream_server.embedded.postgres import run_postgres
 from tests.conditions import ended, hearing, until_answered
-from tests.conftest import quick_place
+from tests.conftest import short_folder
 
 KEEPER = "runstream_server.embedded.child"
 NOBODY = 65_534
@@ -53,18 +51,16 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 @pytest.fixture
 def new_folder() -> Iterator[Path]:
     """An empty folder that nobody else may enter, with a short path."""
-    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
-    yield path
-    shutil.rmtree(path)
+    with short_folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
 def used_folder() -> Iterator[Path]:
     """A folder on which a server ran, to copy."""
-    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
-    asyncio.run(use(path))
-    yield path
-    shutil.rmtree(path)
+    with short_folder() as path:
+        asyncio.run(use(path))
+        yield path
 
 
 async def use(folder: Path) -> None:

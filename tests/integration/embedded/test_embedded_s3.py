@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from urllib.parse import urlsplit
 
 import psutil
@@ -18,7 +16,7 @@ from runstream_server.config import BucketConfig
 from runstream_server.embedded.errors import EmbeddedMissing, FolderInUse
 from runstream_server.embedded.s3 import EmbeddedS3, run_s3
 from runstream_server.objectstore import open_bucket
-from tests.conftest import quick_place
+from tests.conftest import short_folder
 
 SECONDS = 60
 
@@ -40,9 +38,8 @@ asyncio.run(main())
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder."""
-    path = Path(mkdtemp(prefix="rs-", dir=quick_place()))
-    yield path
-    shutil.rmtree(path)
+    with short_folder() as path:
+        yield path
 
 
 def config(server: EmbeddedS3) -> BucketConfig:

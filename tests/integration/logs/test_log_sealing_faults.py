@@ -33,6 +33,7 @@ from tests.append_clients import Failure, failure_of_stream, log_stream
 from tests.bucket_proxy import Trouble, bucket_proxy
 from tests.conftest import Backend, serve
 from tests.fault_proxy import fault_proxy
+from tests.forgetful_bucket import ForgetfulBucket
 from tests.log_files import PATH, holds, read_log, write_log
 
 TEXT = b"".join(b"line %d %x\n" % (number, number * 7_919) for number in range(20_000))
@@ -63,15 +64,6 @@ class HeldUpBeforeSwap(SegmentStore):
     async def swap(self, task: SealTask, segment: Segment) -> bool:
         await self.forget(segment.run, segment.file, segment.number)
         return await super().swap(task, segment)
-
-
-class ForgetfulBucket(Bucket):
-    """Stores other bytes than it is given."""
-
-    async def put(self, key: str, data: bytes) -> None:
-        damaged = bytearray(data)
-        damaged[len(data) // 3] ^= 1
-        await super().put(key, bytes(damaged))
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """TailLog: live, in order, across replicas, and it ends with a reason."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +31,7 @@ from tests import stubs
 from tests.append_clients import Failure, failure_of, failure_of_stream, log_stream
 from tests.conftest import Backend, serve
 from tests.make_runs import make_run
+from tests.set_clocks import SetClock
 
 PATH = "user_logs/std_log.txt"
 SECONDS = 20.0
@@ -192,19 +193,9 @@ async def test_a_tail_is_told_when_the_server_stops_and_goes_on_elsewhere(config
     assert again.text == b"two"
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+async def clock() -> SetClock:
+    return SetClock()
 
 
 @pytest.fixture
@@ -214,7 +205,7 @@ async def hints() -> Hints:
 
 @pytest.fixture
 async def tails(
-    backend: Backend, postgres: Postgres, bucket: Bucket, files: FileWatch, hints: Hints, clock: Clock
+    backend: Backend, postgres: Postgres, bucket: Bucket, files: FileWatch, hints: Hints, clock: SetClock
 ) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`."""
     store = LogStore(postgres)
@@ -235,26 +226,21 @@ async def first_message(tails: Tails, run: str) -> TailMessage:
         return await anext(tail_)
 
 
-async def test_a_tail_says_now_and_then_that_nothing_happens(
-    backend: Backend, tails: Tails, hints: Hints, clock: Clock, run: str
-) -> None:
-    reading = asyncio.create_task(first_message(tails, run))
-    await woken_until(reading, hints, clock, run)
+def waking(hints: Hints, run: str) -> Callable[[], None]:
+    """Wakes the tails of a log."""
+    return lambda: hints.publish(HINT_TOPIC, [f"space/{RunName.parse(run).run}/{PATH}"])
 
-    message = await reading
+
+async def test_a_tail_says_now_and_then_that_nothing_happens(
+    backend: Backend, tails: Tails, hints: Hints, clock: SetClock, run: str
+) -> None:
+    message = await clock.until(asyncio.create_task(first_message(tails, run)), waking(hints, run))
+
     assert (message.text.offset, message.text.data, message.ended) == (0, b"", None)
 
 
-async def woken_until(reading: "asyncio.Task[TailMessage]", hints: Hints, clock: Clock, run: str) -> None:
-    """Lets time pass, second by second, until the tail says something."""
-    while not reading.done():
-        clock.now += timedelta(seconds=1)
-        hints.publish(HINT_TOPIC, [f"space/{RunName.parse(run).run}/{PATH}"])
-        await asyncio.sleep(0)
-
-
 async def test_a_tail_ends_five_seconds_after_the_run_and_its_last_text(
-    backend: Backend, tails: Tails, clock: Clock, run: str
+    backend: Backend, tails: Tails, clock: SetClock, run: str
 ) -> None:
     async with log_stream(backend.channel, run) as stream:
         await stream.send(0, b"text")
@@ -267,7 +253,7 @@ async def test_a_tail_ends_five_seconds_after_the_run_and_its_last_text(
 
 
 async def test_a_tail_goes_on_while_text_still_comes_after_the_end_of_the_run(
-    backend: Backend, tails: Tails, hints: Hints, clock: Clock, run: str
+    backend: Backend, tails: Tails, hints: Hints, clock: SetClock, run: str
 ) -> None:
     await stubs.run_history(backend.channel).CompleteRun(history.CompleteRunRequest(name=run))
     clock.now = datetime.now(UTC) + timedelta(seconds=4)
@@ -275,6 +261,6 @@ async def test_a_tail_goes_on_while_text_still_comes_after_the_end_of_the_run(
     async with log_stream(backend.channel, run) as stream:
         await stream.send(0, b"late")
         await stream.acknowledged(4)
-    hints.publish(HINT_TOPIC, [f"space/{RunName.parse(run).run}/{PATH}"])
+    waking(hints, run)()
 
     assert (await reading).text.data == b"late"

@@ -33,6 +33,7 @@ from runstream_server.sealing import ClaimLostError, Pace
 from tests import stubs
 from tests.append_clients import Failure, doubles, failure_of_stream, metrics_stream
 from tests.conftest import Backend, serve
+from tests.forgetful_bucket import ForgetfulBucket
 
 COUNT = 60_000
 _RANDOM = random.Random(7)
@@ -55,15 +56,6 @@ class KilledAfterSwap(SealedObjectStore):
 
     async def delete_sealed_chunks(self, run: RunName) -> bool:
         raise Killed
-
-
-class ForgetfulBucket(Bucket):
-    """Stores other bytes than it is given."""
-
-    async def put(self, key: str, data: bytes) -> None:
-        damaged = bytearray(data)
-        damaged[len(data) // 3] ^= 1
-        await super().put(key, bytes(damaged))
 
 
 @dataclass

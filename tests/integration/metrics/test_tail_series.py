@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -31,6 +30,7 @@ from tests import stubs
 from tests.append_clients import Failure, doubles, failure_of, failure_of_stream, metrics_stream
 from tests.conftest import Backend, serve
 from tests.make_runs import make_run
+from tests.set_clocks import SetClock
 
 SECONDS = 20.0
 
@@ -254,19 +254,9 @@ async def test_a_tail_is_told_when_the_server_stops_and_goes_on_elsewhere(config
         await again.has(run, "m", [2.0])
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+async def clock() -> SetClock:
+    return SetClock()
 
 
 @pytest.fixture
@@ -276,7 +266,7 @@ async def hints() -> Hints:
 
 @pytest.fixture
 async def tails(
-    backend: Backend, postgres: Postgres, bucket: Bucket, hints: Hints, clock: Clock
+    backend: Backend, postgres: Postgres, bucket: Bucket, hints: Hints, clock: SetClock
 ) -> AsyncIterator[Tails]:
     """Tails by a clock that the test sets, on the database and the run history of `backend`, without its hints."""
     sealed = SealedReader(SealedObjectStore(postgres), bucket)
@@ -285,15 +275,10 @@ async def tails(
         yield Tails(TailStore(postgres), source, watch, hints, asyncio.Event(), clock)
 
 
-async def next_message(tail_: AsyncIterator[TailMessage], clock: Clock, hints: Hints, run: str) -> TailMessage:
+async def next_message(tail_: AsyncIterator[TailMessage], clock: SetClock, hints: Hints, run: str) -> TailMessage:
     """What a tail says next, while the time passes second by second."""
     reading = asyncio.ensure_future(anext(tail_))
-    async with asyncio.timeout(SECONDS):
-        while not reading.done():
-            clock.now += timedelta(seconds=1)
-            hints.publish(HINT_TOPIC, [hint_key(RunName.parse(run))])
-            await asyncio.sleep(0)
-    return await reading
+    return await clock.until(reading, lambda: hints.publish(HINT_TOPIC, [hint_key(RunName.parse(run))]))
 
 
 def everything(*runs: str) -> TailRequest:
@@ -301,7 +286,7 @@ def everything(*runs: str) -> TailRequest:
 
 
 async def test_a_tail_says_now_and_then_that_nothing_happens(
-    tails: Tails, hints: Hints, clock: Clock, run: str
+    tails: Tails, hints: Hints, clock: SetClock, run: str
 ) -> None:
     async with aclosing(tails.tail(everything(run))) as tail_:
         assert await next_message(tail_, clock, hints, run) == TailMessage(None)
@@ -318,7 +303,7 @@ async def test_what_no_hint_tells_of_is_found(backend: Backend, tails: Tails, ru
 
 
 async def test_a_tail_ends_when_all_its_runs_have_ended_and_tells_what_came_until_then(
-    backend: Backend, tails: Tails, hints: Hints, clock: Clock, run: str
+    backend: Backend, tails: Tails, hints: Hints, clock: SetClock, run: str
 ) -> None:
     other = await make_run(backend.channel, "other")
     await complete(backend, other)

@@ -1,19 +1,17 @@
 """All services in a process of their own, for scripts that are executed against them."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from runstream._channel.connection import close_connections
 from runstream_server.config import BucketConfig, Config, JobsConfig, PostgresConfig, ServerConfig
 from runstream_server.embedded.s3 import EmbeddedS3
 from runstream_server.rpc import open_channel
-from tests.conftest import kept_running, of_database
+from tests.conftest import kept_running, make_database
 from tests.runners import Gate, Jobs
 from tests.server_process import ServerProcess
 from tests.spools import Spools, spools_in
@@ -26,16 +24,14 @@ LEASE_SECONDS = 6.0
 @pytest.fixture(scope="package")
 def services_config(postgres_server: str, migrated_template: str, s3_server: EmbeddedS3) -> Config:
     """Settings of services on a database and a bucket of these tests."""
-    name = f"runner_{uuid.uuid4().hex}"
-    asyncio.run(_create_database(postgres_server, name, migrated_template))
     bucket = BucketConfig(
         endpoint=s3_server.endpoint,
         public_endpoint=s3_server.endpoint,
         access_key=s3_server.access_key,
         secret_key=s3_server.secret_key,
-        bucket=name.replace("_", "-"),
+        bucket=f"runner-{uuid.uuid4().hex}",
     )
-    postgres = PostgresConfig(dsn=of_database(postgres_server, name))
+    postgres = PostgresConfig(dsn=make_database(postgres_server, migrated_template))
     jobs = JobsConfig(lease_seconds=LEASE_SECONDS)
     return Config(postgres=postgres, bucket=bucket, server=ServerConfig(port=0, drain_seconds=1), jobs=jobs)
 
@@ -77,11 +73,3 @@ async def jobs(services: str, surroundings: Spools, tmp_path: Path) -> AsyncIter
 def gate(tmp_path: Path) -> Gate:
     """What a script waits at."""
     return Gate(tmp_path)
-
-
-async def _create_database(server: str, name: str, template: str) -> None:
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    finally:
-        await connection.close()

@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
+from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,6 +26,8 @@ from runstream_server.runs.limits import PROPERTIES, TAGS
 from runstream_server.runs.model import Edits, RunWarning
 from runstream_server.runs.rules.creation import MOST_WAITING, TooManyCreations
 from runstream_server.runs.status import RunStatus
+
+T = TypeVar("T")
 
 PLAIN: dict[str, Any] = {"description": "", "tags": {}, "request_id": None, "return_existing": False}
 
@@ -221,10 +224,23 @@ async def test_each_of_many_creates_at_once_has_its_own_outcome(history: Any, di
     assert [outcome[0].number for outcome in outcomes if isinstance(outcome, tuple)] == [2, 0, 1, 1]
 
 
+async def under_way(call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """A call that has come to where it has to wait."""
+    begun = asyncio.Event()
+
+    async def begin() -> T:
+        begun.set()
+        return await call
+
+    task = asyncio.create_task(begin())
+    await begun.wait()
+    return task
+
+
 async def test_a_caller_that_gives_up_takes_nobody_with_it(history: Any, digits: str) -> None:
     create = history.rules.creations.create
-    calls = [asyncio.ensure_future(create("team", history.new_run(experiment=digits), None)) for _ in range(10)]
-    await asyncio.sleep(0)
+    calls = [asyncio.ensure_future(create("team", history.new_run(experiment=digits), None)) for _ in range(9)]
+    calls.append(await under_way(create("team", history.new_run(experiment=digits), None)))
     calls[4].cancel()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
@@ -233,8 +249,7 @@ async def test_a_caller_that_gives_up_takes_nobody_with_it(history: Any, digits:
 
 async def test_the_run_of_a_caller_that_gave_up_is_not_made_later(history: Any, digits: str) -> None:
     create = history.rules.creations.create
-    gone = asyncio.ensure_future(create("team", history.new_run("gone", experiment=digits), None))
-    await asyncio.sleep(0)
+    gone = await under_way(create("team", history.new_run("gone", experiment=digits), None))
     gone.cancel()
     await create("team", history.new_run("there", experiment=digits), None)
 

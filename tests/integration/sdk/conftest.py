@@ -1,6 +1,5 @@
 """The SDK as a script uses it, against all services in a process of their own."""
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -18,7 +17,7 @@ from runstream._channel import loop
 from runstream._spool.run_spool import _registry
 from runstream.core import Experiment, Run, Workspace
 from runstream.exceptions import AzureMLException
-from tests.conftest import of_database
+from tests.conftest import forget_settings, make_database
 
 SERVER = str(Path(sys.executable).with_name("runstream-server"))
 SECONDS = 60
@@ -35,16 +34,14 @@ class S3(Protocol):
 @pytest.fixture(scope="package")
 def services(postgres_server: str, migrated_template: str, s3_server: S3) -> Iterator[str]:
     """The address of all services, on a database and a bucket of these tests."""
-    name = f"sdk_{uuid.uuid4().hex}"
-    asyncio.run(_create_database(postgres_server, name, migrated_template))
     port = _free_port()
     environment = {
         **os.environ,
-        "RUNSTREAM_POSTGRES_DSN": of_database(postgres_server, name),
+        "RUNSTREAM_POSTGRES_DSN": make_database(postgres_server, migrated_template),
         "RUNSTREAM_S3_ENDPOINT": s3_server.endpoint,
         "RUNSTREAM_S3_ACCESS_KEY": s3_server.access_key,
         "RUNSTREAM_S3_SECRET_KEY": s3_server.secret_key,
-        "RUNSTREAM_S3_BUCKET": name.replace("_", "-"),
+        "RUNSTREAM_S3_BUCKET": f"sdk-{uuid.uuid4().hex}",
         "RUNSTREAM_PORT": str(port),
         "RUNSTREAM_DRAIN_SECONDS": "1",
         "RUNSTREAM_ACCESS_LOG": "none",
@@ -69,11 +66,12 @@ def spools(services: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(autouse=True)
 def surroundings(services: str, spools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A script in a folder of its own that finds the services; their address."""
-    for name in [name for name in os.environ if name.startswith(("RUNSTREAM_", "AZUREML_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("RUNSTREAM_ADDRESS", services)
-    monkeypatch.setenv("RUNSTREAM_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("RUNSTREAM_SPOOL_DIR", str(spools))
+    known = {
+        "RUNSTREAM_ADDRESS": services,
+        "RUNSTREAM_STATE_DIR": str(tmp_path / "state"),
+        "RUNSTREAM_SPOOL_DIR": str(spools),
+    }
+    forget_settings(monkeypatch, known)
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -113,16 +111,6 @@ def call() -> Call:
         return loop.run(send())
 
     return run_history
-
-
-async def _create_database(server: str, name: str, template: str) -> None:
-    import asyncpg
-
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    finally:
-        await connection.close()
 
 
 def _await_ready(address: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from runstream.core import Experiment, Workspace
+from tests.conditions import wait_until
 
 RUNSTREAM = str(Path(sys.executable).with_name("runstream"))
 BEGIN = """
@@ -127,8 +128,7 @@ def test_a_sync_may_be_killed_and_repeated(ws: Workspace, spool_folder: Path) ->
     kept = sum(path.stat().st_size for path in spool_folder.glob("*/*.spool"))
     for _ in range(3):
         with subprocess.Popen([RUNSTREAM, "sync"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as sync:
-            while sync.poll() is None and not any(spool_folder.glob("*/*.journal.done")):
-                pass
+            wait_until(lambda: sync.poll() is not None or any(spool_folder.glob("*/*.journal.done")))
             sync.kill()
     assert kept
 

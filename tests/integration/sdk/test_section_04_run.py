@@ -8,7 +8,6 @@ import pytest
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core import Experiment, Run, ScriptRun, Workspace, get_run
-from runstream.core._forms import BLOCKING
 from runstream.exceptions import ServiceException, UserErrorException
 
 
@@ -84,17 +83,13 @@ def test_a_script_run_is_an_object_of_its_own_class(ws: Workspace, exp: Experime
     assert type(next(Run.list(exp, _rehydrate_runs=False))) is Run
 
 
-def test_a_type_provider_makes_the_objects_of_its_type(
-    exp: Experiment, call: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(BLOCKING, "run_types", dict(BLOCKING.run_types))
-
+def test_a_type_provider_makes_the_objects_of_its_type(exp: Experiment, call: Any) -> None:
     class Sweep(Run):
         pass
 
-    Run.add_type_provider("sweep", Sweep)
-    Run.add_type_provider("made", lambda experiment, run: (experiment.name, run.id))
-    sweep, made = make_typed(call, exp, "sweep"), make_typed(call, exp, "made")
+    Run.add_type_provider("test.sweep", Sweep)
+    Run.add_type_provider("test.made", lambda experiment, run: (experiment.name, run.id))
+    sweep, made = make_typed(call, exp, "test.sweep"), make_typed(call, exp, "test.made")
 
     assert type(get_run(exp, sweep)) is Sweep
     found: object = get_run(exp, made)

@@ -2,13 +2,13 @@
 
 import json
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core import Experiment, Run
-from runstream.core._run.watching import WatchCalls
 from runstream.exceptions import ActivityFailedException
 
 
@@ -18,19 +18,20 @@ def test_a_run_that_has_ended_is_not_waited_for(run: Run) -> None:
     assert run.wait_for_completion() == run.get_details()
 
 
-def test_a_wait_ends_when_the_run_does(exp: Experiment, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_ends_when_the_run_does(exp: Experiment, run: Run) -> None:
     watching = threading.Event()
-    changes = WatchCalls._changes
 
-    def watch_and_tell(self: object) -> object:
-        watching.set()
-        return changes(self)  # type: ignore[arg-type]
+    class Watched(Run):
+        """Tells when it waits for changes."""
 
-    monkeypatch.setattr(WatchCalls, "_changes", watch_and_tell)
+        def _changes(self) -> AsyncIterator[run_pb2.Run]:
+            watching.set()
+            return super()._changes()
+
     ender = threading.Thread(target=lambda: (watching.wait(60), run.complete()))
     ender.start()
 
-    details = Run(exp, run.id).wait_for_completion()
+    details = Watched(exp, run.id).wait_for_completion()
 
     ender.join()
     assert details["status"] == "Completed"

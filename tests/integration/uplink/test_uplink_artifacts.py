@@ -79,9 +79,7 @@ async def test_kills_of_script_and_uplink_lose_and_double_nothing(backend: Backe
             await logging.step(20)
             await logging.stepping(has_stored(backend.channel, run, "image", 10 * kills))
             await logging.stepping(spools.kill_uplink())
-        await logging.say("\n" * 1_000)
-        await logging.read(20)
-        await logging.kill()
+        await logging.kill_amid(1_000, after=20)
     spools.open(await make_run(backend.channel, "other"), backend.address).log("x", 1)  # starts an uplink
     await until(lambda: len(spools.left()) == 1)
 

@@ -114,9 +114,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_everything_a_killed_script_logged_arrives(backend: Backend, run: str, spools: Spools) -> None:
     async with script(LOGGING, run, backend.address) as logging:
-        await logging.say("\n" * 10_000)
-        await logging.read(2_000)
-        await logging.kill()
+        await logging.kill_amid(10_000, after=2_000)
     await spools.carried()
     stored = await values(backend.channel, run, "loss")
     assert stored == [float(number) for number in range(len(stored))]

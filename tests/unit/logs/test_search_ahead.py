@@ -20,6 +20,7 @@ class Numbers:
     def __init__(self, count: int, error: Exception | None = None) -> None:
         self.made = 0
         self.closed = False
+        self._more = asyncio.Event()
         self._count = count
         self._error = error
 
@@ -27,21 +28,27 @@ class Numbers:
         try:
             while self.made < self._count:
                 self.made += 1
+                self._more.set()
                 yield self.made - 1
             if self._error is not None:
                 raise self._error
         finally:
             self.closed = True
 
+    async def reach(self, count: int) -> None:
+        """Returns when so many were asked for."""
+        while self.made < count:
+            self._more.clear()
+            await self._more.wait()
+
 
 async def test_items_come_in_order_and_no_more_are_made_than_allowed() -> None:
     numbers = Numbers(10)
     async with aclosing(ahead(numbers(), 2)) as items:
-        assert await anext(items) == 0
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert numbers.made <= 4
-        assert [item async for item in items] == list(range(1, 10))
+        for number in range(10):
+            assert await anext(items) == number
+            await numbers.reach(min(number + 4, 10))
+            assert numbers.made == min(number + 4, 10)
 
 
 async def test_an_error_comes_after_what_was_made_before_it() -> None:

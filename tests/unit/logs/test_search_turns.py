@@ -18,9 +18,11 @@ class HeldFiles:
     """No files, which nobody learns before it is released."""
 
     def __init__(self) -> None:
+        self.asked = asyncio.Event()
         self.released = asyncio.Event()
 
     async def files(self, _: SearchQuery) -> AsyncGenerator[tuple[RunPlace, None], None]:
+        self.asked.set()
         await self.released.wait()
         for number in range(0):
             yield RunPlace("", number, "run"), None
@@ -67,7 +69,7 @@ async def test_a_search_does_not_wait_on_a_server_that_drains() -> None:
     searches = Searches(None, files, draining, at_once=1)  # type: ignore[arg-type]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(search(searches, asyncio.Queue()))
-        await asyncio.sleep(0)
+        await files.asked.wait()
         draining.set()
         with pytest.raises(Draining):
             await search(searches, asyncio.Queue())
