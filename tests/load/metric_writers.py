@@ -1,6 +1,7 @@
 """Writers of metrics as raw bytes: they cost as little as they can, and each batch holds a curve of its own."""
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.run_pb2 import Run
 from runstream_server.metrics.convert import encode_points
 from runstream_server.metrics.encoding import encode_chunk
+from runstream_server.metrics.layouts import varint
 from runstream_server.metrics.model import Kind, Points, Segment
 from tests.load.discarding import METHOD
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
 
 NOISE = 1 << 20
+BATCH_TAG = b"\x12"
+"""`WriteMetricsRequest.batch` on the wire."""
 WORKSPACE = "workspaces/default"
 FILL_CHUNK = 10_000
 FILL_SERIES = 1_000_000
@@ -135,17 +139,19 @@ async def write_paced(call: Any, series: Sequence[str], seconds: float, period_s
 
 
 def _gathered(series: tuple[str, ...], points: int, sequence: int) -> bytes:
-    """A serialized batch: parts of a message may be put one after the other."""
-    head = messages.WriteMetricsRequest(batch=messages.MetricBatch(sequence=sequence))
-    return head.SerializeToString() + _unnumbered(series, points)
+    """A serialized batch as the uplink sends it, with a digest: a number, the series, and what they were made of."""
+    head = messages.MetricBatch(sequence=sequence).SerializeToString()
+    tail = messages.MetricBatch(digest=hashlib.sha256(head).digest()).SerializeToString()
+    body = b"".join((head, _series(series, points), tail))
+    return BATCH_TAG + varint(len(body)) + body
 
 
 @cache
-def _unnumbered(series: tuple[str, ...], points: int) -> bytes:
+def _series(series: tuple[str, ...], points: int) -> bytes:
     (request,) = batches(Curves(), 1, series, points)
     message = messages.WriteMetricsRequest.FromString(request)
     message.batch.ClearField("sequence")
-    return message.SerializeToString()
+    return message.batch.SerializeToString()
 
 
 def own_connection(address: str) -> grpc.aio.Channel:

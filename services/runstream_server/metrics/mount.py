@@ -8,6 +8,7 @@ from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsService
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.comparing import Comparison
+from runstream_server.metrics.growing import Growths
 from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
@@ -36,7 +37,7 @@ from runstream_server.sealing.pace import Pace
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
     fragments = Fragments()
-    appends = AppendStore(platform.postgres, fragments.note)
+    appends = AppendStore(platform.postgres, lambda growths: _note(fragments, growths))
     store = MetricStore(platform.postgres)
     overviews, sealed = OverviewStore(platform.postgres), SealedObjectStore(platform.postgres)
     source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
@@ -95,3 +96,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         finally:
             for task in background:
                 task.cancel()
+
+
+def _note(fragments: Fragments, growths: Growths) -> None:
+    fragments.note(growths.single)
+    fragments.note_places(growths.curves.places)

@@ -7,7 +7,7 @@ from runstream_server.appendstreams import AppendKey, Opening, Prepared, WriterD
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.model import MetricBatch, Points, SeriesPage
+from runstream_server.metrics.model import MetricPayload, Points, SeriesPage
 from runstream_server.metrics.queries import RefusalCount
 from runstream_server.metrics.refusal_store import RefusalStore
 from runstream_server.metrics.store import MetricStore
@@ -47,7 +47,7 @@ class Metrics:
 
     async def prepare(
         self, sequence: int, digest: bytes, decode: Callable[[], Sequence[tuple[str, str, Points]]], *, is_quick: bool
-    ) -> Prepared[MetricBatch]:
+    ) -> Prepared[MetricPayload]:
         """Decodes and checks a batch; one that takes long in a thread, with whom others share the interpreter."""
         if is_quick:
             return check_batch(sequence, digest, decode())

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -29,6 +29,9 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Answer: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_TAKES_BYTES = "takes_bytes"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _SLOW_SECONDS = 1.0
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -69,8 +72,14 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-    deserialize = _forgiving(handler.request_deserializer)
+    deserialize = None if getattr(inner, _TAKES_BYTES, False) else _forgiving(handler.request_deserializer)
     return make(serve, _sized(deserialize) if handler.request_streaming else deserialize, handler.response_serializer)
+
+
+def takes_bytes(method: Method) -> Method:
+    """Marks a method of a servicer that is to get its requests as they came, and takes them apart itself."""
+    setattr(method, _TAKES_BYTES, True)
+    return method
 
 
 def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
@@ -87,8 +96,7 @@ def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], 
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class _Received:
+class _Received(NamedTuple):
     """A message of a stream, and how large it was: to ask the message itself would serialize it again."""
 
     message: Any
