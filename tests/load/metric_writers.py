@@ -148,10 +148,16 @@ def _gathered(series: tuple[str, ...], points: int, sequence: int) -> bytes:
 
 @cache
 def _series(series: tuple[str, ...], points: int) -> bytes:
-    (request,) = batches(Curves(), 1, series, points)
-    message = messages.WriteMetricsRequest.FromString(request)
-    message.batch.ClearField("sequence")
-    return message.batch.SerializeToString()
+    curves = Curves()
+    return series_bytes([(name, curves.points(points)) for name in series])
+
+
+def series_bytes(columns: Sequence[tuple[str, Points]]) -> bytes:
+    """The series of a batch as they stand on the wire."""
+    batch = messages.MetricBatch()
+    for name, points in columns:
+        encode_points(batch.series.add(metric=name), points, 0)
+    return batch.SerializeToString()
 
 
 def own_connection(address: str) -> grpc.aio.Channel:

@@ -71,7 +71,7 @@ def _with_other_counts(layout: Layout, size_bytes: int) -> Layout | None:
     count = layout.counts[0]
     if layout.counts.count(count) != len(layout.counts):
         return None
-    count += (size_bytes - layout.size_bytes) // layout.value_bytes
+    count += round((size_bytes - layout.size_bytes) / layout.value_bytes)
     if not 0 < count <= MAX_COUNT or count * len(layout.counts) > MAX_NUMBERS:
         return None
     other = layout_of(layout.sent_metrics, (count,) * len(layout.counts), layout.has_steps)

@@ -1,6 +1,5 @@
 """Which appends are new: positions only move without gaps, and everything known already is dropped silently."""
 
-
 from hypothesis import given
 from hypothesis import strategies as st
 
