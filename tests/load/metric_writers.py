@@ -22,6 +22,7 @@ from runstream_server.metrics.encoding import encode_chunk
 from runstream_server.metrics.layouts import varint
 from runstream_server.metrics.model import Kind, Points, Segment
 from tests.load.discarding import METHOD
+from tests.load.light_streams import LightConnection, LightStream
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
@@ -96,6 +97,10 @@ async def _acknowledged(call: Any) -> int:
     response = await call.read()
     if response is grpc.aio.EOF:
         raise RuntimeError(f"the stream ended: {await call.code()} {await call.details()}")
+    return _durable(response)
+
+
+def _durable(response: messages.WriteMetricsResponse) -> int:
     if response.acknowledged.refusals:
         raise RuntimeError(f"refused: {response.acknowledged.refusals[0]}")
     return int(response.acknowledged.durable_sequence)
@@ -112,7 +117,26 @@ async def open_streams(channels: Sequence[grpc.aio.Channel], runs: Sequence[str]
     return await asyncio.gather(*(one(place, run) for place, run in enumerate(runs)))
 
 
-async def write_paced(call: Any, series: Sequence[str], seconds: float, period_seconds: float) -> Sequence[float]:
+async def open_light_streams(
+    connections: Sequence[LightConnection], runs: Sequence[str], writer: str
+) -> Sequence[LightStream]:
+    """Opens a stream for each run, a few at a time, of which a message costs little here."""
+    room = asyncio.Semaphore(50)
+
+    async def one(place: int, run: str) -> LightStream:
+        async with room:
+            stream = connections[place % len(connections)].open()
+            opened = messages.WriteMetricsRequest(open=messages.OpenMetrics(run=run, writer=f"{writer}{place}"))
+            stream.write(opened.SerializeToString())
+            await stream.read()
+            return stream
+
+    return await asyncio.gather(*(one(place, run) for place, run in enumerate(runs)))
+
+
+async def write_paced(
+    stream: LightStream, series: Sequence[str], seconds: float, period_seconds: float
+) -> Sequence[float]:
     """Logs a value of each series each period, `seconds` / `period_seconds` times, whatever the server does.
 
     Sends as the uplink does (`runstream._uplink.append`, and any client that follows the contract): at once what there
@@ -129,12 +153,11 @@ async def write_paced(call: Any, series: Sequence[str], seconds: float, period_s
         logged = min(count, int((time.perf_counter() - begun) / period_seconds) + 1)
         gathered = max(1, logged - len(taken))
         sequence += 1
-        await call.write(_gathered(tuple(series), gathered, sequence))
-        while await _acknowledged(call) < sequence:
+        stream.write(_gathered(tuple(series), gathered, sequence))
+        while _durable(messages.WriteMetricsResponse.FromString(await stream.read())) < sequence:
             pass
         late = time.perf_counter() - begun - len(taken) * period_seconds
         taken.extend((late - place * period_seconds) * 1_000 for place in range(gathered))
-    call.cancel()
     return taken
 
 
