@@ -2,11 +2,11 @@
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
-from runstream_server.envelope import checksum_of
 from runstream_server.metrics.curve_growths import CurveGrowths
 from runstream_server.metrics.model import POINT_BYTES
 
@@ -23,23 +23,30 @@ _NUMBERS: Final = np.dtype(
     ]
 )
 _NO_OVERVIEW: Final = _LENGTH.pack(-1)
-_REST: Final = _NO_OVERVIEW + _LENGTH.pack(4)
+_CHECKSUM_BYTES: Final = 4
+_REST: Final = _NO_OVERVIEW + _LENGTH.pack(_CHECKSUM_BYTES)
+_PARTS_AT_ONCE: Final = 4_000
+"""Each piece is a call of the connection, which costs as much as many rows."""
 
 
 def curve_rows(curves: CurveGrowths, numbers: Sequence[int], ends: Sequence[int]) -> Iterator[bytes]:
-    """The rows of `metrics.chunk`, in the order of its columns; overviews have none."""
-    yield _BEGIN
-    table = _numbers(curves, numbers, ends)
-    size = _NUMBERS.itemsize
-    begin = 0
+    """The rows of `metrics.chunk`, in the order of its columns, without overviews; in pieces of some 100 KiB."""
+    parts = [_BEGIN]
+    numbers_of_rows = _numbers(curves, numbers, ends)
+    rows = zip(_cut(numbers_of_rows, _NUMBERS.itemsize), curves.chunks, strict=True)
     for append, width in zip(curves.appends, curves.widths, strict=True):
         head = _head(append.key.workspace, append.key.run)
-        parts: list[bytes] = []
-        for row, data in enumerate(curves.chunks[begin : begin + width], begin):
-            parts += (head, table[row * size : row * size + size], data, _REST, checksum_of(data))
-        yield b"".join(parts)
-        begin += width
-    yield _END
+        for of_row, data in islice(rows, width):
+            parts += (head, of_row, data, _REST, data[-_CHECKSUM_BYTES:])
+        if len(parts) > _PARTS_AT_ONCE:
+            yield b"".join(parts)
+            parts = []
+    parts.append(_END)
+    yield b"".join(parts)
+
+
+def _cut(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[begin : begin + size] for begin in range(0, len(data), size))
 
 
 def _head(workspace: str, run: str) -> bytes:
