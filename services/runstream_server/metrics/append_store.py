@@ -13,7 +13,7 @@ from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.foresight import Ends, Foresight
 from runstream_server.metrics.grouping import SeriesGrowth, Share, arrange_by_series, encode_growths, group_by_series
 from runstream_server.metrics.growing import Growths, NameCounts, grow, grow_as_foreseen, store_chunks
-from runstream_server.metrics.model import CurveBatch, MetricAppend
+from runstream_server.metrics.model import KnownBatch, MetricAppend
 from runstream_server.metrics.refusal_store import count_refusals
 from runstream_server.metrics.refusals import Problem, refusal
 from runstream_server.postgres import Connection, Postgres
@@ -117,7 +117,7 @@ class AppendStore:
         What it expects it verifies under the locks of writers and series, taken when it is its turn. If it was wrong,
         or cannot say, or the turn does not come, nothing is stored and it returns None.
         """
-        if any(isinstance(append.payload, CurveBatch) for append in appends):
+        if any(isinstance(append.payload, KnownBatch) for append in appends):
             return None
         growths = arrange_by_series(appends)
         if not self._foresight.knows(growths) or any(growth.others for growth in growths):

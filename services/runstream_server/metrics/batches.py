@@ -8,7 +8,7 @@ from runstream_server.metrics.encoding import encode_chunks
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
 from runstream_server.metrics.model import (
     Chunk,
-    CurveBatch,
+    KnownBatch,
     MetricBatch,
     MetricPayload,
     Points,
@@ -43,7 +43,7 @@ def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, 
     return Prepared(MetricBatch(digest, pieces), size_bytes, refusals)
 
 
-def size_of_curves(batch: CurveBatch) -> int:
+def size_of_curves(batch: KnownBatch) -> int:
     """How much memory a batch takes, about, until it is stored."""
     return _BATCH_BYTES + 2 * len(batch.series) + _CURVE_BYTES * len(batch.layout.metrics)
 

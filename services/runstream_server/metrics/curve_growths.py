@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runstream_server.metrics.grouping import Place
 from runstream_server.metrics.layouts import Columns, Layout
-from runstream_server.metrics.model import CurveBatch, MetricAppend
+from runstream_server.metrics.model import KnownBatch, MetricAppend
 from runstream_server.metrics.short_curves import encode_short_curves
 
 _BATCHES_AT_ONCE = 256
@@ -64,7 +64,7 @@ def part_curves(appends: Sequence[MetricAppend]) -> tuple[Sequence[MetricAppend]
     curves: list[MetricAppend] = []
     others: list[MetricAppend] = []
     for append in appends:
-        is_alone = isinstance(append.payload, CurveBatch) and runs[append.key[:2]] == 1
+        is_alone = isinstance(append.payload, KnownBatch) and runs[append.key[:2]] == 1
         (curves if is_alone else others).append(append)
     return sorted(curves, key=lambda append: append.key), others
 
@@ -83,7 +83,7 @@ def grow_curves(appends: Sequence[MetricAppend]) -> CurveGrowths:
 
 
 def _layout(append: MetricAppend) -> Layout:
-    return cast("CurveBatch", append.payload).layout
+    return cast("KnownBatch", append.payload).layout
 
 
 class _Encoded:
@@ -123,7 +123,7 @@ def _tables(appends: Sequence[MetricAppend], begins: _Rows) -> Iterable[Sequence
         of_layout.setdefault(_layout(append), []).append(place)
     alike: dict[tuple[int, bool], list[tuple[_Rows, Columns]]] = {}
     for layout, places in of_layout.items():
-        for columns in layout.columns([cast("CurveBatch", appends[place].payload).series for place in places]):
+        for columns in layout.columns([cast("KnownBatch", appends[place].payload).series for place in places]):
             rows = (begins[places][:, None] + columns.placed.ranks).ravel()
             alike.setdefault((columns.placed.count, layout.has_steps), []).append((rows, columns))
     return alike.values()

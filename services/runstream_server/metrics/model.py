@@ -221,7 +221,7 @@ class MetricBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class CurveBatch:
+class KnownBatch:
     """The same as it was sent: a few numbers of each series, in a layout that is known, and sound."""
 
     digest: bytes
@@ -243,7 +243,7 @@ class CurveBatch:
                 yield SeriesPiece(self.layout.metrics[rank], "", SeriesKind.VALUES, (), points)
 
 
-MetricPayload: TypeAlias = MetricBatch | CurveBatch
+MetricPayload: TypeAlias = MetricBatch | KnownBatch
 MetricAppend: TypeAlias = Append[MetricPayload]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from runstream_server.metrics.layouts import MAX_COUNT, MAX_NUMBERS, Layout, layout_of
-from runstream_server.metrics.model import CurveBatch, Kind, Points, SeriesPiece
+from runstream_server.metrics.model import KnownBatch, Kind, Points, SeriesPiece
 
 _BATCH, _SEQUENCE, _DIGEST = 0x12, 0x08, b"\x1a\x20"
 _DIGEST_BYTES = 32
@@ -18,7 +18,7 @@ class Recogniser:
         self._latest: Layout | None = None
         self._seen: set[int] = set()
 
-    def read(self, data: bytes) -> tuple[int, CurveBatch] | None:
+    def read(self, data: bytes) -> tuple[int, KnownBatch] | None:
         """The sequence and the content of a message that is a batch of a known layout; None of any other one.
 
         What is not compared are the numbers of the layout alone, and the digest: so it is what parsing would find.
@@ -36,7 +36,7 @@ class Recogniser:
         if layout is None or not layout.fits(series):
             return None
         self._take(layout)
-        return sequence, CurveBatch(digest, layout, series)
+        return sequence, KnownBatch(digest, layout, series)
 
     def learn(self, data: bytes, digest: bytes, pieces: Sequence[SeriesPiece]) -> None:
         """Takes note of a batch of which nothing was refused."""

@@ -44,7 +44,7 @@ from runstream_server.metrics.convert_queries import (
     encode_thinned,
 )
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.model import CurveBatch, MetricPayload
+from runstream_server.metrics.model import KnownBatch, MetricPayload
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.recognition import Recogniser
 from runstream_server.metrics.rules import Metrics
@@ -54,7 +54,7 @@ from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.rpc import takes_bytes
 from runstream_server.runhistory import RunHistory
 
-_Sent: TypeAlias = CurveBatch | tuple[messages.MetricBatch, bytes]
+_Sent: TypeAlias = KnownBatch | tuple[messages.MetricBatch, bytes]
 """A batch that was recognised, or one that was not, with the bytes it came in."""
 
 _MAX_DIGEST = 32
@@ -160,7 +160,7 @@ class MetricsDialect:
                 raise ProtocolError("after `open` come `batch` and at last `finish`")
 
     async def prepare(self, piece: Piece[_Sent], _skip: int) -> Prepared[MetricPayload]:
-        if isinstance(piece.payload, CurveBatch):
+        if isinstance(piece.payload, KnownBatch):
             return Prepared(piece.payload, size_of_curves(piece.payload))
         batch, message = piece.payload
         prepared = await _prepare(self._metrics, batch, piece.size_bytes)

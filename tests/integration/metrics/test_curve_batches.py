@@ -9,7 +9,7 @@ from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.chunks import decode_points
 from runstream_server.metrics.layouts import layout_of
 from runstream_server.metrics.model import (
-    CurveBatch,
+    KnownBatch,
     Kind,
     MetricAppend,
     MetricBatch,
@@ -32,7 +32,7 @@ def key(run: str, writer: str = "w") -> AppendKey:
 def curves(run: str, *counts: int, number: int = 1, value: float = 1.0, writer: str = "w") -> MetricAppend:
     """A batch of `a` and `b`, recognised; its steps are those of its number."""
     columns = [(name, _points(number, count, value)) for name, count in zip(METRICS, counts, strict=True)]
-    batch = CurveBatch(b"digest", layout_of(METRICS, counts, True), series_bytes(columns))
+    batch = KnownBatch(b"digest", layout_of(METRICS, counts, True), series_bytes(columns))
     return Append(key(run, writer), 1, number - 1, number, 100, batch)
 
 

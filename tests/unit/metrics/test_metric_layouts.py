@@ -14,7 +14,7 @@ from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.chunks import encode_points
 from runstream_server.metrics.convert import decode_columns
 from runstream_server.metrics.layouts import MAX_COUNT
-from runstream_server.metrics.model import CurveBatch, Kind, Points, Segment
+from runstream_server.metrics.model import KnownBatch, Kind, Points, Segment
 from runstream_server.metrics.recognition import Recogniser
 from runstream_server.metrics.short_curves import encode_short_curves
 
@@ -63,7 +63,7 @@ def knowing(*messages: bytes) -> Recogniser:
     return recogniser
 
 
-def columns(batch: CurveBatch) -> dict[str, tuple[list[int] | None, list[int], bytes]]:
+def columns(batch: KnownBatch) -> dict[str, tuple[list[int] | None, list[int], bytes]]:
     """Steps, times and values of each series, these as bytes: NaN is not equal to itself."""
     result = {}
     for piece in batch.pieces:
