@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceServicer
@@ -44,6 +45,7 @@ from runstream_server.metrics.convert_queries import (
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import MetricBatch
 from runstream_server.metrics.reading import SeriesReader
+from runstream_server.metrics.requests import CurveBatch
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
@@ -52,6 +54,8 @@ from runstream_server.runhistory import RunHistory
 
 _MAX_DIGEST = 32
 _QUICK_BYTES = 16 * 1024
+
+_Batch: TypeAlias = messages.MetricBatch | CurveBatch
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,8 @@ class MetricsDialect:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def run(self, message: messages.WriteMetricsRequest) -> RunName:
-        if message.WhichOneof("message") != "open":
+    def run(self, message: messages.WriteMetricsRequest | CurveBatch) -> RunName:
+        if isinstance(message, CurveBatch) or message.WhichOneof("message") != "open":
             raise ProtocolError("the first message has to be `open`")
         return RunName.parse(message.open.run, "open.run")
 
@@ -139,7 +143,9 @@ class MetricsDialect:
             raise InvalidField("open.durable_sequence", "expected 0 or more")
         return await self._metrics.open_writer(key, message.open.durable_sequence, digest)
 
-    def decode(self, message: messages.WriteMetricsRequest, size_bytes: int) -> Piece[messages.MetricBatch] | Finish:
+    def decode(self, message: messages.WriteMetricsRequest | CurveBatch, size_bytes: int) -> Piece[_Batch] | Finish:
+        if isinstance(message, CurveBatch):
+            return _piece(message, size_bytes)
         match message.WhichOneof("message"):
             case "batch":
                 return _piece(message.batch, size_bytes)
@@ -148,12 +154,13 @@ class MetricsDialect:
             case _:
                 raise ProtocolError("after `open` come `batch` and at last `finish`")
 
-    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> Prepared[MetricBatch]:
+    async def prepare(self, piece: Piece[_Batch], _skip: int) -> Prepared[MetricBatch]:
         batch = piece.payload
+        if isinstance(batch, CurveBatch):
+            return await self._metrics.prepare(batch.sequence, batch.digest, batch.columns, is_quick=True)
         is_quick = piece.size_bytes <= _QUICK_BYTES or are_few_curves(batch.series)
-        return await self._metrics.prepare(
-            batch.sequence, batch.digest, lambda: decode_columns(batch.series), is_quick=is_quick
-        )
+        decode = partial(decode_columns, batch.series)
+        return await self._metrics.prepare(batch.sequence, batch.digest, decode, is_quick=is_quick)
 
     def gap(self, expected: int) -> RunstreamError:
         return SequenceGap(expected)
@@ -168,7 +175,7 @@ class MetricsDialect:
         return encode_notice(notice)
 
 
-def _piece(batch: messages.MetricBatch, size_bytes: int) -> Piece[messages.MetricBatch]:
+def _piece(batch: _Batch, size_bytes: int) -> Piece[_Batch]:
     _checked_digest(batch.digest, "batch.digest")
     return Piece(batch.sequence - 1, batch.sequence, size_bytes, batch)
 

@@ -53,6 +53,9 @@ class CallPolicy:
     access_log: str
     """Which calls are logged: `none`, `errors` or `all`."""
 
+    deserialize: Callable[[bytes], Any] | None = None
+    """Reads the requests; None: the generated code does."""
+
 
 def wrap(handler: Handler, policy: CallPolicy) -> Handler:
     """Returns `handler` with everything around it that all calls have in common."""
@@ -69,7 +72,7 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-    deserialize = _forgiving(handler.request_deserializer)
+    deserialize = _forgiving(policy.deserialize or handler.request_deserializer)
     return make(serve, _sized(deserialize) if handler.request_streaming else deserialize, handler.response_serializer)
 
 
