@@ -82,7 +82,7 @@ $(UV):
 	@$(PYTHON) -m venv .tools
 	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(READY): requirements.lock clients/python/pyproject.toml services/pyproject.toml | $(UV)
+$(READY): requirements.lock clients/python/pyproject.toml services/pyproject.toml services/hatch_build.py $(wildcard services/native/*) | $(UV)
 	@echo "Setting up .venv ..." >&2
 	@test -d .venv || $(UV) venv --quiet --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock

@@ -25,10 +25,22 @@ CREATE TABLE public.first_delete (service text, run text, delete_time timestampt
 CREATE FUNCTION public.note_delete() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.first_delete VALUES (tg_table_schema, old.run, clock_timestamp()) ON CONFLICT DO NOTHING;
-    RETURN old;
+    RETURN NULL;
 END $$;
-CREATE TRIGGER note_delete BEFORE DELETE ON metrics.chunk FOR EACH ROW EXECUTE FUNCTION public.note_delete();
-CREATE TRIGGER note_delete BEFORE DELETE ON logs.chunk FOR EACH ROW EXECUTE FUNCTION public.note_delete();
+CREATE FUNCTION public.note_unless_merged() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM metrics.chunk
+         WHERE (workspace, run, series) = (old.workspace, old.run, old.series)
+           AND start_index <= old.start_index AND start_index + point_count > old.start_index
+    ) THEN
+        INSERT INTO public.first_delete VALUES ('metrics', old.run, clock_timestamp()) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER note_delete AFTER DELETE ON metrics.chunk DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION public.note_unless_merged();
+CREATE TRIGGER note_delete AFTER DELETE ON logs.chunk FOR EACH ROW EXECUTE FUNCTION public.note_delete();
 """
 _DUE = """
 UPDATE {0}.seal_task SET due_time = now()

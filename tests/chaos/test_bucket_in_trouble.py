@@ -185,13 +185,13 @@ async def test_a_bucket_in_trouble_delays_sealing_and_files_and_loses_nothing(
                 await meet_always(site, rounds, kinds[0])
             else:
                 await meet_sometimes(site, rounds, clients, *kinds)
+        during = rounds.written[len(before) :]
+        print(f"p99 of acknowledgements: {p99(before):.4f} s without, {p99(during):.4f} s with trouble")
         await site.sealed(*(each.run for each in rounds.written))
 
         await check_sealed(site, config, rounds.written)
         await check_kept(site.channel, run, clients)
         await check_bucket(config.postgres.dsn, config.bucket)
         await check_kept(site.channel, run, clients)
-        during = rounds.written[len(before) :]
-        print(f"p99 of acknowledgements: {p99(before):.4f} s without, {p99(during):.4f} s with trouble")
         if FULL:
             assert p99(during) < MOST_RATIO * p99(before)

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from runstream_server.errors import FieldViolation, InvalidField
+from runstream_server.field_checks import FieldChecks
 
 HOST = 255
 HOLDER = 255
@@ -73,54 +73,19 @@ _DISPLAY_NAME = re.compile(r"[\w\-./ ]{1,255}")
 _RESERVED = ("microsoft", "azureml")
 
 
-class Checks:
-    """Holds the fields of one request to their limits and notes each that breaks them."""
-
-    def __init__(self) -> None:
-        self._violations: list[FieldViolation] = []
-
-    @property
-    def violated(self) -> bool:
-        """Whether any field was wrong so far."""
-        return bool(self._violations)
-
-    def fail(self, field: str, problem: str) -> None:
-        """Notes that a field is wrong."""
-        self._violations.append(FieldViolation(field, problem))
-
-    def done(self) -> None:
-        """Raises InvalidField if any field was wrong."""
-        if self._violations:
-            first, *more = self._violations
-            raise InvalidField(first.field, first.problem, *more)
-
-    def text(self, field: str, text: str, limit: int) -> str:
-        """A text that may be empty, of up to so many characters."""
-        if len(text) > limit:
-            self.fail(field, f"up to {limit} characters; got {len(text)}")
-        return self._storable(field, text)
-
-    def filled(self, field: str, text: str, limit: int) -> str:
-        """A text that may not be empty."""
-        if not text:
-            self.fail(field, f"required: 1 to {limit} characters")
-        return self.text(field, text, limit)
+class Checks(FieldChecks):
+    """What fields of jobs are held to."""
 
     def sized(self, field: str, text: str, limit: int) -> str:
         """A text that may be empty, of up to so many bytes."""
         self.size(field, [text], limit)
-        return self._storable(field, text)
+        return self.storable(field, text)
 
     def size(self, field: str, texts: Collection[str], limit: int) -> None:
         """Texts that together take up to so many bytes."""
         size = sum(len(text.encode()) for text in texts)
         if size > limit:
             self.fail(field, f"up to {limit} bytes{' together' if len(texts) > 1 else ''}; got {size}")
-
-    def _storable(self, field: str, text: str) -> str:
-        if "\0" in text:
-            self.fail(field, "text cannot contain the character NUL; remove it")
-        return text
 
     def number(self, field: str, number: int, least: int, most: int) -> int:
         """A number within limits, both included."""
@@ -155,7 +120,7 @@ class Checks:
         for key, value in variables.items():
             if not key or "=" in key:
                 self.fail(f"{field}[{key[:80]!r}]", "a variable has a name, without `=`")
-            self._storable(f"{field}[{key[:80]!r}]", key + value)
+            self.storable(f"{field}[{key[:80]!r}]", key + value)
 
     def request_id(self, field: str, text: str) -> uuid.UUID:
         """The id that makes a retry safe."""

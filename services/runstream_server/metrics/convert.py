@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Committed, Notice, Refusal
-from runstream_server.errors import MalformedMessage
 from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
@@ -31,14 +30,6 @@ _KINDS = {
     "artifacts": Kind.ARTIFACTS,
 }
 _ARRAY_KINDS: Mapping[Kind, type[np.generic]] = {Kind.DOUBLE: np.float64, Kind.INT64: np.int64, Kind.BOOL: np.bool_}
-
-
-def decode_message(data: bytes) -> messages.WriteMetricsRequest:
-    """Parses a message of a stream; raises MalformedMessage if it is none."""
-    try:
-        return messages.WriteMetricsRequest.FromString(data)
-    except DecodeError as error:
-        raise MalformedMessage(str(error).rpartition(": ")[2]) from None
 
 
 def are_few_curves(series: Sequence[messages.SeriesColumns]) -> bool:

@@ -18,6 +18,7 @@ from runstream_server.metrics.outbox_store import OutboxStore
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.refusal_store import RefusalStore
+from runstream_server.metrics.requests import WRITE_METRICS
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
@@ -83,6 +84,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
         readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
         metrics = Metrics(store, appends, RefusalStore(platform.postgres))
+        server.read_by(WRITE_METRICS, bytes)  # streams know the most of them by their bytes
         servicer = MetricsServicer(metrics, readers, hub, history)
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [

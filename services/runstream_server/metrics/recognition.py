@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from runstream_server.metrics.layouts import MAX_COUNT, MAX_NUMBERS, Layout, layout_of
-from runstream_server.metrics.model import KnownBatch, Kind, Points, SeriesPiece
+from runstream_server.metrics.model import Kind, KnownBatch, Points, SeriesPiece
 
 _BATCH, _SEQUENCE, _DIGEST = 0x12, 0x08, b"\x1a\x20"
 _DIGEST_BYTES = 32

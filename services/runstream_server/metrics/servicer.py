@@ -3,7 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
+
+from google.protobuf.message import DecodeError
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceServicer
@@ -21,13 +24,12 @@ from runstream_server.appendstreams import (
     append_once,
     decode_writer,
 )
-from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
+from runstream_server.errors import InvalidField, MalformedMessage, ProtocolError, RunstreamError
 from runstream_server.metrics.batches import size_of_curves
 from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.convert import (
     are_few_curves,
     decode_columns,
-    decode_message,
     encode_acknowledged,
     encode_logged,
     encode_notice,
@@ -47,14 +49,15 @@ from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.model import KnownBatch, MetricPayload
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.recognition import Recogniser
+from runstream_server.metrics.requests import CurveBatch, read_request
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
-from runstream_server.rpc import takes_bytes
 from runstream_server.runhistory import RunHistory
 
-_Sent: TypeAlias = KnownBatch | tuple[messages.MetricBatch, bytes]
+_Batch: TypeAlias = messages.MetricBatch | CurveBatch
+_Sent: TypeAlias = KnownBatch | tuple[_Batch, bytes]
 """A batch that was recognised, or one that was not, with the bytes it came in."""
 
 _MAX_DIGEST = 32
@@ -79,7 +82,6 @@ class MetricsServicer(MetricsServiceServicer):
         self._hub = hub
         self._history = history
 
-    @takes_bytes
     async def WriteMetrics(self, _: object, context: Any) -> None:  # type: ignore[override]
         await AppendStream(context, MetricsDialect(self._metrics), self._hub).serve()
 
@@ -150,7 +152,9 @@ class MetricsDialect:
         if recognised := self._recogniser.read(message):
             sequence, batch = recognised
             return Piece(sequence - 1, sequence, size_bytes, batch)
-        request = decode_message(message)
+        request = _request(message)
+        if isinstance(request, CurveBatch):
+            return _piece(request, size_bytes, message)
         match request.WhichOneof("message"):
             case "batch":
                 return _piece(request.batch, size_bytes, message)
@@ -181,21 +185,31 @@ class MetricsDialect:
         return encode_notice(notice)
 
 
+def _request(message: bytes) -> messages.WriteMetricsRequest | CurveBatch:
+    try:
+        return read_request(message)
+    except DecodeError as error:
+        raise MalformedMessage(str(error).rpartition(": ")[2]) from None
+
+
 def _opening(message: bytes) -> messages.OpenMetrics:
-    request = decode_message(message)
-    if request.WhichOneof("message") != "open":
+    request = _request(message)
+    if isinstance(request, CurveBatch) or request.WhichOneof("message") != "open":
         raise ProtocolError("the first message has to be `open`")
     return request.open
 
 
-def _piece(batch: messages.MetricBatch, size_bytes: int, message: bytes) -> Piece[_Sent]:
+def _piece(batch: _Batch, size_bytes: int, message: bytes) -> Piece[_Sent]:
     _checked_digest(batch.digest, "batch.digest")
     return Piece(batch.sequence - 1, batch.sequence, size_bytes, (batch, message))
 
 
-async def _prepare(metrics: Metrics, batch: messages.MetricBatch, size_bytes: int) -> Prepared[MetricPayload]:
+async def _prepare(metrics: Metrics, batch: _Batch, size_bytes: int) -> Prepared[MetricPayload]:
+    if isinstance(batch, CurveBatch):
+        return await metrics.prepare(batch.sequence, batch.digest, batch.columns, is_quick=True)
     is_quick = size_bytes <= _QUICK_BYTES or are_few_curves(batch.series)
-    return await metrics.prepare(batch.sequence, batch.digest, lambda: decode_columns(batch.series), is_quick=is_quick)
+    decode = partial(decode_columns, batch.series)
+    return await metrics.prepare(batch.sequence, batch.digest, decode, is_quick=is_quick)
 
 
 def _checked_digest(digest: bytes, field: str) -> bytes:

@@ -1,7 +1,6 @@
 """How calls come in and go out: server and channel construction, the wrapper around every call, limits, drain."""
 
-from runstream_server.rpc.call import takes_bytes
 from runstream_server.rpc.options import open_channel
 from runstream_server.rpc.server import RpcServer, rpc_server
 
-__all__ = ["RpcServer", "open_channel", "rpc_server", "takes_bytes"]
+__all__ = ["RpcServer", "open_channel", "rpc_server"]

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -29,9 +29,6 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Answer: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-_TAKES_BYTES = "takes_bytes"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _SLOW_SECONDS = 1.0
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -56,6 +53,9 @@ class CallPolicy:
     access_log: str
     """Which calls are logged: `none`, `errors` or `all`."""
 
+    deserialize: Callable[[bytes], Any] | None = None
+    """Reads the requests; None: the generated code does."""
+
 
 def wrap(handler: Handler, policy: CallPolicy) -> Handler:
     """Returns `handler` with everything around it that all calls have in common."""
@@ -72,14 +72,8 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-    deserialize = None if getattr(inner, _TAKES_BYTES, False) else _forgiving(handler.request_deserializer)
+    deserialize = _forgiving(policy.deserialize or handler.request_deserializer)
     return make(serve, _sized(deserialize) if handler.request_streaming else deserialize, handler.response_serializer)
-
-
-def takes_bytes(method: Method) -> Method:
-    """Marks a method of a servicer that is to get its requests as they came, and takes them apart itself."""
-    setattr(method, _TAKES_BYTES, True)
-    return method
 
 
 def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from runstream_server.errors import FieldViolation, InvalidField
+from runstream_server.field_checks import FieldChecks
 from runstream_server.runs.model import Experiment, Tags, Workspace
 
 DISPLAY_NAME = 256
@@ -72,36 +72,8 @@ _EXPERIMENT_DISPLAY_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,254}")
 _CUT = " ... (cut) ... "
 
 
-class Checks:
-    """Holds the fields of one request to their limits and notes each that breaks them."""
-
-    def __init__(self) -> None:
-        self._violations: list[FieldViolation] = []
-
-    def fail(self, field: str, problem: str) -> None:
-        """Notes that a field is wrong."""
-        self._violations.append(FieldViolation(field, problem))
-
-    def done(self) -> None:
-        """Raises InvalidField if any field was wrong."""
-        if self._violations:
-            first, *more = self._violations
-            raise InvalidField(first.field, first.problem, *more)
-
-    def text(self, field: str, text: str, limit: int) -> str:
-        """A text that may be empty."""
-        if text:
-            if len(text) > limit:
-                self.fail(field, f"up to {limit} characters; got {len(text)}")
-            if "\0" in text:
-                self.fail(field, "text cannot contain the character NUL; remove it")
-        return text
-
-    def filled(self, field: str, text: str, limit: int) -> str:
-        """A text that may not be empty."""
-        if not text:
-            self.fail(field, f"required: 1 to {limit} characters")
-        return self.text(field, text, limit)
+class Checks(FieldChecks):
+    """What fields of runs are held to."""
 
     def key(self, field: str, key: str) -> str:
         """The key of a tag or a property."""

@@ -57,6 +57,22 @@ async def test_other_bytes_are_refused_until_the_file_is_removed(cli: Cli, make_
     assert printed.out == "second"
 
 
+async def test_a_file_that_is_not_there_is_told_with_those_that_are(
+    cli: Cli, make_run: MakeRun, tmp_path: Path
+) -> None:
+    await make_run("a")
+    await make_run("empty")
+    write(tmp_path, "a.txt")
+    await cli("artifact", "put", "-r", "a", "a.txt")
+    unknown = await cli("artifact", "cat", "-r", "a", "nope", code=3)
+    empty = await cli("artifact", "cat", "-r", "empty", "nope", code=3)
+    not_got = await cli("artifact", "get", "-r", "a", "nope", code=3)
+
+    assert "Run a has no file nope. It has a.txt." in " ".join(unknown.err.split())
+    assert "Run empty has no file nope. It has no files." in " ".join(empty.err.split())
+    assert "The run has no file or folder nope. It has a.txt." in " ".join(not_got.err.split())
+
+
 async def test_a_folder_is_removed_by_its_slash(cli: Cli, make_run: MakeRun, tmp_path: Path) -> None:
     await make_run("a")
     for path in ("out/1", "out/2", "output"):

@@ -143,6 +143,31 @@ forked(work)
     assert sorted(run.get_tags()) == ["child", "child again", "grandchild"]
 
 
+def test_a_forked_child_does_not_destroy_channels_of_its_parent_even_when_it_ends(run: Run) -> None:
+    out = play(
+        run,
+        """
+from runstream._channel import loop
+from runstream._channel.connection import Connection
+
+class Destroyed:
+    def __del__(self, write=os.write, pid=os.getpid):
+        write(1, f"destroyed in {pid()}".encode())
+
+async def watch():
+    Connection.to(os.environ["RUNSTREAM_ADDRESS"]).channel.destroyed = Destroyed()
+
+loop.run(watch())
+forked(lambda: run.tag("child"))
+assert run.get_tags() == {"child": None}
+print("parent", os.getpid(), flush=True)
+""",
+    )
+
+    parent = out.split()[1]
+    assert out in (f"parent {parent}\n", f"parent {parent}\ndestroyed in {parent}")
+
+
 def test_a_fork_before_the_first_call_needs_no_relay(ws: Workspace, run: Run) -> None:
     code = f"""
 import os, sys
@@ -159,6 +184,28 @@ if child:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
     assert sorted(run.get_tags()) == ["child", "parent"]
+
+
+def test_a_relay_ends_by_itself_when_its_process_does(run: Run) -> None:
+    out = play(
+        run,
+        """
+import subprocess
+from runstream._channel import loop
+
+def work():
+    started = []
+    real = subprocess.Popen
+    subprocess.Popen = lambda *args, **options: started.append(real(*args, **options)) or started[-1]
+    run.tag("a")
+    loop.stop()
+    print([relay.returncode for relay in started])
+
+forked(work)
+""",
+    )
+
+    assert out == "[0]\n"
 
 
 @pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 9)"])

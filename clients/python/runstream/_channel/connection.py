@@ -310,15 +310,20 @@ def _failure(error: "grpc.aio.AioRpcError") -> CallFailure:
 
 
 def _leave_parent() -> None:
-    _inherited.append(dict(_connections.items()))
+    """Forgets the connections of the parent without destroying them: gRPC cannot do even that in a forked process, and
+    aborts it, at its end too when the interpreter clears everything.
+    """
+    if not _connections:
+        return
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(dict(_connections.items())))
     _connections.clear()
 
 
 _connections: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Connection]]" = (
     weakref.WeakKeyDictionary()
 )
-_inherited: "list[dict[asyncio.AbstractEventLoop, dict[str, Connection]]]" = []
-"""Connections of the parent of a forked process: kept, because gRPC cannot even destroy a channel there."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_parent)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from runstream._channel import frames
 from runstream._channel.errors import CallFailed, CallFailure
@@ -44,6 +45,9 @@ class Link:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
         self.writer.close()
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(END_SECONDS):
+                await self.writer.wait_closed()  # the socket is closed by the loop, which the next wait holds up
         _sockets.discard(self._socket)
         try:
             self._process.wait(END_SECONDS)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runstream._cli.confirmation import confirm, yes_option
 from runstream._cli.documents import artifact_document
 from runstream._cli.exits import ExitCode
 from runstream._cli.meter import INTERRUPTED, metered
+from runstream._cli.missing import names_told, what_there_is
 from runstream._cli.sdk import sdk_run
 from runstream._cli.session import Session, pass_session
 from runstream._cli.settings import run_option
@@ -146,7 +148,8 @@ def cat(session: Session, run: str, file: str) -> None:
         async for response in connection.stream(connection.artifacts.ReadArtifact, request):
             sys.stdout.buffer.write(response.data)
 
-    session.services.run(work)
+    with _names_told(session, run, f"file {file}"):
+        session.services.run(work)
 
 
 @artifact.command(epilog=RM_EXAMPLES)
@@ -181,7 +184,9 @@ def plan(names: Sequence[str], paths: Sequence[str], folder: Path) -> dict[Path,
     for path in paths or [""]:
         found = [name for name in names if name == path or name.startswith(f"{path.rstrip('/')}/" if path else "")]
         if not found and path:
-            raise ServiceException(f"The run has no file or folder {path}.", status_code=404)
+            raise ServiceException(
+                f"The run has no file or folder {path}. {what_there_is('files', names)}.", status_code=404
+            )
         base = path.rstrip("/").rpartition("/")[0]
         for name in found:
             target = below.place(inside(name)[len(base) + 1 if base else 0 :])
@@ -207,6 +212,11 @@ def _transfer(session: Session, title: str, work: Callable[[Connection, Meter], 
         session.say(INTERRUPTED)
         return False
     return True
+
+
+def _names_told(session: Session, run: str, wanted: str) -> AbstractContextManager[None]:
+    names = (file.path for file in _files(session, run, ""))
+    return names_told("ARTIFACT_NOT_FOUND", f"Run {run} has no {wanted}", "files", lambda: names)
 
 
 def _files(session: Session, run: str, prefix: str) -> Iterator[Artifact]:

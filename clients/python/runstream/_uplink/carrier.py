@@ -32,13 +32,21 @@ from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.artifacts import Artifacts
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.ending import end_run
-from runstream._uplink.followers import SEARCH_SECONDS, Client, Followers
+from runstream._uplink.followers import Client, Followers
 from runstream._uplink.metrics import LOOK_SECONDS, MetricSource
 from runstream._uplink.turns import earlier_spool, is_awaited
 from runstream._uplink.warnings import RunWarnings
 
 IDLE_SECONDS: Final = 3_600.0
 """How long a writer that lives may be silent before the uplink stops waiting for it."""
+
+SEARCH_SECONDS: Final = 1.0
+"""How often new files of followed folders are looked for where nothing tells of them."""
+SETTLE_SECONDS: Final = 0.05
+"""How old a new file becomes before it is looked for: what is renamed at once is not followed by two names."""
+
+MAX_FOLDERS: Final = 100
+"""Folders of a writer that the system is asked to watch: it has some thousand watches for all programs of a user."""
 
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +70,7 @@ class Carrier:
             self._reader.close()
             raise
         self._bell = doorbell.bell(spool)
+        self._folders_bell = doorbell.bell()
         self._followers = followers
         self._client = _client(self._reader.header, self._events, address)
         self._earlier = earlier_spool(spool)
@@ -145,6 +154,7 @@ class Carrier:
         elif record.type == FOLLOW_FOLDER:
             prefix, folder = decode_follow(record.body)
             self._followers.follow_folder(self._client, prefix, self._folder / folder)
+            self._folders_bell.ring()
 
     def take_damage(self, damage: Damage) -> None:
         """Warns of bytes that are no records."""
@@ -202,11 +212,18 @@ class Carrier:
 
     async def _tend(self) -> None:
         while True:
-            await asyncio.sleep(SEARCH_SECONDS)
-            await self._followers.search(self._client)
+            await self._folders_bell.wait(SEARCH_SECONDS, blind_seconds=SEARCH_SECONDS)
+            await asyncio.sleep(SETTLE_SECONDS)
+            await self._search()
             drops = self._reader.drops()
             if drops.value_count:
                 self._client.warnings.add(f"Values cannot be recorded and are lost{_why(drops.errno)}.")
+
+    async def _search(self) -> None:
+        self._folders_bell.arm()
+        folders = await self._followers.search(self._client)
+        if self._folders_bell.tell_of(folders[:MAX_FOLDERS]):
+            self._folders_bell.ring()  # there may have been something new in it before it was watched
 
     async def _answer_flushes(self) -> None:
         while True:

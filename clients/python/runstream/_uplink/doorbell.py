@@ -4,44 +4,56 @@ import asyncio
 import ctypes
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 BLIND_SECONDS: Final = 0.05
 """How often a file is looked at where the system does not tell of changes."""
 
-_MODIFY, _CLOSE_WRITE, _MOVED_TO = 0x2, 0x8, 0x80
+_MODIFY, _CLOSE_WRITE, _MOVED_TO, _CREATE = 0x2, 0x8, 0x80, 0x100
 _IGNORED, _ONE_SHOT = 0x8000, 0x80000000
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 64 * 1024
 
 
 class Bell:
-    """Rings when a file was written or closed by its writer, or when something was moved into a folder.
+    """Rings when one of some files was written or closed by its writer, or when there is a new entry in a folder.
 
     What happens to the files in a folder is not told to its bell: each write of a busy spool would ring it.
     """
 
-    def __init__(self, doorbell: "Doorbell", path: Path) -> None:
+    def __init__(self, doorbell: "Doorbell", *paths: Path) -> None:
         self._doorbell = doorbell
-        self._path = path
-        self._mask = _ONE_SHOT | (_MOVED_TO if os.path.isdir(path) else _MODIFY | _CLOSE_WRITE)  # noqa: PTH112  (is_dir raises)
+        self._masks: dict[Path, int] = {}
         self._rung = asyncio.Event()
         self._sees = False
+        self.tell_of(paths)
+
+    def tell_of(self, paths: Iterable[Path]) -> bool:
+        """Tells of these, and of no others any more, from the next time that it is armed; whether one is new to it."""
+        masks = {path: _mask(path) for path in paths}
+        is_more = not masks.keys() <= self._masks.keys()
+        self._masks = masks
+        return is_more
 
     def arm(self) -> None:
         """From now on the next change is noticed. Look for changes afterwards, then `wait`."""
         self._rung.clear()
-        self._sees = self._doorbell.watch(self._path, self._mask, self)
+        watched = [self._doorbell.watch(path, mask, self) for path, mask in self._masks.items()]
+        self._sees = all(watched)
 
     def ring(self) -> None:
         """Ends the wait."""
         self._rung.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Waits until something has changed since `arm`, `seconds` at most; may return without a change."""
+    async def wait(self, seconds: float, *, blind_seconds: float = BLIND_SECONDS) -> None:
+        """Waits until something has changed since `arm`, `seconds` at most; may return without a change.
+
+        Where the system does not tell of changes, it returns after `blind_seconds`.
+        """
         try:
-            async with asyncio.timeout(seconds if self._sees else min(seconds, BLIND_SECONDS)):
+            async with asyncio.timeout(seconds if self._sees else min(seconds, blind_seconds)):
                 await self._rung.wait()
         except TimeoutError:
             return
@@ -58,9 +70,9 @@ class Doorbell:
         if self._inotify >= 0:
             asyncio.get_running_loop().add_reader(self._inotify, self._take)
 
-    def bell(self, path: Path) -> Bell:
-        """A bell for one file or folder, which need not exist yet."""
-        return Bell(self, path)
+    def bell(self, *paths: Path) -> Bell:
+        """A bell for files and folders, which need not exist yet."""
+        return Bell(self, *paths)
 
     def watch(self, path: Path, mask: int, bell: Bell) -> bool:
         """Rings a bell at the next event of a mask; false: the system cannot tell."""
@@ -96,3 +108,8 @@ class Doorbell:
                 bell.ring()
             if mask & _IGNORED:
                 self._bells.pop(watch, None)
+
+
+def _mask(path: Path) -> int:
+    is_folder = os.path.isdir(path)  # noqa: PTH112  (is_dir raises)
+    return _ONE_SHOT | (_MOVED_TO | _CREATE if is_folder else _MODIFY | _CLOSE_WRITE)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,14 +10,11 @@ from runstream._channel.tasks import end_tasks
 from runstream._spool.values import cut
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.doorbell import Doorbell
+from runstream._uplink.folders import MAX_FILES, FoundFile, find_files
 from runstream._uplink.logs import LogSource
 from runstream._uplink.outputs import OutputSource, is_output
 from runstream._uplink.warnings import RunWarnings
 
-SEARCH_SECONDS: Final = 1.0
-"""How often new files of a folder are looked for."""
-MAX_FILES: Final = 1_000
-"""Files of one folder that are followed."""
 RETRY_SECONDS: Final = (1.0, 5.0, 15.0)
 """Pauses after trouble with the disk in a row, before a file is given up."""
 MAX_NAME_CHARACTERS: Final = 150
@@ -162,7 +158,7 @@ class Followers:
         self._files[key] = Follower(log, source, client, known.task if known else None)
 
     def follow_folder(self, client: Client, prefix: str, folder: Path) -> None:
-        """Follows a folder for a client that calls `search` now and then."""
+        """Follows a folder for a client that calls `search` again and again."""
         key = Key(client.connection.address, client.run, prefix.strip("/"), folder)
         self._folders.setdefault(key, set()).add(client.first)
 
@@ -170,13 +166,22 @@ class Followers:
         """Whether a client wants anything followed."""
         return bool(self._files_of(client) or self._folders_of(client))
 
-    async def search(self, client: Client) -> None:
-        """Follows what is new in the folders of a client; one that cannot be searched is left for the next time."""
+    async def search(self, client: Client) -> list[Path]:
+        """Follows what is new in the folders of a client; one that cannot be searched is left for the next time.
+
+        Returns:
+            The folders that there are, those inside of others included.
+        """
+        folders: list[Path] = []
         for key in self._folders_of(client):
             try:
-                self._follow_found(client, key, await asyncio.to_thread(_search, key.log, key.local))
+                found, seen = await asyncio.to_thread(find_files, key.log, key.local)
             except (OSError, ValueError) as error:
                 self._log_once(key, error)
+            else:
+                self._follow_found(client, key, found)
+                folders += seen
+        return folders
 
     async def reach(self, client: Client) -> None:
         """Returns when the files of a client as they are now are acknowledged."""
@@ -208,7 +213,7 @@ class Followers:
         if self._files.get(key) is follower:
             self._files.pop(key)
 
-    def _follow_found(self, client: Client, key: Key, found: list[tuple[str, Path]]) -> None:
+    def _follow_found(self, client: Client, key: Key, found: list[FoundFile]) -> None:
         for log, local in found[:MAX_FILES]:
             self.follow_file(client, log, local)
         if len(found) > MAX_FILES:
@@ -230,20 +235,3 @@ class Followers:
 
     def _folders_of(self, client: Client) -> list[Key]:
         return [key for key, writers in self._folders.items() if client.first in writers]
-
-
-def _search(prefix: str, root: Path) -> list[tuple[str, Path]]:
-    """The files of a folder with their log paths, but for hidden ones and those in hidden folders.
-
-    Where there are more than `MAX_FILES`, it is one more than that.
-    """
-    found: list[tuple[str, Path]] = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if not name.startswith(".") and os.path.isfile(path):  # noqa: PTH113  (is_file raises for odd entries)
-                found.append(("/".join(filter(None, (prefix, path.relative_to(root).as_posix()))), path))
-        if len(found) > MAX_FILES:
-            break
-    return found[: MAX_FILES + 1]

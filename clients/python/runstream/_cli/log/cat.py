@@ -1,8 +1,7 @@
 """`log cat`."""
 
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from runstream._channel import loop
 from runstream._cli.commands import PlacedCommand
 from runstream._cli.exits import ExitCode
 from runstream._cli.log.stamps import Stamper
+from runstream._cli.missing import names_told
 from runstream._cli.output import write_bytes
 from runstream._cli.sdk import sdk_run
 from runstream._cli.session import Session, pass_session
@@ -38,7 +38,6 @@ Examples:
   runstream log cat -r RUN --tail 50 --follow --timestamps
 """
 
-_TOLD_NAMES = 20
 
 Response = ReadLogResponse | TailLogResponse
 
@@ -81,7 +80,7 @@ def cat(session: Session, run: str, log_path: str | None, follow: bool, **asked:
     responses = (_followed if follow else _read)(found, chosen, **asked)
     stamper = Stamper() if asked["timestamps"] else None
     try:
-        with _told_names(found, run, chosen):
+        with names_told("LOG_NOT_FOUND", f"Run {run} has no log {chosen}", "logs", lambda: _names(found)):
             pull(responses, lambda response: write_bytes(stamper.stamp(response) if stamper else response.data))
     except KeyboardInterrupt:
         if follow:
@@ -89,20 +88,8 @@ def cat(session: Session, run: str, log_path: str | None, follow: bool, **asked:
         sys.exit(ExitCode.INTERRUPTED)
 
 
-@contextmanager
-def _told_names(run: Run, run_id: str, path: str) -> Iterator[None]:
-    """Says what logs a run has where it does not have the one that was asked for."""
-    try:
-        yield
-    except ServiceException as error:
-        if error.reason != "LOG_NOT_FOUND":
-            raise
-        paths = [file.path for file in loop.run(run._list_logs())]
-        has = f"It has {', '.join(paths[:_TOLD_NAMES])}" if paths else "It has no logs"
-        more = f" and {len(paths) - _TOLD_NAMES} more; see `runstream log ls`" if len(paths) > _TOLD_NAMES else ""
-        raise ServiceException(
-            f"Run {run_id} has no log {path}. {has}{more}.", error, status_code=404, reason=error.reason
-        ) from error
+def _names(run: Run) -> list[str]:
+    return [file.path for file in loop.run(run._list_logs())]
 
 
 def _followed(
