@@ -1,18 +1,18 @@
-"""Encodes curves of few values, thousands at once: to the same bytes as `chunks.encode_points`, byte by byte in tables.
+"""Curves of few values as bytes and back, thousands at once: as `chunks` does one by one, byte by byte in tables.
 
 Where a thousand runs log a few numbers each, an object or a call for each column of each series is what takes the time.
 """
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runstream_server.metrics.model import Doubles, Int64s, Kind
+from runstream_server.metrics.model import Doubles, Int64s, Kind, Points, Segment
 
 _Bytes: TypeAlias = NDArray[np.uint8]
 
@@ -21,13 +21,18 @@ _HEAD: Final = struct.Struct("<BIIB")
 _SEGMENT: Final = struct.Struct("<BIB")
 _BLOCK: Final = struct.Struct("<BII")
 _RAW: Final = 0
+_LINE_BYTES: Final = 17
 _CHECKSUM_BYTES: Final = 4
+_MAX_COUNT: Final = 64
 _LINEAR: Final = 1
 _OFFSETS: Final = ("<u1", "<u2", "<u4", "<u8")
 _SPANS: Final = np.array([0, *(np.iinfo(kind).max for kind in _OFFSETS[:-1])], np.uint64)
 _FORMS: Final = 8
 _SINGLE, _DOUBLE = 1, 2
 _WORTH_NARROWING: Final = 16
+_VALUE_KINDS: Final = {_SINGLE: "<f4", _DOUBLE: "<f8"}
+_VALUE_BYTES: Final = {_SINGLE: 4, _DOUBLE: 8}
+_OFFSET_BYTES: Final = {_LINEAR + 1 + place: np.dtype(kind).itemsize for place, kind in enumerate(_OFFSETS)}
 
 
 def encode_short_curves(steps: Int64s | None, times: Int64s, values: Doubles) -> Sequence[bytes]:
@@ -121,3 +126,106 @@ def _with_checksums(parts: Sequence[_Bytes]) -> Sequence[bytes]:
     table[:, -_CHECKSUM_BYTES:] = _bytes(checksums)
     data, width = table.tobytes(), table.shape[1]
     return [data[begin : begin + width] for begin in range(0, len(data), width)]
+
+
+class _Shape(NamedTuple):
+    """What chunks have in common that are of one length and have the same in the same places."""
+
+    value_count: int
+
+    forms: tuple[int, ...]
+    """Of the steps, if there are any, and of the times."""
+
+    value_form: int
+
+    @property
+    def size_bytes(self) -> int:
+        values = _BLOCK.size + self.value_count * _VALUE_BYTES[self.value_form]
+        integers = sum(_size_of_integers(form, self.value_count) for form in self.forms)
+        return _HEAD.size + integers + _SEGMENT.size + values + _CHECKSUM_BYTES
+
+
+def decode_short_curves(chunks: Sequence[bytes]) -> Sequence[Points | None]:
+    """Decodes those chunks that are curves of up to 64 values and undamaged; None for all others."""
+    alike: dict[_Shape, list[int]] = {}
+    for place, chunk in enumerate(chunks):
+        if shape := _shape_of(chunk):
+            alike.setdefault(shape, []).append(place)
+    decoded: list[Points | None] = [None] * len(chunks)
+    for shape, places in alike.items():
+        table = np.frombuffer(b"".join([chunks[place] for place in places]), np.uint8).reshape(len(places), -1)
+        for place, points in zip(places, _decode(table, shape), strict=True):
+            decoded[place] = points
+    return decoded
+
+
+def _shape_of(chunk: bytes) -> _Shape | None:
+    try:
+        version, count, segments, has_steps = _HEAD.unpack_from(chunk)
+        if version != _FORMAT or segments != 1 or has_steps > 1 or not 0 < count <= _MAX_COUNT:
+            return None
+        place, forms = _HEAD.size, []
+        for _ in range(1 + has_steps):
+            forms.append(chunk[place])
+            place += _size_of_integers(chunk[place], count)
+        shape = _Shape(count, tuple(forms), chunk[place + _SEGMENT.size - 1])
+        return shape if shape.size_bytes == len(chunk) else None
+    except (struct.error, IndexError, KeyError):
+        return None
+
+
+def _size_of_integers(form: int, count: int) -> int:
+    return _LINE_BYTES if form == _LINEAR else _LINE_BYTES + _BLOCK.size + (count - 1) * _OFFSET_BYTES[form]
+
+
+def _decode(table: _Bytes, shape: _Shape) -> Iterator[Points | None]:
+    """Decodes chunks of one shape, one in each row."""
+    reader = _Reader(table)
+    reader.expect(_HEAD.pack(_FORMAT, shape.value_count, 1, len(shape.forms) > 1))
+    integers = [_read_integers(reader, form, shape.value_count) for form in shape.forms]
+    reader.expect(_SEGMENT.pack(Kind.DOUBLE, shape.value_count, shape.value_form))
+    with np.errstate(invalid="ignore"):
+        values = reader.block(_VALUE_KINDS[shape.value_form], shape.value_count).astype(np.float64)
+    is_sound = reader.is_sound().tolist()
+    steps = integers[0] if len(integers) > 1 else None
+    for row, (of_times, of_values) in enumerate(zip(integers[-1], values, strict=True)):
+        segment = Segment(Kind.DOUBLE, shape.value_count, of_values)
+        yield Points(None if steps is None else steps[row], of_times, (segment,)) if is_sound[row] else None
+
+
+def _read_integers(reader: "_Reader", form: int, count: int) -> Int64s:
+    reader.expect(bytes((form,)))
+    first, least = (reader.take(8).view("<u8") for _ in range(2))
+    integers = np.empty((len(first), count), np.uint64)
+    integers[:, :1] = first
+    integers[:, 1:] = least
+    if form != _LINEAR:
+        integers[:, 1:] += reader.block(_OFFSETS[form - _LINEAR - 1], count - 1)
+    return np.cumsum(integers, axis=1, dtype=np.uint64).view(np.int64)
+
+
+class _Reader:
+    """Takes a table of bytes apart from left to right, and notes which rows are not as they should be."""
+
+    def __init__(self, table: _Bytes) -> None:
+        self._table = table
+        self._place = 0
+        self._sound = np.ones(len(table), np.bool_)
+
+    def take(self, width: int) -> _Bytes:
+        begin, self._place = self._place, self._place + width
+        return np.ascontiguousarray(self._table[:, begin : self._place])
+
+    def expect(self, content: bytes) -> None:
+        self._sound &= (self.take(len(content)) == np.frombuffer(content, np.uint8)).all(axis=1)
+
+    def block(self, kind: str, count: int) -> NDArray[Any]:
+        size = count * np.dtype(kind).itemsize
+        self.expect(_BLOCK.pack(_RAW, size, size))
+        return self.take(size).view(kind)
+
+    def is_sound(self) -> NDArray[np.bool_]:
+        """Which rows are, their checksums included."""
+        checksums = np.fromiter(map(zlib.crc32, self._table[:, :-_CHECKSUM_BYTES]), "<u4", len(self._table))
+        self._sound &= self.take(_CHECKSUM_BYTES).view("<u4")[:, 0] == checksums
+        return self._sound

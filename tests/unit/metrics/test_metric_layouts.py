@@ -14,9 +14,9 @@ from runstream_server.metrics.batches import check_batch
 from runstream_server.metrics.chunks import encode_points
 from runstream_server.metrics.convert import decode_columns
 from runstream_server.metrics.layouts import MAX_COUNT
-from runstream_server.metrics.model import KnownBatch, Kind, Points, Segment
+from runstream_server.metrics.model import Kind, KnownBatch, Points, Segment
 from runstream_server.metrics.recognition import Recogniser
-from runstream_server.metrics.short_curves import encode_short_curves
+from runstream_server.metrics.short_curves import decode_short_curves, encode_short_curves
 
 DIGEST = bytes(range(32))
 NAMES = ("loss", "loss/größe", "a" * 200)
@@ -169,7 +169,33 @@ def test_many_short_curves_become_the_same_bytes_as_each_by_itself(
 
     encoded = encode_short_curves(steps if has_steps else None, times, values)
 
-    assert list(encoded) == [
-        encode_points(Points(of_steps if has_steps else None, of_times, (Segment(Kind.DOUBLE, count, of_values),)))
+    curves = [
+        Points(of_steps if has_steps else None, of_times, (Segment(Kind.DOUBLE, count, of_values),))
         for of_steps, of_times, of_values in zip(steps, times, values, strict=True)
     ]
+    assert list(encoded) == [encode_points(each) for each in curves]
+    assert [content(each) for each in decode_short_curves(encoded)] == [content(each) for each in curves]
+
+
+def test_chunks_that_are_no_short_curves_or_damaged_are_left_to_others() -> None:
+    short, long = (
+        Points(None, np.arange(count), (Segment(Kind.DOUBLE, count, np.arange(count) / 7),)) for count in (3, 65)
+    )
+    truth = Points(None, np.arange(3), (Segment(Kind.BOOL, 3, np.array([True, False, True])),))
+    sound = encode_points(short)
+    damaged = [
+        sound[:place] + bytes((sound[place] ^ bit,)) + sound[place + 1 :]
+        for place in range(len(sound))
+        for bit in (1, 128)
+    ]
+
+    decoded = decode_short_curves([encode_points(long), sound, encode_points(truth), b"", *damaged, sound[:-1]])
+
+    assert [place for place, points in enumerate(decoded) if points] == [1]
+    assert content(decoded[1]) == content(short)
+
+
+def content(points: Points | None) -> tuple[object, ...]:
+    assert points is not None
+    steps = None if points.steps is None else points.steps.tolist()
+    return steps, points.times.tolist(), points.segments[0].array.tobytes()
