@@ -24,7 +24,7 @@ typedef struct {
 /* What the message has of one series. */
 typedef struct {
     Part metric, steps, times, values;
-} Curve;
+} Series;
 
 /* Where the columns of a curve begin in the message, in bytes, and how many numbers each has. */
 typedef struct {
@@ -71,20 +71,20 @@ static bool read_doubles(Part *part, Part *values) {
            read_once(&message, values) && message.at == message.end;
 }
 
-static bool read_field(Part *part, Curve *curve) {
+static bool read_field(Part *part, Series *series) {
     uint64_t key;
     if (!read_varint(part, &key)) {
         return false;
     }
     switch (key) {
     case KEY(SERIES_METRIC, LENGTH_DELIMITED):
-        return read_part(part, &curve->metric);
+        return read_part(part, &series->metric);
     case KEY(SERIES_STEPS, LENGTH_DELIMITED):
-        return read_once(part, &curve->steps);
+        return read_once(part, &series->steps);
     case KEY(SERIES_TIMES, LENGTH_DELIMITED):
-        return read_once(part, &curve->times);
+        return read_once(part, &series->times);
     case KEY(SERIES_DOUBLES, LENGTH_DELIMITED):
-        return read_doubles(part, &curve->values);
+        return read_doubles(part, &series->values);
     default:
         return false;
     }
@@ -93,22 +93,22 @@ static bool read_field(Part *part, Curve *curve) {
 static ptrdiff_t size_of(Part part) { return part.end - part.at; }
 
 /* Whether each value has a step and a time, and there is one. */
-static bool is_sound(const Curve *curve) {
-    ptrdiff_t size = size_of(curve->values);
-    return size > 0 && size % NUMBER_BYTES == 0 && size_of(curve->steps) == size && size_of(curve->times) == size;
+static bool is_sound(const Series *series) {
+    ptrdiff_t size = size_of(series->values);
+    return size > 0 && size % NUMBER_BYTES == 0 && size_of(series->steps) == size && size_of(series->times) == size;
 }
 
-static bool add_curve(Batch *batch, const Curve *curve) {
-    PyObject *metric = PyUnicode_DecodeUTF8((const char *)curve->metric.at, size_of(curve->metric), NULL);
+static bool add_series(Batch *batch, const Series *series) {
+    PyObject *metric = PyUnicode_DecodeUTF8((const char *)series->metric.at, size_of(series->metric), NULL);
     if (metric == NULL) {
         PyErr_Clear(); /* protobuf says what is wrong with it */
         return false;
     }
     Place place = {
-        curve->steps.at - batch->begin,
-        curve->times.at - batch->begin,
-        curve->values.at - batch->begin,
-        size_of(curve->values) / NUMBER_BYTES,
+        series->steps.at - batch->begin,
+        series->times.at - batch->begin,
+        series->values.at - batch->begin,
+        size_of(series->values) / NUMBER_BYTES,
     };
     put(&batch->places, &place, sizeof place);
     int result = PyList_Append(batch->metrics, metric);
@@ -116,19 +116,19 @@ static bool add_curve(Batch *batch, const Curve *curve) {
     return result == 0;
 }
 
-static bool read_curve(Batch *batch, Part part) {
-    Curve curve = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
+static bool read_series(Batch *batch, Part part) {
+    Series series = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
     while (part.at < part.end) {
-        if (!read_field(&part, &curve)) {
+        if (!read_field(&part, &series)) {
             return false;
         }
     }
-    return curve.metric.at != NULL && is_sound(&curve) && add_curve(batch, &curve);
+    return series.metric.at != NULL && is_sound(&series) && add_series(batch, &series);
 }
 
 static bool read_batch_field(Batch *batch, Part *part) {
     uint64_t key;
-    Part series;
+    Part inner;
     if (!read_varint(part, &key)) {
         return false;
     }
@@ -136,7 +136,7 @@ static bool read_batch_field(Batch *batch, Part *part) {
     case KEY(BATCH_SEQUENCE, VARINT):
         return read_varint(part, &batch->sequence);
     case KEY(BATCH_SERIES, LENGTH_DELIMITED):
-        return read_part(part, &series) && read_curve(batch, series);
+        return read_part(part, &inner) && read_series(batch, inner);
     case KEY(BATCH_DIGEST, LENGTH_DELIMITED):
         return read_part(part, &batch->digest);
     default:
@@ -149,7 +149,10 @@ static bool read_message(Batch *batch, Part message) {
     while (message.at < message.end) {
         uint64_t key;
         Part part;
-        if (!read_varint(&message, &key) || key != KEY(REQUEST_BATCH, LENGTH_DELIMITED) || !read_part(&message, &part)) {
+        if (!read_varint(&message, &key) || key != KEY(REQUEST_BATCH, LENGTH_DELIMITED)) {
+            return false;
+        }
+        if (!read_part(&message, &part)) {
             return false;
         }
         while (part.at < part.end) {
@@ -172,8 +175,8 @@ PyObject *read_batch(PyObject *module, PyObject *message) {
     PyObject *result = NULL;
     batch.digest = (Part){begin, begin};
     if (batch.metrics != NULL && read_message(&batch, (Part){begin, begin + buffer.len})) {
-        result = Py_BuildValue("Ly#Oy#", (long long)batch.sequence, batch.digest.at, size_of(batch.digest), batch.metrics,
-                               batch.places.data, (Py_ssize_t)batch.places.size);
+        result = Py_BuildValue("Ly#Oy#", (long long)batch.sequence, batch.digest.at, size_of(batch.digest),
+                               batch.metrics, batch.places.data, (Py_ssize_t)batch.places.size);
     } else if (!PyErr_Occurred()) {
         result = Py_NewRef(Py_None);
     }

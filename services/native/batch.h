@@ -1,7 +1,7 @@
 #ifndef RUNSTREAM_BATCH_H
 #define RUNSTREAM_BATCH_H
 
-#include "python.h"
+#include "interpreter.h"
 
 PyObject *read_batch(PyObject *module, PyObject *message);
 PyObject *gather(PyObject *module, PyObject *arguments);

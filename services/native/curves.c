@@ -1,7 +1,7 @@
 /* Encodes many curves at once; see metrics/chunks.py and metrics/overview_format.py.
 
-First all is packed, then Python compresses what is worth it, then that is put into the gaps. The interpreter is given up
-for the first and the last of these. */
+First all is packed, then Python compresses what is worth it, then that is put into the gaps. The interpreter is given
+up for the first and the last of these. */
 
 #include "curves.h"
 
@@ -50,8 +50,9 @@ static bool open_columns(Encoded *encoded, PyObject *columns) {
             return false;
         }
     }
-    Py_ssize_t size = encoded->columns[VALUES].len;
-    if (size <= 0 || size % sizeof(double) || encoded->columns[STEPS].len != size || encoded->columns[TIMES].len != size) {
+    const Py_buffer *opened = encoded->columns;
+    Py_ssize_t size = opened[VALUES].len;
+    if (size <= 0 || size % sizeof(double) || opened[STEPS].len != size || opened[TIMES].len != size) {
         PyErr_SetString(PyExc_ValueError, "a curve has equally many steps, times and values, and at least one");
         return false;
     }
@@ -198,8 +199,11 @@ static bool compress_all(Frames *frames, PyObject *list, PyObject *compress, boo
         return false;
     }
     Py_ssize_t expected = PyList_Size(list);
-    PyObject *result = expected ? PyObject_CallFunction(compress, "OO", list, fast ? Py_True : Py_False) : Py_NewRef(list);
-    Py_DECREF(list);
+    PyObject *result = list;
+    if (expected > 0) {
+        result = PyObject_CallFunction(compress, "OO", list, fast ? Py_True : Py_False);
+        Py_DECREF(list);
+    }
     frames->list = result == NULL ? NULL : PySequence_List(result);
     Py_XDECREF(result);
     if (frames->list == NULL) {
@@ -223,7 +227,9 @@ static const Py_buffer *overview_frame(const Encoding *encoding, size_t *next, s
 }
 
 /* How many bytes of an overview are stored: not more than there were. */
-static size_t stored_size(const Py_buffer *frame, size_t size) { return (size_t)frame->len < size ? (size_t)frame->len : size; }
+static size_t stored_size(const Py_buffer *frame, size_t size) {
+    return (size_t)frame->len < size ? (size_t)frame->len : size;
+}
 
 /* Makes the bytes that what was encoded will fill. */
 static bool make_room(Encoding *encoding) {
@@ -257,7 +263,9 @@ static uint8_t *write_u32(uint8_t *place, size_t value) {
     return write_bytes(place, &number, sizeof number);
 }
 
-static void write_checksum(const uint8_t *begin, uint8_t *end) { write_u32(end, checksum_of(begin, (size_t)(end - begin))); }
+static void write_checksum(const uint8_t *begin, uint8_t *end) {
+    write_u32(end, checksum_of(begin, (size_t)(end - begin)));
+}
 
 /* Counts what goes into a gap to what is stored of its block. */
 static void lengthen_block(Bytes *packed, const Gap *gap, size_t frame_size) {

@@ -1,7 +1,7 @@
 #ifndef RUNSTREAM_CURVES_H
 #define RUNSTREAM_CURVES_H
 
-#include "python.h"
+#include "interpreter.h"
 
 PyObject *encode_curves(PyObject *module, PyObject *arguments);
 

@@ -47,7 +47,9 @@ static Plane look_at(const uint8_t *bytes, size_t count) {
     return (Plane){bytes, count, least, greatest - least};
 }
 
-static unsigned bits_of(uint8_t span) { return span == 0 ? 0 : span < 2 ? 1 : span < 4 ? 2 : span < 16 ? 4 : PLANE_WHOLE; }
+static unsigned bits_of(uint8_t span) {
+    return span == 0 ? 0 : span < 2 ? 1 : span < 4 ? 2 : span < 16 ? 4 : PLANE_WHOLE;
+}
 
 /* Whether bytes nearby are more often equal than by chance, if they had six tenths of their bits. */
 static bool is_worth_compressing(const Plane *plane, unsigned bits) {

@@ -1,6 +1,7 @@
 """Puts the metrics service together."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -28,10 +29,13 @@ from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.tail_store import TailStore
 from runstream_server.metrics.tails import HINT_TOPIC, Tails, hint_key
+from runstream_server.native import native
 from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
 from runstream_server.runhistory import RunHistory, run_watch
 from runstream_server.sealing.pace import Pace
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -84,6 +88,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
         readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
         metrics = Metrics(store, appends, RefusalStore(platform.postgres))
+        logger.info("encoding curves", extra={"compiled": native is not None})
         server.read_by(WRITE_METRICS, bytes)  # streams know the most of them by their bytes
         servicer = MetricsServicer(metrics, readers, hub, history)
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
