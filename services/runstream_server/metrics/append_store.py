@@ -12,10 +12,11 @@ from runstream_server.metrics.curve_growths import CurveGrowths, helpings, part_
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.foresight import Ends, Foresight
 from runstream_server.metrics.grouping import SeriesGrowth, Share, arrange_by_series, encode_growths, group_by_series
-from runstream_server.metrics.growing import Growths, NameCounts, grow, grow_as_foreseen, store_chunks
+from runstream_server.metrics.growing import Growths, grow, grow_as_foreseen, store_chunks
 from runstream_server.metrics.model import KnownBatch, MetricAppend
 from runstream_server.metrics.refusal_store import count_refusals
 from runstream_server.metrics.refusals import Problem, refusal
+from runstream_server.metrics.series_upsert import NameCounts
 from runstream_server.postgres import Connection, Postgres
 
 _SERIES_AT_ONCE = 500

@@ -1,9 +1,8 @@
 """Grows series inside the transaction of a group: hands out indexes, refuses what a series cannot take."""
 
-from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 
 from runstream_server.appendstreams import AppendKey
 from runstream_server.envelope import checksum_of
@@ -12,19 +11,12 @@ from runstream_server.metrics.curve_growths import CurveGrowths, grow_curves
 from runstream_server.metrics.curve_rows import curve_rows
 from runstream_server.metrics.foresight import Ends
 from runstream_server.metrics.grouping import Place, SeriesGrowth, Share, group_by_series, make_growth
-from runstream_server.metrics.growth_table import DOUBLES, NO_COLUMNS, GrowthTable, table_of
-from runstream_server.metrics.limits import MAX_COLUMNS, MAX_NAMES, MAX_VALUES
+from runstream_server.metrics.growth_table import table_of
+from runstream_server.metrics.limits import MAX_NAMES
 from runstream_server.metrics.model import SeriesKind
 from runstream_server.metrics.refusals import Problem
+from runstream_server.metrics.series_upsert import Counts, NameCounts, grow_series
 from runstream_server.postgres import Connection
-
-NameCounts: TypeAlias = dict[tuple[str, str], int]
-"""How many series a run has, by workspace and run."""
-
-_Counts: TypeAlias = dict[Place, tuple[int, int]]
-"""The number and the new count of a series."""
-
-T = TypeVar("T")
 
 CHUNK_COLUMNS: Final = (
     "workspace",
@@ -61,7 +53,7 @@ async def grow(connection: Connection, growths: Growths, names: NameCounts) -> t
     growths = _split_full_runs(growths, names)
     if growths.single or not growths.curves.appends:
         return await _grow_all(connection, growths, names)
-    grown = await _grow_series(connection, table_of((), growths.curves), names)
+    grown = await grow_series(connection, table_of((), growths.curves), names)
     if not grown.is_whole:
         return await _grow_rest(connection, growths, grown.counts, [], names)
     await store_curves(connection, growths.curves, grown.numbers, grown.ends)
@@ -74,12 +66,12 @@ async def _grow_all(connection: Connection, growths: Growths, names: NameCounts)
     curves = growths.curves
     if not single and not curves.appends:
         return refused, {}
-    grown = await _grow_series(connection, table_of(single, curves), names)
+    grown = await grow_series(connection, table_of(single, curves), names)
     return await _grow_rest(connection, Growths(single, curves), grown.counts, refused, names)
 
 
 async def _grow_rest(
-    connection: Connection, growths: Growths, counts: _Counts, refused: _Refused, names: NameCounts
+    connection: Connection, growths: Growths, counts: Counts, refused: _Refused, names: NameCounts
 ) -> tuple[_Refused, Ends]:
     """Looks once more at series that did not grow, and stores the chunks of those that did."""
     single, curves = _split_doubtful(growths, counts)
@@ -105,7 +97,7 @@ def _split_full_runs(growths: Growths, names: NameCounts) -> Growths:
     return _without(growths, full)
 
 
-def _split_doubtful(growths: Growths, counts: _Counts) -> tuple[Sequence[SeriesGrowth], CurveGrowths]:
+def _split_doubtful(growths: Growths, counts: Counts) -> tuple[Sequence[SeriesGrowth], CurveGrowths]:
     """Takes out of the curves those of which a series did not grow."""
     curves = growths.curves
     doubtful = {place[:2] for place in curves.places if place not in counts}
@@ -124,7 +116,7 @@ def _without(growths: Growths, keys: Collection[AppendKey]) -> Growths:
 
 async def grow_as_foreseen(connection: Connection, growths: Sequence[SeriesGrowth], ends: Ends) -> bool:
     """Appends to series whose chunks are stored; returns False if they do not lie where the series end."""
-    return (await _grow_series(connection, table_of(growths, CurveGrowths()), {})).counts == ends
+    return (await grow_series(connection, table_of(growths, CurveGrowths()), {})).counts == ends
 
 
 async def _with_room_for_names(
@@ -160,7 +152,7 @@ async def _known_metrics(connection: Connection, run: tuple[str, str], metrics: 
 
 
 async def _second_try(
-    connection: Connection, growths: Sequence[SeriesGrowth], counts: _Counts, names: NameCounts
+    connection: Connection, growths: Sequence[SeriesGrowth], counts: Counts, names: NameCounts
 ) -> tuple[Sequence[SeriesGrowth], _Refused]:
     """Decides piece by piece where not everything fits; returns what did grow, and what was refused."""
     grown = [growth for growth in growths if growth.place in counts]
@@ -175,7 +167,7 @@ async def _second_try(
         if admitted:
             again.append(make_growth(growth.place, admitted))
     if again:
-        counts.update((await _grow_series(connection, table_of(again, CurveGrowths()), names)).counts)
+        counts.update((await grow_series(connection, table_of(again, CurveGrowths()), names)).counts)
     return [*grown, *again], refused
 
 
@@ -198,133 +190,10 @@ async def _locked_states(connection: Connection, growths: Sequence[SeriesGrowth]
     }
 
 
-class _Grown(NamedTuple):
-    """What series are like after they grew, as columns."""
-
-    places: Sequence[Sequence[str]]
-    """Their workspaces, runs and metrics."""
-
-    numbers: Sequence[int]
-    ends: Sequence[int]
-
-    is_whole: bool
-    """Whether these are all series, in the order of the table."""
-
-    @property
-    def counts(self) -> _Counts:
-        """The same by series."""
-        return dict(zip(zip(*self.places, strict=True), zip(self.numbers, self.ends, strict=True), strict=True))
-
-
-async def _grow_series(connection: Connection, table: GrowthTable, names: NameCounts) -> _Grown:
-    """Locks series, made if they are new, and counts up those that can take all they are to take; returns these.
-
-    Marks their summaries as well. What is the same of almost all series is sent for none of them, where it is for all:
-    an array that is too short goes on with NULL. Nor are the names sent back where all did grow.
-    """
-    (row,) = await connection.fetch(
-        """
-        WITH grown AS (
-            INSERT INTO metrics.series AS known
-                   (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns, revision,
-                    first_time)
-            SELECT coalesce(workspace, $15), run, metric, point_count, last, min, max, coalesce(kinds, $16),
-                   coalesce(description, ''), coalesce(kind, $17), coalesce(columns, '{}')::text[], 1, first_time
-              FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::float8[],
-                          $8::integer[], $9::text[], $10::smallint[], $11::text[], $14::bigint[])
-                   WITH ORDINALITY
-                   AS growth (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns,
-                              first_time, place)
-             ORDER BY place
-            ON CONFLICT (workspace, run, metric) DO UPDATE
-               SET point_count = known.point_count + excluded.point_count,
-                   last        = coalesce(excluded.last, known.last),
-                   min         = least(known.min, excluded.min),
-                   max         = greatest(known.max, excluded.max),
-                   kinds       = known.kinds | excluded.kinds,
-                   description = CASE known.description WHEN '' THEN excluded.description ELSE known.description END,
-                   kind        = greatest(known.kind, excluded.kind),
-                   columns     = CASE excluded.columns WHEN '{}' THEN known.columns
-                                 ELSE metrics.joined_columns(known.columns, excluded.columns) END,
-                   revision    = known.revision + 1,
-                   first_time  = CASE WHEN known.first_time IS NOT NULL OR known.point_count = 0
-                                 THEN least(known.first_time, excluded.first_time) END
-             WHERE (known.kind = excluded.kind OR 0 IN (known.kind, excluded.kind))
-               AND known.point_count + excluded.point_count <= $12
-               AND (excluded.columns = '{}'
-                    OR cardinality(metrics.joined_columns(known.columns, excluded.columns)) <= $13)
-            RETURNING workspace, run, metric, series, point_count, revision = 1 AS new
-        ), marked AS (
-            INSERT INTO metrics.summary_outbox (workspaces, runs, metrics, series_count)
-            SELECT array_agg(workspace), array_agg(run), array_agg(metric), count(*) FROM grown HAVING count(*) > 0
-        ), listed AS (
-            SELECT array_agg(workspace) AS workspaces, array_agg(run) AS runs, array_agg(metric) AS metrics,
-                   array_agg(series) AS series, array_agg(point_count) AS counts,
-                   array_agg(workspace) FILTER (WHERE new) AS new_workspaces,
-                   array_agg(run) FILTER (WHERE new) AS new_runs
-              FROM grown
-        )
-        SELECT series, counts, new_workspaces, new_runs, is_whole,
-               CASE WHEN NOT is_whole THEN workspaces END AS workspaces,
-               CASE WHEN NOT is_whole THEN runs END AS runs,
-               CASE WHEN NOT is_whole THEN metrics END AS metrics
-          FROM listed,
-               LATERAL (SELECT coalesce(metrics = $3 AND runs = $2 AND (cardinality($1) = 0 OR workspaces = $1), false))
-                       AS compared (is_whole)
-        """,
-        _unless_all(table.workspaces, table.workspaces[0]),
-        table.runs,
-        table.metrics,
-        table.counts,
-        table.last,
-        table.min,
-        table.max,
-        _unless_all(table.kinds, DOUBLES),
-        _unless_all(table.descriptions, ""),
-        _unless_all(table.series_kinds, SeriesKind.VALUES),
-        _unless_all(table.columns, NO_COLUMNS),
-        MAX_VALUES,
-        MAX_COLUMNS,
-        table.first_times,
-        table.workspaces[0],
-        DOUBLES,
-        SeriesKind.VALUES,
-    )
-    if row["new_runs"] is not None:
-        await _count_names(connection, list(zip(row["new_workspaces"], row["new_runs"], strict=True)), names)
-    if row["is_whole"]:
-        return _Grown(table[:3], row["series"], row["counts"], True)
-    if row["runs"] is None:
-        return _Grown(((), (), ()), (), (), False)
-    return _Grown((row["workspaces"], row["runs"], row["metrics"]), row["series"], row["counts"], False)
-
-
 def _columns(growths: Sequence[SeriesGrowth]) -> tuple[list[str], list[str], list[str]]:
     """Workspaces, runs and metrics."""
     places = [growth.place for growth in growths]
     return [place[0] for place in places], [place[1] for place in places], [place[2] for place in places]
-
-
-def _unless_all(values: list[T], usual: T) -> list[T]:
-    """The values, or none when all are the usual one."""
-    return [] if values.count(usual) == len(values) else values
-
-
-async def _count_names(connection: Connection, made: Sequence[tuple[str, str]], names: NameCounts) -> None:
-    """Counts series that were just made, after all rows of series are locked: in this order by all transactions."""
-    added = Counter(sorted(made))
-    await connection.execute(
-        """
-        INSERT INTO metrics.name_count AS known (workspace, run, series_count)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::integer[])
-        ON CONFLICT (workspace, run) DO UPDATE SET series_count = known.series_count + excluded.series_count
-        """,
-        [workspace for workspace, _ in added],
-        [run for _, run in added],
-        list(added.values()),
-    )
-    for run, count in added.items():
-        names[run] = names.get(run, 0) + count
 
 
 async def store_chunks(connection: Connection, growths: Sequence[SeriesGrowth], ends: Ends) -> None:

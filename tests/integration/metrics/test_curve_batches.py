@@ -9,8 +9,8 @@ from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.chunks import decode_points
 from runstream_server.metrics.layouts import layout_of
 from runstream_server.metrics.model import (
-    KnownBatch,
     Kind,
+    KnownBatch,
     MetricAppend,
     MetricBatch,
     Points,
