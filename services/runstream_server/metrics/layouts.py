@@ -16,7 +16,12 @@ MAX_COUNT: Final = 64
 """Numbers of one series."""
 MAX_NUMBERS: Final = 2_048
 """Numbers of all series together."""
-_LAYOUTS: Final = 2_048
+MAX_NAME_BYTES: Final = 4_096
+"""Bytes of the names of all series together, and of what stands around their numbers: a layout takes up to 25 KiB."""
+AROUND_BYTES: Final = 24
+"""What stands around the numbers of a series, at most."""
+_LAYOUTS: Final = 1_024
+"""How many are remembered, by all streams of a process together."""
 _WIDTH: Final = 8
 _METRIC, _STEPS, _TIMES, _DOUBLES, _SERIES = b"\x0a", b"\x12", b"\x1a", b"\x22", b"\x12"
 _VALUES: Final = b"\x0a"
@@ -65,7 +70,7 @@ class Layout:
     size_bytes: int
     """How long the series are on the wire."""
 
-    places: NDArray[np.intp]
+    places: NDArray[np.int32]
     """Which bytes are the same in all batches."""
 
     content: bytes
@@ -108,7 +113,7 @@ def layout_of(metrics: tuple[str, ...], counts: tuple[int, ...], has_steps: bool
     for series, count in enumerate(counts):
         for offset in offsets[:, series]:
             same[offset : offset + count * _WIDTH] = False
-    places = np.flatnonzero(same)
+    places = np.flatnonzero(same).astype(np.int32)
     order = sorted(range(len(metrics)), key=metrics.__getitem__)
     ranks = np.argsort(order)
     of_count = {count: [place for place, each in enumerate(counts) if each == count] for count in sorted(set(counts))}

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from runstream_server.metrics.layouts import MAX_COUNT, MAX_NUMBERS, Layout, layout_of
+from runstream_server.metrics.layouts import AROUND_BYTES, MAX_COUNT, MAX_NAME_BYTES, MAX_NUMBERS, Layout, layout_of
 from runstream_server.metrics.model import Kind, KnownBatch, Points, SeriesPiece
 
 _BATCH, _SEQUENCE, _DIGEST = 0x12, 0x08, b"\x1a\x20"
 _DIGEST_BYTES = 32
-_MAX_LAYOUTS = 32
+_MAX_LAYOUTS = 8
 
 
 class Recogniser:
@@ -124,6 +124,8 @@ def _layout(pieces: Sequence[SeriesPiece]) -> Layout | None:
         return None
     has_steps = points[0].steps is not None
     metrics = tuple(piece.metric for piece in pieces)
+    if sum(len(metric.encode()) + AROUND_BYTES for metric in metrics) > MAX_NAME_BYTES:
+        return None
     if len(set(metrics)) < len(metrics) or not all(_is_alike(each, has_steps) for each in points):
         return None
     return layout_of(metrics, counts, has_steps)

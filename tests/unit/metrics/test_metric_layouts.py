@@ -139,6 +139,16 @@ def test_what_is_no_few_numbers_of_each_of_several_metrics_is_not(data: bytes) -
     assert recogniser.read(data) is None
 
 
+@pytest.mark.parametrize(
+    ("series", "width", "count", "is_known"),
+    [(20, 180, 1, True), (21, 180, 1, False), (32, 9, 64, True), (33, 9, 64, False)],
+)
+def test_what_is_remembered_of_a_writer_is_bounded(series: int, width: int, count: int, is_known: bool) -> None:
+    data = message([count] * series, names=[f"{number:0{width}}" for number in range(series)])
+
+    assert (knowing(data).read(data) is not None) is is_known
+
+
 @given(st.data())
 def test_whatever_bytes_change_what_is_recognised_is_what_parsing_finds(data: st.DataObject) -> None:
     recogniser = knowing(message((2, 2, 2), names=("a", "b", "c")))
