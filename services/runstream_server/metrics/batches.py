@@ -32,6 +32,11 @@ def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, 
     return Prepared(MetricBatch(digest, pieces), size_bytes, refusals)
 
 
+def has_long_columns(columns: Sequence[tuple[str, str, Points]]) -> bool:
+    """Whether something of a batch is encoded when it is checked, which takes most of the time."""
+    return any(len(points.times) >= _LARGE_POINTS for _, _, points in columns)
+
+
 def _encode_large(pieces: Sequence[SeriesPiece]) -> None:
     """Encodes what has many values."""
     large = [
