@@ -21,6 +21,7 @@ from runstream_server.postgres import Connection, Postgres
 
 _SERIES_AT_ONCE = 500
 _MUCH_BYTES = 1024 * 1024
+_MUCH_BYTES_OF_SERIES = 8 * 1024
 _TURN_SECONDS = 1.0
 """How long chunks may lie uncommitted: another process may wait for them that holds locks of the group before."""
 
@@ -105,7 +106,7 @@ class AppendStore:
             raise
         if refused or not as_foreseen:
             self._foresight.forget(growths.single)
-        elif sum(append.size_bytes for append in appends) >= _MUCH_BYTES:
+        elif sum(append.size_bytes for append in appends) >= min(_MUCH_BYTES, _MUCH_BYTES_OF_SERIES * len(ends)):
             self._foresight.learn(ends)
         self._stored(growths)
         return _with_refusals(appends, outcomes, refused)

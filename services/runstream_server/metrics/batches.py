@@ -48,6 +48,11 @@ def size_of_curves(batch: KnownBatch) -> int:
     return _BATCH_BYTES + 2 * len(batch.series) + _CURVE_BYTES * len(batch.layout.metrics)
 
 
+def has_long_columns(columns: Sequence[tuple[str, str, Points]]) -> bool:
+    """Whether something of a batch is encoded when it is checked, which takes most of the time."""
+    return any(len(points.times) >= _LARGE_POINTS for _, _, points in columns)
+
+
 def _encode_large(pieces: Sequence[SeriesPiece]) -> None:
     """Encodes what has many values."""
     large = [
