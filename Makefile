@@ -90,7 +90,7 @@ $(KUBERNETES): tests/kubernetes_server/main.go tests/kubernetes_server/go.sum | 
 	@command -v go > /dev/null || { echo "Building the API server of Kubernetes needs Go 1.25 or newer." >&2; exit 1; }
 	cd tests/kubernetes_server && go build -trimpath -ldflags "-s -w" -o ../../$@ .
 
-$(READY): requirements.lock clients/python/pyproject.toml services/pyproject.toml | $(UV)
+$(READY): requirements.lock clients/python/pyproject.toml services/pyproject.toml services/hatch_build.py $(wildcard services/native/*) | $(UV)
 	@echo "Setting up .venv ..." >&2
 	@test -d .venv || $(UV) venv --quiet --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock

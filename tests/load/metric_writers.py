@@ -1,6 +1,7 @@
 """Writers of metrics as raw bytes: they cost as little as they can, and each batch holds a curve of its own."""
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -18,13 +19,17 @@ from runstream.api.runs.v1.experiment_pb2 import Experiment
 from runstream.api.runs.v1.run_pb2 import Run
 from runstream_server.metrics.convert import encode_points
 from runstream_server.metrics.encoding import encode_chunk
+from runstream_server.metrics.layouts import varint
 from runstream_server.metrics.model import Kind, Points, Segment
 from tests.load.discarding import METHOD
+from tests.load.light_streams import LightConnection, LightStream
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
 
 NOISE = 1 << 20
+BATCH_TAG = b"\x12"
+"""`WriteMetricsRequest.batch` on the wire."""
 WORKSPACE = "workspaces/default"
 FILL_CHUNK = 10_000
 FILL_SERIES = 1_000_000
@@ -92,6 +97,10 @@ async def _acknowledged(call: Any) -> int:
     response = await call.read()
     if response is grpc.aio.EOF:
         raise RuntimeError(f"the stream ended: {await call.code()} {await call.details()}")
+    return _durable(response)
+
+
+def _durable(response: messages.WriteMetricsResponse) -> int:
     if response.acknowledged.refusals:
         raise RuntimeError(f"refused: {response.acknowledged.refusals[0]}")
     return int(response.acknowledged.durable_sequence)
@@ -108,7 +117,26 @@ async def open_streams(channels: Sequence[grpc.aio.Channel], runs: Sequence[str]
     return await asyncio.gather(*(one(place, run) for place, run in enumerate(runs)))
 
 
-async def write_paced(call: Any, series: Sequence[str], seconds: float, period_seconds: float) -> Sequence[float]:
+async def open_light_streams(
+    connections: Sequence[LightConnection], runs: Sequence[str], writer: str
+) -> Sequence[LightStream]:
+    """Opens a stream for each run, a few at a time, of which a message costs little here."""
+    room = asyncio.Semaphore(50)
+
+    async def one(place: int, run: str) -> LightStream:
+        async with room:
+            stream = connections[place % len(connections)].open()
+            opened = messages.WriteMetricsRequest(open=messages.OpenMetrics(run=run, writer=f"{writer}{place}"))
+            stream.write(opened.SerializeToString())
+            await stream.read()
+            return stream
+
+    return await asyncio.gather(*(one(place, run) for place, run in enumerate(runs)))
+
+
+async def write_paced(
+    stream: LightStream, series: Sequence[str], seconds: float, period_seconds: float
+) -> Sequence[float]:
     """Logs a value of each series each period, `seconds` / `period_seconds` times, whatever the server does.
 
     Sends as the uplink does (`runstream._uplink.append`, and any client that follows the contract): at once what there
@@ -125,27 +153,34 @@ async def write_paced(call: Any, series: Sequence[str], seconds: float, period_s
         logged = min(count, int((time.perf_counter() - begun) / period_seconds) + 1)
         gathered = max(1, logged - len(taken))
         sequence += 1
-        await call.write(_gathered(tuple(series), gathered, sequence))
-        while await _acknowledged(call) < sequence:
+        stream.write(_gathered(tuple(series), gathered, sequence))
+        while _durable(messages.WriteMetricsResponse.FromString(await stream.read())) < sequence:
             pass
         late = time.perf_counter() - begun - len(taken) * period_seconds
         taken.extend((late - place * period_seconds) * 1_000 for place in range(gathered))
-    call.cancel()
     return taken
 
 
 def _gathered(series: tuple[str, ...], points: int, sequence: int) -> bytes:
-    """A serialized batch: parts of a message may be put one after the other."""
-    head = messages.WriteMetricsRequest(batch=messages.MetricBatch(sequence=sequence))
-    return head.SerializeToString() + _unnumbered(series, points)
+    """A serialized batch as the uplink sends it, with a digest: a number, the series, and what they were made of."""
+    head = messages.MetricBatch(sequence=sequence).SerializeToString()
+    tail = messages.MetricBatch(digest=hashlib.sha256(head).digest()).SerializeToString()
+    body = b"".join((head, _series(series, points), tail))
+    return BATCH_TAG + varint(len(body)) + body
 
 
 @cache
-def _unnumbered(series: tuple[str, ...], points: int) -> bytes:
-    (request,) = batches(Curves(), 1, series, points)
-    message = messages.WriteMetricsRequest.FromString(request)
-    message.batch.ClearField("sequence")
-    return message.SerializeToString()
+def _series(series: tuple[str, ...], points: int) -> bytes:
+    curves = Curves()
+    return series_bytes([(name, curves.points(points)) for name in series])
+
+
+def series_bytes(columns: Sequence[tuple[str, Points]]) -> bytes:
+    """The series of a batch as they stand on the wire."""
+    batch = messages.MetricBatch()
+    for name, points in columns:
+        encode_points(batch.series.add(metric=name), points, 0)
+    return batch.SerializeToString()
 
 
 def own_connection(address: str) -> grpc.aio.Channel:

@@ -15,13 +15,16 @@ import psutil
 
 from runstream_server.rpc import open_channel
 from tests.load.backend import Up, backend, backend_of
+from tests.load.discarding import METHOD
 from tests.load.figures import Figure, cost, rate
+from tests.load.light_streams import light_connection
 from tests.load.metric_writers import (
     Curves,
     batches,
     cancel_all,
     fill,
     make_runs,
+    open_light_streams,
     open_streams,
     own_connection,
     write,
@@ -41,8 +44,8 @@ COPIED = 200_000
 RUNS = 1_000
 PERIOD_SECONDS = 0.1
 CONNECTIONS = 8
-SMALL_CONNECTIONS = 64
-"""As many hosts have a connection each: the system divides connections, not streams, among processes."""
+SMALL_CONNECTIONS = RUNS
+"""Each host has a connection of its own, as it would: the system divides connections among processes, not streams."""
 SMALL_ACK_SECONDS = 1.0
 SMALL_ACCEPTED = 0.995
 STORED = 200_000_000
@@ -101,7 +104,8 @@ async def small(seconds: float = 60.0) -> AsyncIterator[Figure]:
 
     The server has a process for each core, as `runstream-server serve --workers` starts them. A value is accepted
     when it is stored, and was acknowledged at the latest a second after the last one was logged. One process has all
-    the writers; how much of a processor it takes is shown as well.
+    the writers, which in truth are on other machines than the services: so it takes as little of this one as it can,
+    and shows how much.
     """
     async with backend_of(os.cpu_count() or 1) as (up, runs):
         async for figure in _small("metrics.ingest.small", up, runs, seconds):
@@ -117,11 +121,13 @@ async def small_one(seconds: float = 60.0) -> AsyncIterator[Figure]:
 
 async def _small(name: str, up: Up, runs: "RunHistoryServiceAsyncStub", seconds: float) -> AsyncIterator[Figure]:
     async with AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(own_connection(up.address)) for _ in range(SMALL_CONNECTIONS)]
-        calls = await open_streams(channels, await make_runs(runs, RUNS), "w")
+        connections = [
+            await stack.enter_async_context(light_connection(up.address, METHOD)) for _ in range(SMALL_CONNECTIONS)
+        ]
+        streams = await open_light_streams(connections, await make_runs(runs, RUNS), "w")
         memory, begun, used = [], time.perf_counter(), time.process_time()
         async with asyncio.TaskGroup() as tasks:
-            writing = [tasks.create_task(write_paced(call, SERIES, seconds, PERIOD_SECONDS)) for call in calls]
+            writing = [tasks.create_task(write_paced(each, SERIES, seconds, PERIOD_SECONDS)) for each in streams]
             while not all(task.done() for task in writing):
                 await asyncio.sleep(1.0)
                 memory.append(_largest_memory(up.pid))

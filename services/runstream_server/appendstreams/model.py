@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from runstream_server.errors import InvalidField
 from runstream_server.names import RunName
@@ -17,8 +17,7 @@ ANY_EPOCH = 0
 _WRITER = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class AppendKey:
+class AppendKey(NamedTuple):
     """What a stream appends to. Rows are locked in this order."""
 
     workspace: str
@@ -46,8 +45,7 @@ class Opening:
     """The position: how many batches, or bytes, are durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece(Generic[Payload]):
+class Piece(NamedTuple, Generic[Payload]):
     """What one message appends, before it is made ready to be stored."""
 
     start: int
@@ -88,8 +86,7 @@ class Refusal:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared(Generic[Payload]):
+class Prepared(NamedTuple, Generic[Payload]):
     """A piece that is ready to be stored."""
 
     payload: Payload
@@ -100,8 +97,7 @@ class Prepared(Generic[Payload]):
     refusals: Sequence[Refusal] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Append(Generic[Payload]):
+class Append(NamedTuple, Generic[Payload]):
     """One piece of one stream, ready to be committed; without a payload the writer is done."""
 
     key: AppendKey
@@ -116,8 +112,7 @@ class Append(Generic[Payload]):
     refusals: Sequence[Refusal] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """Everything of a stream up to `durable` is committed."""
 
     durable: int

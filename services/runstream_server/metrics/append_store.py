@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 
 import asyncpg
 
 from runstream_server.appendstreams import AppendKey, Committed, Opening, Outcome, Position, Refusal, judge
 from runstream_server.metrics.admission import count_of
+from runstream_server.metrics.curve_growths import CurveGrowths, helpings, part_curves
 from runstream_server.metrics.errors import SequenceGap
 from runstream_server.metrics.foresight import Ends, Foresight
 from runstream_server.metrics.grouping import SeriesGrowth, Share, arrange_by_series, encode_growths, group_by_series
-from runstream_server.metrics.growing import NameCounts, grow, grow_as_foreseen, store_chunks
-from runstream_server.metrics.model import MetricAppend
+from runstream_server.metrics.growing import Growths, grow, grow_as_foreseen, store_chunks
+from runstream_server.metrics.model import KnownBatch, MetricAppend
 from runstream_server.metrics.refusal_store import count_refusals
 from runstream_server.metrics.refusals import Problem, refusal
+from runstream_server.metrics.series_upsert import NameCounts
 from runstream_server.postgres import Connection, Postgres
 
 _SERIES_AT_ONCE = 500
 _MUCH_BYTES = 1024 * 1024
+_MUCH_BYTES_OF_SERIES = 8 * 1024
 _TURN_SECONDS = 1.0
 """How long chunks may lie uncommitted: another process may wait for them that holds locks of the group before."""
 
@@ -37,7 +39,7 @@ class _UnforeseenError(Exception):
 class AppendStore:
     """The positions of writers, and what they append to series."""
 
-    def __init__(self, postgres: Postgres, stored: Callable[[Sequence[SeriesGrowth]], None]) -> None:
+    def __init__(self, postgres: Postgres, stored: Callable[[Growths], None]) -> None:
         """`stored` is told what was committed."""
         self._postgres = postgres
         self._stored = stored
@@ -85,25 +87,26 @@ class AppendStore:
     async def commit(self, appends: Sequence[MetricAppend]) -> Sequence[Outcome]:
         """Stores what is new of a group and moves its writers, in one transaction; says what became of each append."""
         growths = await _grouped(appends)
-        self._foresight.advance(growths)
+        self._foresight.advance(growths.single)
+        self._foresight.forget_places(growths.curves.places)
         try:
             async with self._postgres.transaction() as connection:
                 positions, names = await _lock_writers(connection, appends)
                 outcomes, new = judge(appends, positions, SequenceGap)
                 as_foreseen = len(new) == len(appends)
                 if not as_foreseen:
-                    self._foresight.forget(growths)
-                    growths = group_by_series(new)
+                    self._foresight.forget(growths.single)
+                    growths = await _grouped(new)
                 problems, ends = await grow(connection, growths, names)
                 refused = _refusals(problems)
                 await count_refusals(connection, chain(_known_refusals(new), refused))
                 await _move_writers(connection, new)
         except BaseException:
-            self._foresight.forget(growths)
+            self._foresight.forget(growths.single)
             raise
         if refused or not as_foreseen:
-            self._foresight.forget(growths)
-        elif sum(append.size_bytes for append in appends) >= _MUCH_BYTES:
+            self._foresight.forget(growths.single)
+        elif sum(append.size_bytes for append in appends) >= min(_MUCH_BYTES, _MUCH_BYTES_OF_SERIES * len(ends)):
             self._foresight.learn(ends)
         self._stored(growths)
         return _with_refusals(appends, outcomes, refused)
@@ -116,6 +119,8 @@ class AppendStore:
         What it expects it verifies under the locks of writers and series, taken when it is its turn. If it was wrong,
         or cannot say, or the turn does not come, nothing is stored and it returns None.
         """
+        if any(isinstance(append.payload, KnownBatch) for append in appends):
+            return None
         growths = arrange_by_series(appends)
         if not self._foresight.knows(growths) or any(growth.others for growth in growths):
             return None
@@ -150,7 +155,7 @@ class AppendStore:
                 raise _UnforeseenError
             await count_refusals(connection, _known_refusals(new))
             await _move_writers(connection, new)
-        self._stored(growths)
+        self._stored(Growths(growths, CurveGrowths()))
         return outcomes
 
     async def commit_one_by_one(self, append: MetricAppend) -> Outcome:
@@ -162,7 +167,7 @@ class AppendStore:
             for growth in group_by_series(new):
                 try:
                     async with connection.transaction():
-                        refused.extend((await grow(connection, [growth], names))[0])
+                        refused.extend((await grow(connection, Growths([growth], CurveGrowths()), names))[0])
                 except _REFUSED_BY_DATABASE as error:
                     problem = "UNSTORABLE", f"the database refuses it: {error}"
                     refused.extend((share, problem) for share in (*growth.shares, *growth.others))
@@ -172,17 +177,22 @@ class AppendStore:
         return _with_refusals([append], outcomes, refusals)[0]
 
 
-async def _grouped(appends: Sequence[MetricAppend]) -> Sequence[SeriesGrowth]:
+async def _grouped(appends: Sequence[MetricAppend]) -> Growths:
     """What the appends do to each series, if all of them are new.
 
     What is large is encoded already. With the many small steps of what is left a thread would wait for the interpreter
     again and again, several times as long as they take; so they are taken here, with room for others in between.
     """
-    growths = arrange_by_series(appends)
+    of_curves, others = part_curves(appends)
+    curves = CurveGrowths()
+    for some in helpings(of_curves):
+        await asyncio.sleep(0)
+        curves.extend(some)
+    growths = arrange_by_series(others)
     for begin in range(0, len(growths), _SERIES_AT_ONCE):
         await asyncio.sleep(0)
         encode_growths(growths[begin : begin + _SERIES_AT_ONCE])
-    return growths
+    return Growths(growths, curves)
 
 
 def _known_refusals(appends: Iterable[MetricAppend]) -> Iterator[tuple[MetricAppend, Refusal]]:
@@ -206,7 +216,7 @@ def _with_refusals(
     if not added:
         return outcomes
     return [
-        replace(outcome, refusals=[*outcome.refusals, *added.get((append.key, append.end), ())])
+        outcome._replace(refusals=[*outcome.refusals, *added.get((append.key, append.end), ())])
         if isinstance(outcome, Committed)
         else outcome
         for append, outcome in zip(appends, outcomes, strict=True)

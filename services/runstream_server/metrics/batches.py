@@ -6,14 +6,25 @@ from runstream_server.appendstreams import Prepared, Refusal
 from runstream_server.metrics.curves import is_curve
 from runstream_server.metrics.encoding import encode_chunks
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
-from runstream_server.metrics.model import Chunk, MetricBatch, Points, SeriesKind, SeriesPiece
+from runstream_server.metrics.model import (
+    Chunk,
+    KnownBatch,
+    MetricBatch,
+    MetricPayload,
+    Points,
+    SeriesKind,
+    SeriesPiece,
+)
 from runstream_server.metrics.refusals import Problem, find_problem, is_sound_curve, refusal
 
 _LARGE_POINTS = 1_024
 _PIECE_BYTES = 1_024
+_BATCH_BYTES = 1_024
+_CURVE_BYTES = 400
+"""Of one recognised series: its chunk, and what is said of it in columns."""
 
 
-def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, Points]]) -> Prepared[MetricBatch]:
+def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, Points]]) -> Prepared[MetricPayload]:
     """Takes metric, description and points of each column of a batch; says what is refused of it."""
     pieces: list[SeriesPiece] = []
     refusals: list[Refusal] = []
@@ -30,6 +41,16 @@ def check_batch(sequence: int, digest: bytes, columns: Sequence[tuple[str, str, 
     _encode_large(pieces)
     size_bytes = len(columns) * _PIECE_BYTES + sum(_size_of(piece.content) for piece in pieces)
     return Prepared(MetricBatch(digest, pieces), size_bytes, refusals)
+
+
+def size_of_curves(batch: KnownBatch) -> int:
+    """How much memory a batch takes, about, until it is stored."""
+    return _BATCH_BYTES + 2 * len(batch.series) + _CURVE_BYTES * len(batch.layout.metrics)
+
+
+def has_long_columns(columns: Sequence[tuple[str, str, Points]]) -> bool:
+    """Whether something of a batch is encoded when it is checked, which takes most of the time."""
+    return any(len(points.times) >= _LARGE_POINTS for _, _, points in columns)
 
 
 def _encode_large(pieces: Sequence[SeriesPiece]) -> None:

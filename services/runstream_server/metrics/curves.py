@@ -1,13 +1,18 @@
-"""Encodes curves: doubles with a step each. Many curves at once, since numpy takes as long to begin as to go on."""
+"""Encodes curves: doubles with a step each. Many curves at once, since numpy takes as long to begin as to go on.
+
+Where there is a compiler they are encoded by C, several times as fast; the bytes are the same.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
 
+from runstream_server.compression import compress_many
 from runstream_server.metrics import chunks
-from runstream_server.metrics.model import Chunk, Doubles, Kind, Points, Summary
+from runstream_server.metrics.model import Chunk, Doubles, Int64s, Kind, Points, Summary
 from runstream_server.metrics.overview_format import WORTH_POINTS, chunk_overview, curve_overviews
+from runstream_server.native import native
 
 _POINTS_AT_ONCE = 65_536
 """What is in the caches of a processor."""
@@ -20,6 +25,21 @@ def is_curve(points: Points) -> bool:
 
 def encode_curves(curves: Sequence[Points]) -> Sequence[Chunk]:
     """Encodes curves of 1 or more points, each by itself."""
+    return encode_in_c(curves) if native else encode_in_numpy(curves)
+
+
+def encode_in_c(curves: Sequence[Points]) -> Sequence[Chunk]:
+    """Does so where it is compiled; other threads go on meanwhile."""
+    columns = [(cast("Int64s", points.steps), points.times, points.segments[0].array) for points in curves]
+    encoded = zip(curves, native.encode_curves(columns, compress_many), strict=True)
+    return [
+        Chunk(points.segments[0].size_bytes, data, _summary(points.count, last, least, greatest, first_time), overview)
+        for points, (data, overview, last, least, greatest, first_time) in encoded
+    ]
+
+
+def encode_in_numpy(curves: Sequence[Points]) -> Sequence[Chunk]:
+    """Does so everywhere."""
     by_count: dict[int, list[int]] = {}
     for place, points in enumerate(curves):
         by_count.setdefault(points.count, []).append(place)
@@ -56,7 +76,10 @@ def _summarize(values: Doubles, first_times: Sequence[int]) -> Iterator[Summary]
     """The summary of each row."""
     columns = (values[:, -1], np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1))
     for first_time, last, least, greatest in zip(first_times, *(each.tolist() for each in columns), strict=True):
-        known = least == least  # otherwise all are NaN
-        yield Summary(
-            values.shape[1], last, least if known else None, greatest if known else None, 1 << Kind.DOUBLE, first_time
-        )
+        yield _summary(values.shape[1], last, least, greatest, first_time)
+
+
+def _summary(count: int, last: float, least: float, greatest: float, first_time: int) -> Summary:
+    if least != least:  # all are NaN
+        return Summary(count, last, None, None, 1 << Kind.DOUBLE, first_time)
+    return Summary(count, last, least, greatest, 1 << Kind.DOUBLE, first_time)

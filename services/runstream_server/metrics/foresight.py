@@ -1,6 +1,6 @@
 """Foresees where the next values of series will lie, so that they can be stored before the series are locked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -50,6 +50,12 @@ class Foresight:
             if self._ends.pop(growth.place, None) is not None and shared:
                 self._shared[growth.place] = None
         _bound(self._shared)
+
+    def forget_places(self, places: Iterable[Place]) -> None:
+        """Forgets series to which something is appended that is not foreseen."""
+        if self._ends:
+            for place in places:
+                self._ends.pop(place, None)
 
 
 def _bound(places: dict[Place, tuple[int, int]] | dict[Place, None]) -> None:

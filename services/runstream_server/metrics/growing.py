@@ -1,26 +1,22 @@
 """Grows series inside the transaction of a group: hands out indexes, refuses what a series cannot take."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 
+from runstream_server.appendstreams import AppendKey
 from runstream_server.envelope import checksum_of
 from runstream_server.metrics.admission import TOO_MANY_METRICS, SeriesState, admit
+from runstream_server.metrics.curve_growths import CurveGrowths, grow_curves
+from runstream_server.metrics.curve_rows import curve_rows
 from runstream_server.metrics.foresight import Ends
-from runstream_server.metrics.grouping import Place, SeriesGrowth, Share, make_growth
-from runstream_server.metrics.limits import MAX_COLUMNS, MAX_NAMES, MAX_VALUES
-from runstream_server.metrics.model import Kind, SeriesKind
+from runstream_server.metrics.grouping import Place, SeriesGrowth, Share, group_by_series, make_growth
+from runstream_server.metrics.growth_table import table_of
+from runstream_server.metrics.limits import MAX_NAMES
+from runstream_server.metrics.model import SeriesKind
 from runstream_server.metrics.refusals import Problem
+from runstream_server.metrics.series_upsert import Counts, NameCounts, grow_series
 from runstream_server.postgres import Connection
-
-NameCounts: TypeAlias = dict[tuple[str, str], int]
-"""How many series a run has, by workspace and run."""
-
-_Counts: TypeAlias = dict[Place, tuple[int, int]]
-"""The number and the new count of a series."""
-
-T = TypeVar("T")
 
 CHUNK_COLUMNS: Final = (
     "workspace",
@@ -34,35 +30,93 @@ CHUNK_COLUMNS: Final = (
     "checksum",
 )
 
-_DOUBLES = 1 << Kind.DOUBLE
-_NO_COLUMNS = "{}"
-
 _Refused: TypeAlias = list[tuple[Share, Problem]]
 
 
-async def grow(connection: Connection, growths: Sequence[SeriesGrowth], names: NameCounts) -> tuple[_Refused, Ends]:
-    """Appends to series, sorted, under the locks of their rows; marks their summaries.
+class Growths(NamedTuple):
+    """What one transaction appends to series, none of which is in both."""
+
+    single: Sequence[SeriesGrowth]
+    """Sorted by series."""
+
+    curves: CurveGrowths
+
+
+async def grow(connection: Connection, growths: Growths, names: NameCounts) -> tuple[_Refused, Ends]:
+    """Appends to series under the locks of their rows; marks their summaries.
 
     `names` are the counts before, as far as they are not 0; it moves them on.
 
     Returns:
-        What it refused, and how many values the series have now.
+        What it refused, and how many values the series now have that are not among the curves.
     """
-    growths, refused = await _with_room_for_names(connection, growths, names)
-    if not growths:
+    growths = _split_full_runs(growths, names)
+    if growths.single or not growths.curves.appends:
+        return await _grow_all(connection, growths, names)
+    grown = await grow_series(connection, table_of((), growths.curves), names)
+    if not grown.is_whole:
+        return await _grow_rest(connection, growths, grown.counts, [], names)
+    await store_curves(connection, growths.curves, grown.numbers, grown.ends)
+    return [], {}
+
+
+async def _grow_all(connection: Connection, growths: Growths, names: NameCounts) -> tuple[_Refused, Ends]:
+    """Appends whatever there is."""
+    single, refused = await _with_room_for_names(connection, growths.single, names)
+    curves = growths.curves
+    if not single and not curves.appends:
         return refused, {}
-    counts = await _grow_series(connection, growths, names)
-    if any(growth.others or growth.place not in counts for growth in growths):
-        growths, more = await _second_try(connection, growths, counts, names)
+    grown = await grow_series(connection, table_of(single, curves), names)
+    return await _grow_rest(connection, Growths(single, curves), grown.counts, refused, names)
+
+
+async def _grow_rest(
+    connection: Connection, growths: Growths, counts: Counts, refused: _Refused, names: NameCounts
+) -> tuple[_Refused, Ends]:
+    """Looks once more at series that did not grow, and stores the chunks of those that did."""
+    single, curves = _split_doubtful(growths, counts)
+    if any(growth.others or growth.place not in counts for growth in single):
+        single, more = await _second_try(connection, single, counts, names)
         refused.extend(more)
-    if growths:
-        await store_chunks(connection, growths, counts)
-    return refused, counts
+    if single:
+        await store_chunks(connection, single, counts)
+    if curves.appends:
+        found = [counts[place] for place in curves.places]
+        await store_curves(connection, curves, [number for number, _ in found], [end for _, end in found])
+    return refused, {growth.place: counts[growth.place] for growth in single}
+
+
+def _split_full_runs(growths: Growths, names: NameCounts) -> Growths:
+    """Takes out of the curves those whose run may have no room for more names."""
+    curves = growths.curves
+    full = {
+        append.key
+        for append, width in zip(curves.appends, curves.widths, strict=True)
+        if names.get(append.key[:2], 0) + width > MAX_NAMES
+    }
+    return _without(growths, full)
+
+
+def _split_doubtful(growths: Growths, counts: Counts) -> tuple[Sequence[SeriesGrowth], CurveGrowths]:
+    """Takes out of the curves those of which a series did not grow."""
+    curves = growths.curves
+    doubtful = {place[:2] for place in curves.places if place not in counts}
+    return _without(growths, {append.key for append in curves.appends if append.key[:2] in doubtful})
+
+
+def _without(growths: Growths, keys: Collection[AppendKey]) -> Growths:
+    """Has series by series what these appends say."""
+    if not keys:
+        return growths
+    kept = [append for append in growths.curves.appends if append.key not in keys]
+    taken = group_by_series(append for append in growths.curves.appends if append.key in keys)
+    single = sorted([*growths.single, *taken], key=lambda growth: growth.place)
+    return Growths(single, grow_curves(kept))
 
 
 async def grow_as_foreseen(connection: Connection, growths: Sequence[SeriesGrowth], ends: Ends) -> bool:
     """Appends to series whose chunks are stored; returns False if they do not lie where the series end."""
-    return await _grow_series(connection, growths, {}) == ends
+    return (await grow_series(connection, table_of(growths, CurveGrowths()), {})).counts == ends
 
 
 async def _with_room_for_names(
@@ -98,7 +152,7 @@ async def _known_metrics(connection: Connection, run: tuple[str, str], metrics: 
 
 
 async def _second_try(
-    connection: Connection, growths: Sequence[SeriesGrowth], counts: _Counts, names: NameCounts
+    connection: Connection, growths: Sequence[SeriesGrowth], counts: Counts, names: NameCounts
 ) -> tuple[Sequence[SeriesGrowth], _Refused]:
     """Decides piece by piece where not everything fits; returns what did grow, and what was refused."""
     grown = [growth for growth in growths if growth.place in counts]
@@ -113,7 +167,7 @@ async def _second_try(
         if admitted:
             again.append(make_growth(growth.place, admitted))
     if again:
-        counts.update(await _grow_series(connection, again, names))
+        counts.update((await grow_series(connection, table_of(again, CurveGrowths()), names)).counts)
     return [*grown, *again], refused
 
 
@@ -136,112 +190,10 @@ async def _locked_states(connection: Connection, growths: Sequence[SeriesGrowth]
     }
 
 
-async def _grow_series(connection: Connection, growths: Sequence[SeriesGrowth], names: NameCounts) -> _Counts:
-    """Locks series, made if they are new, and counts up those that can take all they are to take; returns these.
-
-    Marks their summaries as well. What is the same of almost all series is sent for none of them, where it is for all:
-    an array that is too short goes on with NULL.
-    """
-    workspaces, runs, metrics = _columns(growths)
-    (row,) = await connection.fetch(
-        """
-        WITH grown AS (
-            INSERT INTO metrics.series AS known
-                   (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns, revision,
-                    first_time)
-            SELECT coalesce(workspace, $15), run, metric, point_count, last, min, max, coalesce(kinds, $16),
-                   coalesce(description, ''), coalesce(kind, $17), coalesce(columns, '{}')::text[], 1, first_time
-              FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[], $6::float8[], $7::float8[],
-                          $8::integer[], $9::text[], $10::smallint[], $11::text[], $14::bigint[])
-                   WITH ORDINALITY
-                   AS growth (workspace, run, metric, point_count, last, min, max, kinds, description, kind, columns,
-                              first_time, place)
-             ORDER BY place
-            ON CONFLICT (workspace, run, metric) DO UPDATE
-               SET point_count = known.point_count + excluded.point_count,
-                   last        = coalesce(excluded.last, known.last),
-                   min         = least(known.min, excluded.min),
-                   max         = greatest(known.max, excluded.max),
-                   kinds       = known.kinds | excluded.kinds,
-                   description = CASE known.description WHEN '' THEN excluded.description ELSE known.description END,
-                   kind        = greatest(known.kind, excluded.kind),
-                   columns     = CASE excluded.columns WHEN '{}' THEN known.columns
-                                 ELSE metrics.joined_columns(known.columns, excluded.columns) END,
-                   revision    = known.revision + 1,
-                   first_time  = CASE WHEN known.first_time IS NOT NULL OR known.point_count = 0
-                                 THEN least(known.first_time, excluded.first_time) END
-             WHERE (known.kind = excluded.kind OR 0 IN (known.kind, excluded.kind))
-               AND known.point_count + excluded.point_count <= $12
-               AND (excluded.columns = '{}'
-                    OR cardinality(metrics.joined_columns(known.columns, excluded.columns)) <= $13)
-            RETURNING workspace, run, metric, series, point_count, revision = 1 AS new
-        ), marked AS (
-            INSERT INTO metrics.summary_outbox (workspaces, runs, metrics, series_count)
-            SELECT array_agg(workspace), array_agg(run), array_agg(metric), count(*) FROM grown HAVING count(*) > 0
-        )
-        SELECT array_agg(workspace) AS workspaces, array_agg(run) AS runs, array_agg(metric) AS metrics,
-               array_agg(series) AS series, array_agg(point_count) AS counts,
-               array_agg(workspace) FILTER (WHERE new) AS new_workspaces, array_agg(run) FILTER (WHERE new) AS new_runs
-          FROM grown
-        """,
-        _unless_all(workspaces, workspaces[0]),
-        runs,
-        metrics,
-        [growth.summary.count for growth in growths],
-        [growth.summary.last for growth in growths],
-        [growth.summary.min for growth in growths],
-        [growth.summary.max for growth in growths],
-        _unless_all([growth.summary.kinds for growth in growths], _DOUBLES),
-        _unless_all([growth.description for growth in growths], ""),
-        _unless_all([growth.kind for growth in growths], SeriesKind.VALUES),
-        _unless_all([_array(growth.columns) if growth.columns else _NO_COLUMNS for growth in growths], _NO_COLUMNS),
-        MAX_VALUES,
-        MAX_COLUMNS,
-        [growth.summary.first_time for growth in growths],
-        workspaces[0],
-        _DOUBLES,
-        SeriesKind.VALUES,
-    )
-    if row["runs"] is None:
-        return {}
-    if row["new_runs"] is not None:
-        await _count_names(connection, list(zip(row["new_workspaces"], row["new_runs"], strict=True)), names)
-    places = zip(row["workspaces"], row["runs"], row["metrics"], strict=True)
-    return dict(zip(places, zip(row["series"], row["counts"], strict=True), strict=True))
-
-
 def _columns(growths: Sequence[SeriesGrowth]) -> tuple[list[str], list[str], list[str]]:
     """Workspaces, runs and metrics."""
     places = [growth.place for growth in growths]
     return [place[0] for place in places], [place[1] for place in places], [place[2] for place in places]
-
-
-def _unless_all(values: list[T], usual: T) -> list[T]:
-    """The values, or none when all are the usual one."""
-    return [] if values.count(usual) == len(values) else values
-
-
-def _array(texts: Sequence[str]) -> str:
-    """An array as Postgres writes it, since arrays of arrays would have to be of one length."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
-
-
-async def _count_names(connection: Connection, made: Sequence[tuple[str, str]], names: NameCounts) -> None:
-    """Counts series that were just made, after all rows of series are locked: in this order by all transactions."""
-    added = Counter(sorted(made))
-    await connection.execute(
-        """
-        INSERT INTO metrics.name_count AS known (workspace, run, series_count)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::integer[])
-        ON CONFLICT (workspace, run) DO UPDATE SET series_count = known.series_count + excluded.series_count
-        """,
-        [workspace for workspace, _ in added],
-        [run for _, run in added],
-        list(added.values()),
-    )
-    for run, count in added.items():
-        names[run] = names.get(run, 0) + count
 
 
 async def store_chunks(connection: Connection, growths: Sequence[SeriesGrowth], ends: Ends) -> None:
@@ -266,3 +218,21 @@ def _chunk_rows(
             data = chunk.data
             yield place[0], place[1], number, index, count, chunk.size_bytes, data, chunk.overview, checksum_of(data)
             index += count
+
+
+async def store_curves(
+    connection: Connection, curves: CurveGrowths, numbers: Sequence[int], ends: Sequence[int]
+) -> None:
+    """Stores the chunks of curves, of series with these numbers that have so many values with them."""
+    await connection.copy_to_table(
+        "chunk",
+        schema_name="metrics",
+        columns=CHUNK_COLUMNS,
+        source=_as_they_come(curve_rows(curves, numbers, ends)),
+        format="binary",
+    )
+
+
+async def _as_they_come(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part

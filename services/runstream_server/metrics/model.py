@@ -1,6 +1,6 @@
 """The words of metrics."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias, cast
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runstream_server.appendstreams import Append
+from runstream_server.metrics.layouts import Layout
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 from runstream_server.names import RunName
 
@@ -17,7 +18,7 @@ Doubles: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 
 
-_POINT_BYTES = 24
+POINT_BYTES = 24
 
 
 class Kind(IntEnum):
@@ -59,15 +60,15 @@ class Segment:
         """How much memory the values take, with their steps and times, about."""
         match self.kind:
             case Kind.DOUBLE:
-                return self.count * _POINT_BYTES
+                return self.count * POINT_BYTES
             case Kind.STRING:
-                return self.count * _POINT_BYTES + sum(map(len, self.strings))
+                return self.count * POINT_BYTES + sum(map(len, self.strings))
             case Kind.TABLE:
-                return self.count * _POINT_BYTES + sum(column.cells.size_bytes for column in self.table.columns)
+                return self.count * POINT_BYTES + sum(column.cells.size_bytes for column in self.table.columns)
             case Kind.ARTIFACTS:
-                return self.count * _POINT_BYTES + sum(map(len, self.artifacts.paths))
+                return self.count * POINT_BYTES + sum(map(len, self.artifacts.paths))
             case _:
-                return self.count * _POINT_BYTES
+                return self.count * POINT_BYTES
 
     @property
     def form(self) -> Hashable:
@@ -219,7 +220,31 @@ class MetricBatch:
     pieces: Sequence[SeriesPiece]
 
 
-MetricAppend: TypeAlias = Append[MetricBatch]
+@dataclass(frozen=True, slots=True)
+class KnownBatch:
+    """The same as it was sent: a few numbers of each series, in a layout that is known, and sound."""
+
+    digest: bytes
+    layout: Layout
+
+    series: bytes
+    """As the layout says."""
+
+    @property
+    def pieces(self) -> Sequence[SeriesPiece]:
+        """What it says, series by series."""
+        return list(self._pieces())
+
+    def _pieces(self) -> Iterator[SeriesPiece]:
+        for placed, steps, times, values in self.layout.columns([self.series]):
+            for place, rank in enumerate(placed.ranks):
+                segment = Segment(Kind.DOUBLE, placed.count, values[0, place])
+                points = Points(None if steps is None else steps[0, place], times[0, place], (segment,))
+                yield SeriesPiece(self.layout.metrics[rank], "", SeriesKind.VALUES, (), points)
+
+
+MetricPayload: TypeAlias = MetricBatch | KnownBatch
+MetricAppend: TypeAlias = Append[MetricPayload]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Puts the metrics service together."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ from runstream.api.metrics.v1.metrics_service_pb2_grpc import add_MetricsService
 from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.comparing import Comparison
+from runstream_server.metrics.growing import Growths
 from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
@@ -17,6 +19,7 @@ from runstream_server.metrics.outbox_store import OutboxStore
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.refusal_store import RefusalStore
+from runstream_server.metrics.requests import WRITE_METRICS
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.reading import SealedReader
@@ -26,17 +29,20 @@ from runstream_server.metrics.sources import ChunkSource
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.tail_store import TailStore
 from runstream_server.metrics.tails import HINT_TOPIC, Tails, hint_key
+from runstream_server.native import native
 from runstream_server.platform import Platform
 from runstream_server.rpc import RpcServer
 from runstream_server.runhistory import RunHistory, run_watch
 from runstream_server.sealing.pace import Pace
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     """Serves MetricsService on `server` while the context is open."""
     fragments = Fragments()
-    appends = AppendStore(platform.postgres, fragments.note)
+    appends = AppendStore(platform.postgres, lambda growths: _note(fragments, growths))
     store = MetricStore(platform.postgres)
     overviews, sealed = OverviewStore(platform.postgres), SealedObjectStore(platform.postgres)
     source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
@@ -82,6 +88,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
         readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
         metrics = Metrics(store, appends, RefusalStore(platform.postgres))
+        logger.info("encoding curves", extra={"compiled": native is not None})
+        server.read_by(WRITE_METRICS, bytes)  # streams know the most of them by their bytes
         servicer = MetricsServicer(metrics, readers, hub, history)
         add_MetricsServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
         background = [
@@ -95,3 +103,8 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         finally:
             for task in background:
                 task.cancel()
+
+
+def _note(fragments: Fragments, growths: Growths) -> None:
+    fragments.note(growths.single)
+    fragments.note_places(growths.curves.places)

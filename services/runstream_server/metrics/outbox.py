@@ -16,6 +16,7 @@ _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25
 _PAUSE_LIMIT_SECONDS = 5.0
 _PAUSE_FOR_EACH_SECOND = 4.0
+_SERIES_PER_SECOND = 2_000
 _CALL_RUNS = 1_000
 _CALL_BYTES = 512 * 1024
 _SUMMARY_BYTES = 60
@@ -39,8 +40,8 @@ class SummaryOutbox:
         while True:
             begun = loop.time()
             try:
-                if await self.deliver():
-                    await asyncio.sleep(_pause(loop.time() - begun))  # what changes meanwhile is told once
+                if count := await self.deliver():
+                    await asyncio.sleep(_pause(loop.time() - begun, count))  # what changes meanwhile is told once
                     continue
             except RunstreamError as error:
                 logger.warning("summaries not delivered", extra={"reason": error.reason})
@@ -56,28 +57,34 @@ class SummaryOutbox:
             pass
         self._marked.clear()
 
-    async def deliver(self) -> bool:
-        """Delivers one helping of marks; returns False if there was none.
+    async def deliver(self) -> int:
+        """Delivers one helping of marks; returns of how many series, or 0 if there was none.
 
         A helping that fails is delivered again later, by this process or another one: the run history keeps the
         summary with the highest revision.
         """
         marks = await self._store.claim()
         if not marks:
-            return False
+            return 0
         try:
-            for helping in _helpings(await self._store.marked_series(marks)):
+            series = await self._store.marked_series(marks)
+            for helping in _helpings(series):
                 await self._history.record_summaries(helping)
         except BaseException:
             await asyncio.shield(self._store.release(marks))  # also when this process stops: others go on at once
             raise
         await self._store.delete(marks)
-        return True
+        return max(1, len(series))
 
 
-def _pause(taken_seconds: float) -> float:
-    """How long to wait after a helping, so that telling takes a small part of the time however many series change."""
-    return min(max(_PAUSE_SECONDS, _PAUSE_FOR_EACH_SECOND * taken_seconds), _PAUSE_LIMIT_SECONDS)
+def _pause(taken_seconds: float, series_count: int) -> float:
+    """How long to wait after a helping, so that telling takes a small part of the time however many series change.
+
+    To tell of a series costs about as much as to store a few numbers of it. So where thousands change several times a
+    second each is told of every few seconds.
+    """
+    wanted = max(_PAUSE_SECONDS, _PAUSE_FOR_EACH_SECOND * taken_seconds, series_count / _SERIES_PER_SECOND)
+    return min(wanted, _PAUSE_LIMIT_SECONDS)
 
 
 def _helpings(series: Iterable[Series]) -> Iterator[dict[RunName, list[MetricSummary]]]:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 from runstream_server.appendstreams import AppendKey, Opening, Prepared, WriterDiverged
 from runstream_server.metrics.append_store import AppendStore
-from runstream_server.metrics.batches import check_batch
+from runstream_server.metrics.batches import check_batch, has_long_columns
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.model import MetricBatch, Points, SeriesPage
+from runstream_server.metrics.model import MetricPayload, Points, SeriesPage
 from runstream_server.metrics.queries import RefusalCount
 from runstream_server.metrics.refusal_store import RefusalStore
 from runstream_server.metrics.store import MetricStore
@@ -21,6 +21,7 @@ class Metrics:
         self._store = store
         self._appends = appends
         self._refusals = refusals
+        self._turn = asyncio.Lock()
 
     async def open_writer(self, key: AppendKey, believed: int, digest: bytes) -> Opening:
         """Opens a stream of a writer and fences its older ones.
@@ -47,11 +48,20 @@ class Metrics:
 
     async def prepare(
         self, sequence: int, digest: bytes, decode: Callable[[], Sequence[tuple[str, str, Points]]], *, is_quick: bool
-    ) -> Prepared[MetricBatch]:
-        """Decodes and checks a batch; one that takes long in a thread, with whom others share the interpreter."""
-        if is_quick:
-            return check_batch(sequence, digest, decode())
-        return await asyncio.to_thread(lambda: check_batch(sequence, digest, decode()))
+    ) -> Prepared[MetricPayload]:
+        """Decodes and checks a batch; one that takes long in a thread, with whom others share the interpreter.
+
+        Those that take a millisecond or so take turns, with room for others in between: Postgres waits for what it is
+        sent next as long as all of them take that come at once.
+        """
+        if not is_quick:
+            return await asyncio.to_thread(lambda: check_batch(sequence, digest, decode()))
+        columns = decode()
+        if not has_long_columns(columns):
+            return check_batch(sequence, digest, columns)
+        async with self._turn:
+            await asyncio.sleep(0)
+            return check_batch(sequence, digest, columns)
 
     async def list_series(self, run: RunName, after: str, count: int) -> SeriesPage:
         """Returns up to `count` series of a run with names after `after`, in order of name."""

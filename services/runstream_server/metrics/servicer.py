@@ -3,7 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
+
+from google.protobuf.message import DecodeError
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceServicer
@@ -21,7 +24,8 @@ from runstream_server.appendstreams import (
     append_once,
     decode_writer,
 )
-from runstream_server.errors import InvalidField, ProtocolError, RunstreamError
+from runstream_server.errors import InvalidField, MalformedMessage, ProtocolError, RunstreamError
+from runstream_server.metrics.batches import size_of_curves
 from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.convert import (
     are_few_curves,
@@ -42,13 +46,19 @@ from runstream_server.metrics.convert_queries import (
     encode_thinned,
 )
 from runstream_server.metrics.errors import SequenceGap
-from runstream_server.metrics.model import MetricBatch
+from runstream_server.metrics.model import KnownBatch, MetricPayload
 from runstream_server.metrics.reading import SeriesReader
+from runstream_server.metrics.recognition import Recogniser
+from runstream_server.metrics.requests import CurveBatch, read_request
 from runstream_server.metrics.rules import Metrics
 from runstream_server.metrics.tails import Tails
 from runstream_server.names import RunName
 from runstream_server.paging import page_size, page_token, read_page_token
 from runstream_server.runhistory import RunHistory
+
+_Batch: TypeAlias = messages.MetricBatch | CurveBatch
+_Sent: TypeAlias = KnownBatch | tuple[_Batch, bytes]
+"""A batch that was recognised, or one that was not, with the bytes it came in."""
 
 _MAX_DIGEST = 32
 _QUICK_BYTES = 16 * 1024
@@ -66,7 +76,7 @@ class Readers:
 class MetricsServicer(MetricsServiceServicer):
     """`MetricsService` on the wire."""
 
-    def __init__(self, metrics: Metrics, readers: Readers, hub: AppendHub[MetricBatch], history: RunHistory) -> None:
+    def __init__(self, metrics: Metrics, readers: Readers, hub: AppendHub[MetricPayload], history: RunHistory) -> None:
         self._metrics = metrics
         self._readers = readers
         self._hub = hub
@@ -78,7 +88,7 @@ class MetricsServicer(MetricsServiceServicer):
     async def LogMetrics(self, request: messages.LogMetricsRequest, _: object) -> messages.LogMetricsResponse:
         run = RunName.parse(request.run, "run")
         key = AppendKey(run.workspace, run.run, decode_writer(request.writer, "writer"))
-        piece = _piece(request.batch, request.ByteSize())
+        piece = _piece(request.batch, request.ByteSize(), b"")
         await self._history.get_run(run)
         await self._metrics.expect(key, request.batch.sequence)
         return encode_logged(await append_once(self._hub, key, piece, MetricsDialect(self._metrics).prepare))
@@ -121,39 +131,46 @@ class MetricsServicer(MetricsServiceServicer):
 
 
 class MetricsDialect:
-    """What is said on a stream of WriteMetrics."""
+    """What is said on a stream of WriteMetrics. Messages come as bytes: most are batches known by them."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._recogniser = Recogniser()
 
-    def run(self, message: messages.WriteMetricsRequest) -> RunName:
-        if message.WhichOneof("message") != "open":
-            raise ProtocolError("the first message has to be `open`")
-        return RunName.parse(message.open.run, "open.run")
+    def run(self, message: bytes) -> RunName:
+        return RunName.parse(_opening(message).run, "open.run")
 
-    async def open(self, message: messages.WriteMetricsRequest) -> Opening:
-        run = self.run(message)
-        key = AppendKey(run.workspace, run.run, decode_writer(message.open.writer))
-        digest = _checked_digest(message.open.durable_digest, "open.durable_digest")
-        if message.open.durable_sequence < 0:
+    async def open(self, message: bytes) -> Opening:
+        run, opening = self.run(message), _opening(message)
+        key = AppendKey(run.workspace, run.run, decode_writer(opening.writer))
+        digest = _checked_digest(opening.durable_digest, "open.durable_digest")
+        if opening.durable_sequence < 0:
             raise InvalidField("open.durable_sequence", "expected 0 or more")
-        return await self._metrics.open_writer(key, message.open.durable_sequence, digest)
+        return await self._metrics.open_writer(key, opening.durable_sequence, digest)
 
-    def decode(self, message: messages.WriteMetricsRequest, size_bytes: int) -> Piece[messages.MetricBatch] | Finish:
-        match message.WhichOneof("message"):
+    def decode(self, message: bytes, size_bytes: int) -> Piece[_Sent] | Finish:
+        if recognised := self._recogniser.read(message):
+            sequence, batch = recognised
+            return Piece(sequence - 1, sequence, size_bytes, batch)
+        request = _request(message)
+        if isinstance(request, CurveBatch):
+            return _piece(request, size_bytes, message)
+        match request.WhichOneof("message"):
             case "batch":
-                return _piece(message.batch, size_bytes)
+                return _piece(request.batch, size_bytes, message)
             case "finish":
                 return Finish()
             case _:
                 raise ProtocolError("after `open` come `batch` and at last `finish`")
 
-    async def prepare(self, piece: Piece[messages.MetricBatch], _skip: int) -> Prepared[MetricBatch]:
-        batch = piece.payload
-        is_quick = piece.size_bytes <= _QUICK_BYTES or are_few_curves(batch.series)
-        return await self._metrics.prepare(
-            batch.sequence, batch.digest, lambda: decode_columns(batch.series), is_quick=is_quick
-        )
+    async def prepare(self, piece: Piece[_Sent], _skip: int) -> Prepared[MetricPayload]:
+        if isinstance(piece.payload, KnownBatch):
+            return Prepared(piece.payload, size_of_curves(piece.payload))
+        batch, message = piece.payload
+        prepared = await _prepare(self._metrics, batch, piece.size_bytes)
+        if not prepared.refusals and piece.size_bytes <= _QUICK_BYTES:
+            self._recogniser.learn(message, batch.digest, prepared.payload.pieces)
+        return prepared
 
     def gap(self, expected: int) -> RunstreamError:
         return SequenceGap(expected)
@@ -168,9 +185,31 @@ class MetricsDialect:
         return encode_notice(notice)
 
 
-def _piece(batch: messages.MetricBatch, size_bytes: int) -> Piece[messages.MetricBatch]:
+def _request(message: bytes) -> messages.WriteMetricsRequest | CurveBatch:
+    try:
+        return read_request(message)
+    except DecodeError as error:
+        raise MalformedMessage(str(error).rpartition(": ")[2]) from None
+
+
+def _opening(message: bytes) -> messages.OpenMetrics:
+    request = _request(message)
+    if isinstance(request, CurveBatch) or request.WhichOneof("message") != "open":
+        raise ProtocolError("the first message has to be `open`")
+    return request.open
+
+
+def _piece(batch: _Batch, size_bytes: int, message: bytes) -> Piece[_Sent]:
     _checked_digest(batch.digest, "batch.digest")
-    return Piece(batch.sequence - 1, batch.sequence, size_bytes, batch)
+    return Piece(batch.sequence - 1, batch.sequence, size_bytes, (batch, message))
+
+
+async def _prepare(metrics: Metrics, batch: _Batch, size_bytes: int) -> Prepared[MetricPayload]:
+    if isinstance(batch, CurveBatch):
+        return await metrics.prepare(batch.sequence, batch.digest, batch.columns, is_quick=True)
+    is_quick = size_bytes <= _QUICK_BYTES or are_few_curves(batch.series)
+    decode = partial(decode_columns, batch.series)
+    return await metrics.prepare(batch.sequence, batch.digest, decode, is_quick=is_quick)
 
 
 def _checked_digest(digest: bytes, field: str) -> bytes:

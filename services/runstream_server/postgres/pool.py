@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import socket
 import sys
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
@@ -22,6 +24,7 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 _ACQUIRE_SECONDS = 5.0
 _COMMAND_SECONDS = 15.0
 _ANSWER_SECONDS = 5.0
+_SEND_BUFFER_BYTES = 1024 * 1024
 _SETTINGS = {
     "application_name": "runstream",
     "timezone": "UTC",
@@ -173,8 +176,19 @@ async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     # asyncpg waits for room to write without a deadline, also when the connection is lost or frozen meanwhile. So while
     # Postgres does not read, what one statement or COPY of a connection sends is in memory once more, for as long as
     # `_COMMAND_SECONDS`: a few MiB, as groups of appends, merges and messages are.
-    connection._transport.set_write_buffer_limits(high=sys.maxsize)  # type: ignore[attr-defined]
+    transport = connection._transport  # type: ignore[attr-defined]
+    transport.set_write_buffer_limits(high=sys.maxsize)
+    _widen(transport.get_extra_info("socket"))
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+def _widen(connected: TransportSocket) -> None:
+    """Lets more be on its way than the 208 KiB that are usual, and do not grow, between processes of one machine.
+
+    A COPY needs a turn of the event loop for each of these. The system gives as much as it lets everybody have.
+    """
+    if connected.family == socket.AF_UNIX:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
 
 async def _keep(_: "asyncpg.Connection[asyncpg.Record]") -> None:

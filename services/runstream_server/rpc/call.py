@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -53,6 +53,9 @@ class CallPolicy:
     access_log: str
     """Which calls are logged: `none`, `errors` or `all`."""
 
+    deserialize: Callable[[bytes], Any] | None = None
+    """Reads the requests; None: the generated code does."""
+
 
 def wrap(handler: Handler, policy: CallPolicy) -> Handler:
     """Returns `handler` with everything around it that all calls have in common."""
@@ -69,7 +72,7 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-    deserialize = _forgiving(handler.request_deserializer)
+    deserialize = _forgiving(policy.deserialize or handler.request_deserializer)
     return make(serve, _sized(deserialize) if handler.request_streaming else deserialize, handler.response_serializer)
 
 
@@ -87,8 +90,7 @@ def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], 
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class _Received:
+class _Received(NamedTuple):
     """A message of a stream, and how large it was: to ask the message itself would serialize it again."""
 
     message: Any

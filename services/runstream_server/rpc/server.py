@@ -36,6 +36,7 @@ class RpcServer:
         self._access_log = access_log
         self._server = grpc.aio.server(options=server_options(share_port=config.share_port))
         self._services: list[str] = []
+        self._readers: dict[str, Callable[[bytes], Any]] = {}
         self._limits = {
             "unary": CallLimit("unary", config.max_unary_calls),
             "append": CallLimit("append", config.max_append_streams),
@@ -65,6 +66,13 @@ class RpcServer:
         """The full names of the registered services."""
         return self._services
 
+    def read_by(self, method: str, deserialize: Callable[[bytes], Any]) -> None:
+        """Has the requests of a full method read by another function than that of the generated code.
+
+        It may raise DecodeError.
+        """
+        self._readers[method] = deserialize
+
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Registers the handlers of a service; generated code calls this."""
         for handler in handlers:
@@ -83,6 +91,7 @@ class RpcServer:
             max_seconds=self._config.max_call_seconds if call_class == "unary" else None,
             draining=self.draining,
             access_log=self._access_log,
+            deserialize=self._readers.get(method),
         )
 
     async def start(self) -> None:

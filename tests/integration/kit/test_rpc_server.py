@@ -155,3 +155,11 @@ async def test_an_unknown_method_is_unimplemented() -> None:
             await channel.unary_unary(f"/{SERVICE}/Missing")(b"")
 
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_requests_of_a_method_are_read_by_what_it_names() -> None:
+    async with served(nothing) as (server, channel):
+        server.read_by(f"/{SERVICE}/unary_unary", bytes.upper)
+
+        assert await call(channel, "unary_unary") == b"AB"
+        assert await call(channel, "stream_stream") == b"ab"

@@ -19,13 +19,15 @@ MUCH = 2 * 1024 * 1024
 METRICS = ("loss", "accuracy")
 
 
-def batch(number: int, *, writer: str = "w", epoch: int = 1, metrics: Sequence[str] = METRICS) -> MetricAppend:
+def batch(
+    number: int, *, writer: str = "w", epoch: int = 1, metrics: Sequence[str] = METRICS, size_bytes: int = MUCH
+) -> MetricAppend:
     """The batch with this number of a writer; its values say which one it is."""
     steps = np.arange(number * POINTS, (number + 1) * POINTS)
     values = np.full(POINTS, float(number))
     points = Points(steps, steps * 1_000, [Segment(Kind.DOUBLE, POINTS, values)])
     pieces = [SeriesPiece(metric, "", SeriesKind.VALUES, (), encode_chunk(points)) for metric in metrics]
-    return Append(AppendKey("space", "run", writer), epoch, number - 1, number, MUCH, MetricBatch(b"", pieces))
+    return Append(AppendKey("space", "run", writer), epoch, number - 1, number, size_bytes, MetricBatch(b"", pieces))
 
 
 async def opened(postgres: Postgres, writer: str = "w") -> AppendStore:
@@ -81,6 +83,14 @@ async def test_nothing_is_visible_before_its_turn(postgres: Postgres) -> None:
 
     assert await ahead == [Committed(2)]
     assert await stored(postgres) == [1, 2]
+
+
+@pytest.mark.parametrize(("size_bytes", "known"), [(2 * 8_192, True), (2 * 8_192 - 1, False)])
+async def test_series_are_known_once_a_group_has_much_of_each(postgres: Postgres, size_bytes: int, known: bool) -> None:
+    store = await opened(postgres)
+    await store.commit([batch(1, size_bytes=size_bytes)])
+
+    assert (await store.commit_ahead([batch(2)], now) == [Committed(2)]) is known
 
 
 async def test_series_that_are_not_known_are_left_to_their_turn(postgres: Postgres) -> None:

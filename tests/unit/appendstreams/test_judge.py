@@ -1,7 +1,5 @@
 """Which appends are new: positions only move without gaps, and everything known already is dropped silently."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +52,7 @@ def test_a_writer_that_is_gone_stores_nothing() -> None:
 
 
 def test_one_writer_does_not_hold_up_another() -> None:
-    other = replace(KEY, name="other")
+    other = KEY._replace(name="other")
     outcomes, new = judge(
         [append(7, 8), append(0, 1, key=other)], {KEY: Position(3, 1), other: Position(0, 1)}, SequenceGap
     )

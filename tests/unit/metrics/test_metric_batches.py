@@ -27,7 +27,7 @@ from runstream_server.metrics.chunks import decode_points
 from runstream_server.metrics.convert import decode_columns, encode_points
 from runstream_server.metrics.encoding import summarize
 from runstream_server.metrics.grouping import SeriesGrowth, group_by_series
-from runstream_server.metrics.model import Kind, Points, Segment
+from runstream_server.metrics.model import Kind, MetricAppend, Points, Segment
 
 DOUBLES = DoubleValues(values=[1.0, 2.0])
 
@@ -46,7 +46,9 @@ def encode(*batches: Sequence[SeriesColumns]) -> tuple[Sequence[SeriesGrowth], l
     """What batches of one transaction do to each series, in order of name, and what is refused of them."""
     key = AppendKey("space", "run", "writer")
     checked = [check_batch(place, b"", decode_columns(series)) for place, series in enumerate(batches, 1)]
-    appends = [Append(key, 1, place, place + 1, 1, batch.payload) for place, batch in enumerate(checked)]
+    appends: list[MetricAppend] = [
+        Append(key, 1, place, place + 1, 1, batch.payload) for place, batch in enumerate(checked)
+    ]
     refusals = [(each.metric, each.reason, each.count) for batch in checked for each in batch.refusals]
     return group_by_series(appends), refusals
 

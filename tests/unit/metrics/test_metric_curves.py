@@ -1,17 +1,21 @@
 """Curves that are encoded together: each is what it would be by itself."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream_server.metrics.chunks import decode_points
-from runstream_server.metrics.curves import encode_curves, is_curve
+from runstream_server.metrics.curves import encode_in_c, encode_in_numpy, is_curve
 from runstream_server.metrics.encoding import summarize
-from runstream_server.metrics.model import Kind, Points, Segment
+from runstream_server.metrics.model import Chunk, Kind, Points, Segment
 from runstream_server.metrics.overview_format import WORTH_POINTS, chunk_overview
+from runstream_server.native import native
 
 COUNTS = st.sampled_from([1, 2, 15, 16, 300, WORTH_POINTS, WORTH_POINTS + 77])
+ENCODERS = [encode_in_numpy, encode_in_c] if native else [encode_in_numpy]
 SHAPES = ("smooth", "NaN", "only NaN", "infinite", "single", "steps back", "times back")
 
 
@@ -35,10 +39,13 @@ def curve(seed: int, count: int, shape: str) -> Points:
     return Points(steps, times, [Segment(Kind.DOUBLE, count, values)])
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**32), COUNTS, st.sampled_from(SHAPES)), max_size=5))
-def test_each_curve_is_encoded_as_it_would_be_alone(made: list[tuple[int, int, str]]) -> None:
+@pytest.mark.parametrize("encode", ENCODERS)
+@given(made=st.lists(st.tuples(st.integers(0, 2**32), COUNTS, st.sampled_from(SHAPES)), max_size=5))
+def test_each_curve_is_encoded_as_it_would_be_alone(
+    encode: Callable[[Sequence[Points]], Sequence[Chunk]], made: list[tuple[int, int, str]]
+) -> None:
     curves = [curve(*each) for each in made]
-    encoded = encode_curves(curves)
+    encoded = encode(curves)
 
     assert len(encoded) == len(curves)
     for points, chunk in zip(curves, encoded, strict=True):
@@ -50,7 +57,7 @@ def test_each_curve_is_encoded_as_it_would_be_alone(made: list[tuple[int, int, s
         assert decoded.segments[0].array.tobytes() == points.segments[0].array.tobytes()
         assert repr(chunk.summary) == repr(summarize(points))
         assert chunk.overview == chunk_overview(points)
-        assert chunk == encode_curves([points])[0] or "nan" in repr(chunk.summary)
+        assert chunk == encode([points])[0] or "nan" in repr(chunk.summary)
 
 
 @pytest.mark.parametrize(

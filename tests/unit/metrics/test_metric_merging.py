@@ -137,6 +137,16 @@ async def test_a_series_is_due_after_64_small_chunks_and_never_for_large_ones() 
     assert await taking == (RUN, ["other"])
 
 
+async def test_chunks_of_curves_count_as_well() -> None:
+    fragments = Fragments()
+    for _ in range(32):
+        fragments.note_places([("space", "run", "small"), ("space", "run", "other")])
+        fragments.note([growth("small", 1)])
+
+    async with asyncio.timeout(5):
+        assert await fragments.take() == (RUN, ["small"])
+
+
 async def test_of_too_many_series_those_that_came_first_are_forgotten() -> None:
     fragments, chunk = Fragments(), encode_chunk(points_of(Kind.DOUBLE, 0, 1, False))
     few = Summary(1, None, None, None, 0)

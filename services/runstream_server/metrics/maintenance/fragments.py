@@ -45,9 +45,22 @@ class Fragments:
             counts[place] = counts.get(place, 0) + small
             if counts[place] >= _WORTH_MERGING:
                 self._enqueue(place)
+        self._bound()
+
+    def _bound(self) -> None:
+        counts = self._counts
         if len(counts) > _MAX_SERIES:
             for place in list(islice(counts, len(counts) - _KEPT_SERIES)):  # the oldest, many at once: that is cheaper
                 del counts[place]
+
+    def note_places(self, places: Iterable[_Place]) -> None:
+        """Takes note of one small chunk that was stored of each of these series."""
+        counts = self._counts
+        for place in places:
+            counts[place] = count = counts.get(place, 0) + 1
+            if count >= _WORTH_MERGING:
+                self._enqueue(place)
+        self._bound()
 
     def _enqueue(self, place: _Place) -> None:
         workspace, run, metric = place

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, islice
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.chunks import decode_points
 from runstream_server.metrics.encoding import encode_chunk, join_points
 from runstream_server.metrics.model import Chunk, Points
+from runstream_server.metrics.short_curves import decode_short_curves
 from runstream_server.names import RunName
 
 logger = logging.getLogger(__name__)
@@ -102,17 +103,19 @@ def _groups(extents: Sequence[Extent]) -> Iterator[Sequence[Extent]]:
 def merge_chunks(run: RunName, merges: Sequence[tuple[Merge, Sequence[bytes]]]) -> Sequence[Merged]:
     """Makes one chunk of the bytes of each merge; leaves a merge out, and as it is, whose bytes are damaged."""
     merged = []
+    decoded = iter(decode_short_curves([content for _, contents in merges for content in contents]))
     for merge, contents in merges:
+        known = list(islice(decoded, len(contents)))
         try:
-            merged.append(Merged(merge, _merge(merge, contents)))
+            pieces = [points or decode_points(content) for points, content in zip(known, contents, strict=True)]
+            merged.append(Merged(merge, _merge(merge, pieces)))
         except StoredBytesDamaged as error:
             extra = {"run": str(run), "series": merge.extents[0].series, "start_index": merge.extents[0].start_index}
             logger.error("damaged chunk not merged", extra={**extra, "error": str(error)})
     return merged
 
 
-def _merge(merge: Merge, contents: Sequence[bytes]) -> Chunk:
-    pieces = [decode_points(content) for content in contents]
+def _merge(merge: Merge, pieces: Sequence[Points]) -> Chunk:
     if [points.count for points in pieces] != [extent.count for extent in merge.extents]:
         raise StoredBytesDamaged("a chunk does not have as many values as its row says")
     if any(points.steps is not None for points in pieces):
