@@ -13,7 +13,13 @@ from click.testing import Result
 
 from runstream._cli.exits import ExitCode, exit_code, run_to_exit
 from runstream._cli.settings import Settings
-from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
+from runstream.exceptions import (
+    AuthenticationException,
+    AzureMLException,
+    RunConfigurationException,
+    ServiceException,
+    UserErrorException,
+)
 
 Invoke = Callable[..., Result]
 
@@ -35,6 +41,7 @@ RUNSTREAM = Path(sys.executable).with_name("runstream")
         (UserErrorException("", reason="WORKSPACE_EXISTS"), ExitCode.REFUSED),
         (UserErrorException("", reason="NO_ADDRESS"), ExitCode.UNREACHABLE),
         (AzureMLException(""), ExitCode.OTHER),
+        (RunConfigurationException(""), ExitCode.WRONG_CALL),
         (click.UsageError(""), ExitCode.WRONG_CALL),
         (click.Abort(), ExitCode.INTERRUPTED),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),

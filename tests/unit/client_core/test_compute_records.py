@@ -80,3 +80,9 @@ def test_agents_are_counted_by_what_they_do() -> None:
 
     assert (status.current_node_count, status.message) == (3, "3 agents")
     assert status.node_state_counts == {"running": 1, "idle": 1, "leaving": 1}
+
+
+def test_options_of_a_pool_without_effect_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    AmlCompute.provisioning_configuration(vm_size="large", max_nodez=4)
+
+    assert "max_nodez" in caplog.text

@@ -217,6 +217,7 @@ def test_a_file_of_sdk_v1_is_read(v1_project: Path, caplog: pytest.LogCaptureFix
     assert rc.pytorch == PyTorchConfiguration("Nccl", 8)
     assert rc.mpi == MpiConfiguration(4)
     assert rc.environment.environment_variables == {"EXAMPLE_ENV_VAR": "EXAMPLE_VALUE"}
+    assert rc.environment_variables is rc.environment.environment_variables
     assert (rc.environment.docker.enabled, rc.environment.docker.base_image) == (True, "python:3.12")
     assert list(rc.environment.python.conda_dependencies.pip_packages) == ["azureml-defaults"]
     assert rc.history == HistoryConfiguration(True, False, ["logs", "checkpoints"])

@@ -9,7 +9,13 @@ from collections.abc import Callable
 import click
 
 from runstream._cli.settings import Settings
-from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
+from runstream.exceptions import (
+    AuthenticationException,
+    AzureMLException,
+    RunConfigurationException,
+    ServiceException,
+    UserErrorException,
+)
 
 
 class PipeClosed(Exception):
@@ -62,7 +68,7 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.REFUSED
         case UserErrorException():
             return BY_REASON.get(error.reason, ExitCode.REFUSED)
-        case click.UsageError():
+        case click.UsageError() | RunConfigurationException():
             return ExitCode.WRONG_CALL
         case click.Abort() | KeyboardInterrupt():
             return ExitCode.INTERRUPTED

@@ -1,6 +1,7 @@
 """What compute targets of each kind do besides, in both forms."""
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from runstream.core._compute_configurations import (
     KubernetesComputeAttachConfiguration,
 )
 from runstream.core._surface import dual
+
+logger = logging.getLogger("runstream")
 
 
 class ScaleSettings:
@@ -42,8 +45,10 @@ class AmlComputeCalls(ComputeTargetCalls):
 
         `vm_size`, `min_nodes` and `max_nodes` are notes for people: nobody starts machines by them.
         `lost_after_seconds` says how long the runner of a run may be unheard of, 60 s to 30 days, 6 hours by default.
-        Further parameters of SDK v1 are accepted and not used.
+        Further parameters of SDK v1 are accepted and not used, which is warned of.
         """
+        if kwargs:
+            logger.warning("Options of an AmlCompute that have no effect: %s", ", ".join(sorted(kwargs)))
         return AmlComputeProvisioningConfiguration(
             vm_size=vm_size,
             min_nodes=min_nodes,

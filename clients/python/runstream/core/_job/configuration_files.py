@@ -48,6 +48,8 @@ def load_configuration(configuration: RunConfigurationSettings, path: Path, name
         document[key] = _read_yaml(_beside(file, project, document[key]))
     read_document(configuration, document, str(file))
     _read_conda(configuration, document.get(key) or {}, file, project)
+    if not any(str(each).casefold() == "environmentvariables" for each in document):  # SDK v1 has them there only
+        configuration.environment_variables = configuration.environment.environment_variables
     configuration._path, configuration._name = str(project), name or file.name
 
 
