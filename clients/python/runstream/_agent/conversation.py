@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 import grpc
 
@@ -12,7 +12,7 @@ from runstream._agent.roster import Roster
 from runstream._channel import Connection
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailure, to_exception
-from runstream._channel.exchange import Exchange
+from runstream._channel.exchange import Exchange, ExchangeEnded, end_side
 from runstream.api.jobs.v1 import agent_pb2 as messages
 
 WELCOME_SECONDS: Final = 15.0
@@ -26,16 +26,6 @@ FINAL_CODES: Final = frozenset(
 )
 
 logger = logging.getLogger("runstream.agent")
-
-T = TypeVar("T")
-
-
-class Broken(Exception):
-    """A stream ended; another one goes on."""
-
-    def __init__(self, failure: CallFailure) -> None:
-        super().__init__(f"{failure.code}: {failure.message}")
-        self.failure = failure
 
 
 class Conversation:
@@ -65,7 +55,7 @@ class Conversation:
         while True:
             try:
                 await self._speak()
-            except Broken as broken:
+            except ExchangeEnded as broken:
                 self._raise_if_final(broken.failure)
                 failures = 0 if self._was_welcome else failures + 1
                 pause = random.uniform(0, DRAINED_PAUSE_SECONDS) if self._is_drained else backoff_seconds(failures)
@@ -84,21 +74,23 @@ class Conversation:
         finally:
             call.cancel()
             if reporting is not None:
-                await _end(reporting)
-        raise Broken(CallFailure("UNAVAILABLE", "the service closed the stream"))
+                await end_side(reporting)
+        raise ExchangeEnded(CallFailure("UNAVAILABLE", "the service closed the stream"))
 
     async def _greet(self, call: Exchange) -> float:
         hello = messages.AgentHello(agent=self._agent, held=self._held())
-        await _on(call, call.write(messages.ConnectAgentRequest(hello=hello)))
-        response = await _on(call, asyncio.wait_for(call.read(), WELCOME_SECONDS))
+        await call.attempt(call.write(messages.ConnectAgentRequest(hello=hello)))
+        response = await call.attempt(asyncio.wait_for(call.read(), WELCOME_SECONDS))
         if response is grpc.aio.EOF or not response.HasField("welcome"):
-            raise Broken(await call.ending() if response is grpc.aio.EOF else CallFailure("UNAVAILABLE", "no welcome"))
+            raise ExchangeEnded(
+                await call.ending() if response is grpc.aio.EOF else CallFailure("UNAVAILABLE", "no welcome")
+            )
         logger.info("connected as %s", self._agent.name)
         self._was_welcome, self._replaced = True, 0
         return float(response.welcome.report_interval.ToTimedelta().total_seconds()) or WELCOME_SECONDS
 
     async def _listen(self, call: Exchange) -> None:
-        while (response := await _on(call, call.read())) is not grpc.aio.EOF:
+        while (response := await call.attempt(call.read())) is not grpc.aio.EOF:
             kind = response.WhichOneof("message")
             if kind == "offer":
                 self._take(response.offer)
@@ -124,10 +116,11 @@ class Conversation:
                 """Nothing changed, which is worth telling too."""
             self._roster.changed.clear()
             while self._roster.declined:
-                await _on(call, call.write(messages.ConnectAgentRequest(declined=_declined(*self._roster.declined[0]))))
+                declined = _declined(*self._roster.declined[0])
+                await call.attempt(call.write(messages.ConnectAgentRequest(declined=declined)))
                 self._roster.declined.pop(0)
             report = messages.AgentReport(held=self._held(), draining=self._agent.draining)
-            await _on(call, call.write(messages.ConnectAgentRequest(report=report)))
+            await call.attempt(call.write(messages.ConnectAgentRequest(report=report)))
 
     def _held(self) -> list[messages.HeldJob]:
         return [messages.HeldJob(run=held.run, lease=held.lease) for held in self._roster.held]
@@ -142,35 +135,3 @@ class Conversation:
 def _declined(offer: messages.JobOffer, reason: str) -> messages.JobDeclined:
     job = messages.HeldJob(run=offer.job.run, lease=offer.lease)
     return messages.JobDeclined(job=job, reason=reason[:MAX_REASON_CHARACTERS])
-
-
-async def _on(call: Exchange, action: Awaitable[T]) -> T:
-    """What an action on a call returns.
-
-    Raises:
-        Broken: The call has ended, or there was no answer in time.
-    """
-    try:
-        return await action
-    except TimeoutError:
-        raise Broken(CallFailure("UNAVAILABLE", "the service does not answer")) from None
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        raise Broken(await call.ending()) from None
-    except asyncio.CancelledError:
-        task = asyncio.current_task()  # this is also how grpc.aio tells that the peer cancelled the call
-        if (task is not None and task.cancelling()) or not call.done():
-            raise
-        raise Broken(await call.ending()) from None
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    """Cancels a task and waits for it.
-
-    Raises:
-        Exception: It had failed, other than by a broken stream.
-    """
-    task.cancel()
-    await asyncio.wait({task})
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, Broken):
-        raise error

@@ -6,7 +6,7 @@ over then, so the status behind messages that were not read yet never comes. Her
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -18,6 +18,14 @@ T = TypeVar("T")
 SENT_TOO_LATE: Final = CallFailure("INTERNAL", "Internal error from Core")
 TURNS: Final = 3
 """Of the event loop: so many after the last message comes the status of the server, where it comes at all."""
+
+
+class ExchangeEnded(Exception):
+    """A call ended, or was not answered in time; another one may go on."""
+
+    def __init__(self, failure: CallFailure) -> None:
+        super().__init__(f"{failure.code}: {failure.message}")
+        self.failure = failure
 
 
 class Exchange:
@@ -50,6 +58,24 @@ class Exchange:
         """
         return await anext(self._responses, grpc.aio.EOF)
 
+    async def attempt(self, action: Awaitable[T]) -> T:
+        """What an action on this call returns.
+
+        Raises:
+            ExchangeEnded: The call has ended, or there was no answer in time.
+        """
+        try:
+            return await action
+        except TimeoutError:
+            raise ExchangeEnded(CallFailure("UNAVAILABLE", "the service does not answer")) from None
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            raise ExchangeEnded(await self.ending()) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()  # this is also how grpc.aio tells that the peer cancelled the call
+            if (task is not None and task.cancelling()) or not self.done():
+                raise
+            raise ExchangeEnded(await self.ending()) from None
+
     def cancel(self) -> None:
         """Ends the call."""
         self._call.cancel()
@@ -75,6 +101,19 @@ class Exchange:
     async def _status(self) -> CallFailure:
         details = dict(await self._call.trailing_metadata() or ()).get("grpc-status-details-bin")
         return read_failure((await self._call.code()).name, await self._call.details(), details)
+
+
+async def end_side(task: "asyncio.Task[None]") -> None:
+    """Cancels a task that serves one side of a call, and waits for it.
+
+    Raises:
+        Exception: It had failed, other than by the end of the call.
+    """
+    task.cancel()
+    await asyncio.wait({task})
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ExchangeEnded):
+        raise error
 
 
 def _at_once(coroutine: "Coroutine[Any, Any, T]") -> T | None:

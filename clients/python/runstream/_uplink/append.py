@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
@@ -15,7 +15,7 @@ import grpc
 
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailure
-from runstream._channel.exchange import Exchange
+from runstream._channel.exchange import Exchange, ExchangeEnded, end_side
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
 
 GATHER_SECONDS = 0.05
@@ -47,7 +47,6 @@ DRAINING = 2
 """`METRICS_NOTICE_KIND_DRAINING` and `LOG_NOTICE_KIND_DRAINING`."""
 
 Request = TypeVar("Request")
-T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
@@ -79,14 +78,6 @@ class Stopped(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{message} ({reason})")
         self.reason = reason
-
-
-class Lost(Exception):
-    """A stream broke; another one carries on."""
-
-    def __init__(self, failure: CallFailure) -> None:
-        super().__init__(f"{failure.code}: {failure.message}")
-        self.failure = failure
 
 
 class Piece(NamedTuple, Generic[Request]):
@@ -162,7 +153,7 @@ class AppendStream(Generic[Request]):
             self._opened_time = math.inf
             try:
                 await self._carry()
-            except Lost as lost:
+            except ExchangeEnded as lost:
                 self._raise_if_stopped(lost.failure)
                 if time.monotonic() - self._opened_time > HEALTHY_SECONDS:
                     failures = 0
@@ -183,18 +174,18 @@ class AppendStream(Generic[Request]):
             sender.add_done_callback(partial(_end_soon, call))
             await self._receive(call)
             if not self._finished:
-                raise Lost(CallFailure("UNAVAILABLE", "the server closed the stream"))
+                raise ExchangeEnded(CallFailure("UNAVAILABLE", "the server closed the stream"))
         finally:
             call.cancel()
             if sender is not None:
-                await _end(sender)
+                await end_side(sender)
 
     async def _open(self, call: Exchange) -> None:
         self._drained = self._finished = False
-        await _on(call, call.write(self._source.open()))
-        response = await _on(call, asyncio.wait_for(call.read(), self._patience.open_seconds))
+        await call.attempt(call.write(self._source.open()))
+        response = await call.attempt(asyncio.wait_for(call.read(), self._patience.open_seconds))
         if response is grpc.aio.EOF or response.WhichOneof("message") != "opened":
-            raise Lost(CallFailure("UNAVAILABLE", "the server did not open the stream"))
+            raise ExchangeEnded(CallFailure("UNAVAILABLE", "the server did not open the stream"))
         self._window = Window(response.opened.max_in_flight_bytes)
         self._source.opened(response.opened)
         self._opened_time = time.monotonic()
@@ -208,14 +199,14 @@ class AppendStream(Generic[Request]):
             if piece is None:
                 break
             self._window.add(piece.position, piece.size)
-            await _on(call, call.write(piece.request))
+            await call.attempt(call.write(piece.request))
         await self._window.is_empty()
-        await _on(call, call.write(self._source.finish()))
+        await call.attempt(call.write(self._source.finish()))
         self._finished = True
-        await _on(call, call.done_writing())
+        await call.attempt(call.done_writing())
 
     async def _receive(self, call: Exchange) -> None:
-        while (response := await _on(call, call.read())) is not grpc.aio.EOF:
+        while (response := await call.attempt(call.read())) is not grpc.aio.EOF:
             kind = response.WhichOneof("message")
             if kind == "acknowledged":
                 self._window.release(self._source.acknowledged(response.acknowledged))
@@ -257,7 +248,7 @@ class AppendStream(Generic[Request]):
 def _end_soon(call: Exchange, sender: "asyncio.Task[None]") -> None:
     """Ends a call on which sending failed: at once by a defect of ours, else when its status does not come."""
     error = None if sender.cancelled() else sender.exception()
-    if isinstance(error, Lost):
+    if isinstance(error, ExchangeEnded):
         asyncio.get_running_loop().call_later(STATUS_SECONDS, call.cancel)
     elif error is not None:
         call.cancel()
@@ -309,36 +300,3 @@ class Window:
     async def _release(self) -> None:
         self._released.clear()
         await self._released.wait()
-
-
-async def _on(call: Exchange, action: Awaitable[T]) -> T:
-    """What an action on a call returns.
-
-    Raises:
-        Lost: The call has ended, or there was no answer in time.
-    """
-    try:
-        return await action
-    except TimeoutError:
-        raise Lost(CallFailure("UNAVAILABLE", "the server does not answer")) from None
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        raise Lost(await call.ending()) from None
-    except asyncio.CancelledError:
-        # This is also how grpc.aio tells that the peer cancelled the call.
-        task = asyncio.current_task()
-        if (task is not None and task.cancelling()) or not call.done():
-            raise
-        raise Lost(await call.ending()) from None
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    """Cancels a task and waits for it.
-
-    Raises:
-        Exception: It had failed, other than by a broken stream.
-    """
-    task.cancel()
-    await asyncio.wait({task})
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, Lost):
-        raise error
