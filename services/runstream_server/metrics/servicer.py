@@ -157,7 +157,8 @@ class MetricsDialect:
     async def prepare(self, piece: Piece[_Batch], _skip: int) -> Prepared[MetricBatch]:
         batch = piece.payload
         if isinstance(batch, CurveBatch):
-            return await self._metrics.prepare(batch.sequence, batch.digest, batch.columns, is_quick=True)
+            is_quick = piece.size_bytes <= _QUICK_BYTES or batch.has_few
+            return await self._metrics.prepare(batch.sequence, batch.digest, batch.columns, is_quick=is_quick)
         is_quick = piece.size_bytes <= _QUICK_BYTES or are_few_curves(batch.series)
         decode = partial(decode_columns, batch.series)
         return await self._metrics.prepare(batch.sequence, batch.digest, decode, is_quick=is_quick)
