@@ -12,7 +12,7 @@ from pathlib import Path
 from runstream_server.config import Config
 
 COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "serve", "--no-migrate")
-START_SECONDS = 30
+START_SECONDS = 60
 END_SECONDS = 30
 
 
