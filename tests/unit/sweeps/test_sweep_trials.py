@@ -5,18 +5,25 @@ import json
 from runstream.api.jobs.v1.job_pb2 import JobDefinition
 from runstream.api.runs.v1 import run_pb2
 from runstream.core._job.definition import JobPlan
-from runstream.train.hyperdrive import GridParameterSampling, NoTerminationPolicy, PrimaryMetricGoal, choice
+from runstream.train.hyperdrive import (
+    BanditPolicy,
+    EarlyTerminationPolicy,
+    GridParameterSampling,
+    NoTerminationPolicy,
+    PrimaryMetricGoal,
+    choice,
+)
 from runstream.train.hyperdrive._sweep import NUMBERS_PROPERTY, REPLACES_PROPERTY, STOPPED_PROPERTY, Sweep
 from runstream.train.hyperdrive._trials import MOST_STARTS, Trials
 
 NAME = "workspaces/w/runs/sweep_0"
 
 
-def trials() -> Trials:
+def trials(policy: EarlyTerminationPolicy | None = None) -> Trials:
     plan = JobPlan(definition=JobDefinition(), target="local", source_directory=None, max_run_duration_seconds=None)
     sweep = Sweep(
         sampling=GridParameterSampling({"x": choice(1, 2)}),
-        policy=NoTerminationPolicy(),
+        policy=policy or NoTerminationPolicy(),
         metric="score",
         goal=PrimaryMetricGoal.MAXIMIZE,
         max_total_runs=2,
@@ -81,6 +88,32 @@ def test_a_run_that_has_ended_is_not_begun_again_by_a_late_answer() -> None:
 
     assert run is not None
     assert run.has_ended
+
+
+def test_a_run_is_judged_again_by_what_others_log_later() -> None:
+    known = trials(BanditPolicy(slack_amount=0.1, evaluation_interval=2))
+    silent, rival = (known.hear(record(run_pb2.RUN_STATUS_RUNNING, index)) for index in range(2))
+    assert silent is not None
+    assert rival is not None
+
+    assert not known.take(silent, [0.1, 0.2, 0.3])
+    assert not known.take(rival, [0.1])
+    assert known.judge_again() == []
+
+    assert not known.take(rival, [0.9])
+    assert known.judge_again() == [silent]
+    assert known.judge_again() == []
+
+
+def test_a_run_that_has_ended_is_not_judged_again() -> None:
+    known = trials(BanditPolicy(slack_amount=0.1))
+    for index, value in enumerate((0.1, 0.9)):
+        run = known.hear(record(run_pb2.RUN_STATUS_RUNNING, index))
+        assert run is not None
+        known.take(run, [value])
+        known.hear(record(run_pb2.RUN_STATUS_COMPLETED, index))
+
+    assert known.judge_again() == []
 
 
 def test_what_the_policy_decided_is_known_to_the_next_driver() -> None:

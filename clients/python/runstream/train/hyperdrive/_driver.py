@@ -45,6 +45,8 @@ TAILS: Final = 100
 """How many runs are followed at the same time; of those that have ended all is read, some at a time."""
 UNCLAIMED: Final = frozenset({run_pb2.RUN_STATUS_NOT_STARTED, run_pb2.RUN_STATUS_STARTING, run_pb2.RUN_STATUS_QUEUED})
 """A run on this machine may have no runner yet: an earlier driver was killed as it submitted it. Another one leaves."""
+JUDGE_SECONDS: Final = 1.0
+"""How far apart the runs are judged again by what others have logged."""
 NOT_FOUND: Final = 404
 NO_RESULT: Final = "No run of the sweep was completed."
 
@@ -66,6 +68,7 @@ class Driver:
         self._total = sweep.max_total_runs
         self._told = told
         self._changed = asyncio.Event()
+        self._logged = asyncio.Event()
         self._tails = asyncio.Semaphore(TAILS)
         self._followed: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -81,6 +84,7 @@ class Driver:
             await self._find_earlier()
             self._begin(self._hear_told())
             self._begin(self._watch())
+            self._begin(self._judge_again())
             await self._submit_all()
         except Exception:
             with suppress(AzureMLException):
@@ -226,6 +230,16 @@ class Driver:
                 new, known = numbers[known:], max(known - len(numbers), 0)
                 if self._trials.take(run, new):
                     await self._stop(run)
+                self._logged.set()
+
+    async def _judge_again(self) -> None:
+        """Stops runs by what others have logged later, until it is cancelled."""
+        while True:
+            await self._logged.wait()
+            self._logged.clear()
+            for run in self._trials.judge_again():
+                await self._stop(run)
+            await asyncio.sleep(JUDGE_SECONDS)
 
     async def _stop(self, run: SweepRun) -> None:
         """Does what the policy decided; that it did is written down first, for a driver that comes after this one."""

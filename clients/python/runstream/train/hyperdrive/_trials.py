@@ -120,14 +120,26 @@ class Trials:
 
     def take(self, run: SweepRun, values: Iterable[float]) -> bool:
         """Takes note of what a run has logged; whether the policy decides against the run now."""
-        was_stopped, policy = run.is_stopped, self._sweep.policy
-        curves = {each.name: each.curve for each in self}
-        finished = frozenset(each.name for each in self if each.has_ended)
+        was_stopped = run.is_stopped
         for value in values:
             run.curve.add(value)
-            if not run.is_stopped and not run.has_ended and policy.is_due(run.curve.count):
-                run.is_stopped = policy.stops(run.name, run.curve.count, curves, finished)
+            if self._sweep.policy.is_due(run.curve.count):
+                self._judge(run, run.curve.count)
         return run.is_stopped and not was_stopped
+
+    def judge_again(self) -> list[SweepRun]:
+        """Compares each run with what others have logged since; returns those the policy decides against now."""
+        looked_at = [(run, self._sweep.policy.due_before(run.curve.count)) for run in self if not run.is_stopped]
+        for run, count in looked_at:
+            if count:
+                self._judge(run, count)
+        return [run for run, _ in looked_at if run.is_stopped]
+
+    def _judge(self, run: SweepRun, count: int) -> None:
+        if not run.is_stopped and not run.has_ended:
+            curves = {each.name: each.curve for each in self}
+            finished = frozenset(each.name for each in self if each.has_ended)
+            run.is_stopped = self._sweep.policy.stops(run.name, count, curves, finished)
 
     def ordinal(self, index: int) -> int:
         """Which combination the run with an index tries, from 0, unless it replaces another one."""

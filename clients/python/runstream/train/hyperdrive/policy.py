@@ -25,7 +25,8 @@ class EarlyTerminationPolicy(ABC):
     """Stops runs that promise too little.
 
     A run is looked at each time it has logged the primary metric another `evaluation_interval` times, but not before it
-    has logged it `delay_evaluation` times. It is compared with what the others had when they had logged it as often.
+    has logged it `delay_evaluation` times. It is compared with what the others had when they had logged it as often;
+    while it runs also with those that come that far later.
     """
 
     method: ClassVar[str]
@@ -38,6 +39,11 @@ class EarlyTerminationPolicy(ABC):
     def is_due(self, count: int) -> bool:
         """Whether a run is looked at that has logged the metric `count` times."""
         return count > 0 and count % self.evaluation_interval == 0 and count >= self.delay_evaluation
+
+    def due_before(self, count: int) -> int:
+        """When a run was looked at last that has logged the metric `count` times; 0: never."""
+        last = count - count % self.evaluation_interval
+        return last if self.is_due(last) else 0
 
     @abstractmethod
     def stops(self, run: str, count: int, curves: Curves, finished: frozenset[str]) -> bool:
