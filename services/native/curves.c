@@ -8,6 +8,7 @@ up for the first and the last of these. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "frames.h"
 #include "packing.h"
 
 enum { CHUNK_FORMAT = 3, OVERVIEW_FORMAT = 1, CHECKSUM_BYTES = 4, KIND_DOUBLE = 1 };
@@ -26,13 +27,6 @@ typedef struct {
     PyObject *chunk, *overview;
     uint8_t *chunk_bytes, *overview_bytes;
 } Encoded;
-
-/* What Python compressed. */
-typedef struct {
-    PyObject *list;
-    Py_buffer *frames;
-    size_t count;
-} Frames;
 
 typedef struct {
     Encoded *curves; /* an empty one before the first */
@@ -147,16 +141,6 @@ static bool pack_all(Encoding *encoding) {
     return !(packing->packed.failed || packing->planes.failed || packing->gaps.failed || packing->overviews.failed);
 }
 
-/* Returns the list with these bytes, or NULL and no list. */
-static PyObject *appended(PyObject *list, const uint8_t *data, size_t size) {
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)size);
-    if (bytes == NULL || PyList_Append(list, bytes) < 0) {
-        Py_CLEAR(list);
-    }
-    Py_XDECREF(bytes);
-    return list;
-}
-
 static PyObject *overview_tables(const Encoding *encoding) {
     PyObject *list = PyList_New(0);
     for (size_t i = 1; list != NULL && i <= encoding->count; i++) {
@@ -175,45 +159,6 @@ static PyObject *planes_of_gaps(const Packing *packing) {
         list = appended(list, packing->planes.data + gaps[i].plane, gaps[i].size);
     }
     return list;
-}
-
-static bool open_frames(Frames *frames) {
-    Py_ssize_t count = PyList_Size(frames->list);
-    frames->frames = calloc((size_t)count + 1, sizeof *frames->frames);
-    if (frames->frames == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    for (; frames->count < (size_t)count; frames->count++) {
-        PyObject *frame = PyList_GetItem(frames->list, (Py_ssize_t)frames->count);
-        if (PyObject_GetBuffer(frame, &frames->frames[frames->count], PyBUF_SIMPLE) < 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Has Python compress each of a list, which is used up. */
-static bool compress_all(Frames *frames, PyObject *list, PyObject *compress, bool fast) {
-    if (list == NULL) {
-        return false;
-    }
-    Py_ssize_t expected = PyList_Size(list);
-    PyObject *result = list;
-    if (expected > 0) {
-        result = PyObject_CallFunction(compress, "OO", list, fast ? Py_True : Py_False);
-        Py_DECREF(list);
-    }
-    frames->list = result == NULL ? NULL : PySequence_List(result);
-    Py_XDECREF(result);
-    if (frames->list == NULL) {
-        return false;
-    }
-    if (PyList_Size(frames->list) != expected) {
-        PyErr_SetString(PyExc_ValueError, "not as many are compressed as there were");
-        return false;
-    }
-    return open_frames(frames);
 }
 
 static uint8_t *make_bytes(PyObject **bytes, size_t size) {
@@ -362,14 +307,6 @@ static PyObject *result_of(const Encoding *encoding) {
         Py_XDECREF(item);
     }
     return list;
-}
-
-static void free_frames(Frames *frames) {
-    for (size_t i = 0; i < frames->count; i++) {
-        PyBuffer_Release(&frames->frames[i]);
-    }
-    free(frames->frames);
-    Py_XDECREF(frames->list);
 }
 
 static void free_encoding(Encoding *encoding) {

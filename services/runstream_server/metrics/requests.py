@@ -29,6 +29,11 @@ class CurveBatch:
     places: bytes
     """For each curve where in the message its steps, times and values begin, and how many there are: four int64."""
 
+    @property
+    def has_few(self) -> bool:
+        """Whether there are only a few curves, however long."""
+        return len(self.metrics) <= _FEW
+
     def columns(self) -> Sequence[tuple[str, str, Points]]:
         """Metric, description and points of each curve."""
         points = self._gathered() if len(self.message) < len(self.metrics) * _FEW * _ITEM * 3 else self._in_place()

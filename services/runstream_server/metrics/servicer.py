@@ -206,7 +206,8 @@ def _piece(batch: _Batch, size_bytes: int, message: bytes) -> Piece[_Sent]:
 
 async def _prepare(metrics: Metrics, batch: _Batch, size_bytes: int) -> Prepared[MetricPayload]:
     if isinstance(batch, CurveBatch):
-        return await metrics.prepare(batch.sequence, batch.digest, batch.columns, is_quick=True)
+        is_quick = size_bytes <= _QUICK_BYTES or batch.has_few
+        return await metrics.prepare(batch.sequence, batch.digest, batch.columns, is_quick=is_quick)
     is_quick = size_bytes <= _QUICK_BYTES or are_few_curves(batch.series)
     decode = partial(decode_columns, batch.series)
     return await metrics.prepare(batch.sequence, batch.digest, decode, is_quick=is_quick)
