@@ -70,10 +70,10 @@ class Going:
         self._process = process
 
     async def line(self) -> str:
-        """The next line of its stdout, as soon as it is there."""
+        """The next line of its stdout, as soon as it is there; what is no UTF-8 comes as surrogates."""
         assert self._process.stdout is not None
         async with asyncio.timeout(SECONDS):
-            return (await self._process.stdout.readline()).decode()
+            return (await self._process.stdout.readline()).decode(errors="surrogateescape")
 
     def interrupt(self) -> None:
         """Does what Ctrl-C does."""
@@ -83,7 +83,7 @@ class Going:
         """Waits for its end; of its stdout what is left."""
         async with asyncio.timeout(SECONDS):
             out, err = await self._process.communicate()
-        return Outcome(cast(int, self._process.returncode), (out or b"").decode(), err.decode())
+        return Outcome(cast(int, self._process.returncode), (out or b"").decode(errors="surrogateescape"), err.decode())
 
 
 class ProcessCli(Cli):

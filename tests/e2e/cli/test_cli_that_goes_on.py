@@ -69,10 +69,11 @@ async def test_a_log_is_followed_from_its_last_lines_until_it_is_interrupted(
             lines = [await following.line()]
             await stream.send(8, b"\xff 50 %\r100 %\n")
             await stream.acknowledged(21)
+            lines.append(await following.line())
             following.interrupt()
             ended = await following.end()
 
-    assert lines == ["two\n"]
+    assert lines == ["two\n", "\udcff 50 %\r100 %\n"]
     assert ended.code == 130
     assert "goes on" in ended.err
     assert "Traceback" not in ended.err

@@ -176,12 +176,9 @@ def test_a_sweep_whose_runs_all_fail_fails(exp: Experiment) -> None:
 
 
 def test_a_sweep_whose_runs_are_refused_says_why(exp: Experiment) -> None:
-    config = sweep("", GridParameterSampling({"x": choice(1, 2)}))
-    config.run_config.run_config.target = "nowhere"
-
-    submitted = exp.submit(config)
+    submitted = exp.submit(sweep("", GridParameterSampling({"x": choice("x" * 100_000)})))
     submitted.wait_for_completion(raise_on_error=False)
 
     assert submitted.get_status() == "Failed"
-    assert "no compute target has the name" in str(submitted.get_details()["error"])
+    assert "characters; got 100" in str(submitted.get_details()["error"])
     assert not list(submitted.get_children())
