@@ -35,6 +35,17 @@ async def test_a_cancelled_run_is_asked_to_end(jobs: Jobs) -> None:
     assert "outputs/a" in await jobs.files(runner.run)
 
 
+async def test_a_script_is_asked_to_end_once(jobs: Jobs) -> None:
+    script = f"import signal\nsignal.signal(signal.SIGTERM, lambda *_: print('asked'))\n{WAITING}signal.pause()\n"
+    runner = await jobs.start(await jobs.submit(script, termination_grace={"nanos": 200_000_000}))
+    await jobs.printed(runner.run, "waiting\n")
+
+    await jobs.submitter.cancel(runner.run)
+
+    assert await runner.ended() == 11
+    assert await jobs.log(runner.run) == "waiting\nasked\n"
+
+
 async def test_what_does_not_end_when_asked_is_killed_with_all_below_it(jobs: Jobs) -> None:
     grace = {"nanos": 100_000_000}
     runner = await jobs.start(await jobs.submit(DEFIANT, termination_grace=grace))

@@ -13,7 +13,7 @@ from typing import Final
 from runstream._runner.children import Children
 from runstream._runner.members import Member, Rank, Told
 from runstream._runner.output import JobLogs
-from runstream._runner.processes import signal_below, signal_groups
+from runstream._runner.processes import signal_below
 
 LOOK_SECONDS: Final = 0.05
 """How often is looked for processes that tell nobody of their end."""
@@ -148,8 +148,7 @@ class Crew:
 
     def _signal(self, number: int) -> bool:
         left = [member.pid for member in self._started if member.code is None]
-        signal_groups(left, number)
-        return signal_below(os.getpid(), number) or bool(left)
+        return signal_below(os.getpid(), number, left) or bool(left)
 
 
 def linger_seconds(variables: Mapping[str, str]) -> float:

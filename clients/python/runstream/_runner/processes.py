@@ -5,7 +5,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -68,14 +68,17 @@ def signal_groups(groups: Iterable[int], number: int) -> None:
             os.killpg(group, number)
 
 
-def signal_below(root: int, number: int) -> bool:
-    """Sends a signal to the processes below one, and to their groups; whether there was any.
+def signal_below(root: int, number: int, groups: Collection[int] = ()) -> bool:
+    """Sends a signal to the processes below one and to their groups, and to some more groups, to each once.
 
     Members of the root's own group are told one by one.
+
+    Returns:
+        Whether there was any process below.
     """
     found = descendants(root)
     own = os.getpgid(root) if found else 0
-    signal_groups({process.group for process in found} - {own}, number)
+    signal_groups({process.group for process in found}.union(groups) - {own}, number)
     for process in found:
         if process.group == own:
             with contextlib.suppress(ProcessLookupError, PermissionError):
