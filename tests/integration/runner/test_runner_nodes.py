@@ -4,15 +4,15 @@ from runstream.api.jobs.v1 import job_pb2
 from runstream.api.runs.v1 import run_pb2
 from runstream_server.config import Config
 from tests.integration.runner.test_runner_distributed import spread
-from tests.runners import Gate, Jobs, S, gone
+from tests.runners import Jobs, S, gone
 
 NODES = {"RUNSTREAM_NODE_COUNT": "2", "RUNSTREAM_MASTER_ADDR": "first", "RUNSTREAM_MASTER_PORT": "7000"}
 LOST_PEER = """
-import os, sys
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 if os.environ["RANK"] == "1":
-    peer = open({gate!r}, "w")
     raise ValueError("bad data")
-open({gate!r}).read()  # returns when the peer is gone
+signal.sigwait([signal.SIGTERM])  # comes when the other node has told that it failed
 raise ConnectionError("reset by peer")
 """
 STANDING = """
@@ -35,9 +35,9 @@ async def execute_on_two_nodes(jobs: Jobs, config: Config, script: str) -> tuple
 
 
 async def test_what_a_failure_brings_about_on_another_node_is_not_its_cause(
-    jobs: Jobs, services_config: Config, gate: Gate
+    jobs: Jobs, services_config: Config
 ) -> None:
-    run, codes = await execute_on_two_nodes(jobs, services_config, LOST_PEER.format(gate=gate.path))
+    run, codes = await execute_on_two_nodes(jobs, services_config, LOST_PEER)
 
     assert run.status == S.RUN_STATUS_FAILED
     assert run.error.message.startswith("Node 1: User program failed with ValueError: bad data")
