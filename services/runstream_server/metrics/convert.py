@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.appendstreams import AppendLimits, Committed, Notice, Refusal
+from runstream_server.metrics.layouts import varint
 from runstream_server.metrics.model import Kind, Points, Segment, Series, Slice
 from runstream_server.metrics.tables import Artifacts, Table, TableColumn
 
@@ -162,17 +163,8 @@ def fill(message: Message, field_number: int, values: NDArray[np.generic]) -> No
     Such a field stands on the wire as its number, its length, and what numpy has in memory anyway.
     """
     content = np.ascontiguousarray(values).view(np.uint8).data
-    head = _varint(field_number << 3 | _LENGTH_DELIMITED) + _varint(len(content))
+    head = varint(field_number << 3 | _LENGTH_DELIMITED) + varint(len(content))
     message.MergeFromString(b"".join((head, content)))
-
-
-def _varint(number: int) -> bytes:
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
 
 
 def encode_series(series: Series) -> messages.Series:
