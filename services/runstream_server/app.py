@@ -53,9 +53,18 @@ def spare_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def utc_now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
 @asynccontextmanager
 async def serve(
-    config: Config, services: Sequence[str] = tuple(MOUNTS), *, peers: str | None = None
+    config: Config,
+    services: Sequence[str] = tuple(MOUNTS),
+    *,
+    peers: str | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[RpcServer]:
     """Serves the named services while the context is open; at its end drains and stops.
 
@@ -76,7 +85,7 @@ async def serve(
             channel=channel,
             stream_channel=stream_channel,
             draining=server.draining,
-            now=lambda: datetime.now(UTC),
+            now=now,
         )
         for service in services:
             await stack.enter_async_context(MOUNTS[service](server, platform))
