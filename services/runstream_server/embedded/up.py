@@ -5,7 +5,7 @@ import importlib
 import logging
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -94,7 +94,7 @@ class Up:
             server = await stack.enter_async_context(app.serve(config))
             note_port(server.port, self._settings.data / "port")
             await make_workspace(server.address)
-            stack.enter_context(self._announced(server.address))
+            self._announce(stack, server.address)
             app.spare_garbage_collection()
             self._is_ready = True
             self._ready(server.address)
@@ -113,10 +113,16 @@ class Up:
         self._servers = await stack.enter_async_context(servers)
         return await loading
 
-    def _announced(self, address: str) -> AbstractContextManager[None]:
-        settings = self._settings
+    def _announce(self, stack: AsyncExitStack, address: str) -> None:
+        """Tells clients where it serves, and commands about the data also where its servers are."""
+        settings, servers = self._settings, self._servers
         state = {"address": address, "pid": os.getpid(), "data": str(settings.data), "log": str(settings.logs)}
-        return announced(state, state_folder(settings.environment) / "up.json", settings.data / "up.json")
+        stack.enter_context(announced(state, state_folder(settings.environment) / "up.json"))
+        if servers.postgres:
+            state["postgres"] = servers.postgres.dsn  # without a password: the folder of its socket is ours alone
+        if servers.s3:
+            state |= {"s3": servers.s3.endpoint, "bucket": servers.s3.bucket}
+        stack.enter_context(announced(state, settings.data / "up.json"))
 
 
 def configure(settings: UpSettings, servers: Servers) -> Config:
