@@ -25,6 +25,7 @@ from runstream_server.embedded.s3 import EmbeddedS3
 from runstream_server.embedded.state import read_state
 from tests.conditions import wait_until
 from tests.conftest import short_folder
+from tests.mortal import mortal
 
 SECONDS = 60
 COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "up")
@@ -116,7 +117,7 @@ def started(folder: Path, *arguments: str, **variables: str) -> Iterator[Running
     """Starts a backend; at the end stops it."""
     environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state"), **variables}
     process = subprocess.Popen(
-        [*COMMAND, "--data", str(folder / "data"), *arguments],
+        mortal(*COMMAND, "--data", str(folder / "data"), *arguments),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
