@@ -5,8 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -35,14 +34,14 @@ from runstream_server.jobs.rules.settling import CANCELED
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.jobs.store.upkeep import UpkeepStore
 from runstream_server.names import ComputeTargetName, RunName
-from runstream_server.postgres import Hints, Postgres
+from runstream_server.postgres import Postgres
 from runstream_server.runhistory import ManagedRuns, StatusEntry
 from tests import stubs
 from tests.append_clients import failure_of
 from tests.conditions import until_answered
 from tests.conftest import Backend
 from tests.connected_agents import POOL, agent, held_by, make_pool
-from tests.jobs_clock import pass_time
+from tests.jobs_clock import pass_time, service_with_clock
 from tests.submitted import LOCAL, S, Submitter
 
 STEP = timedelta(seconds=10)
@@ -55,7 +54,7 @@ class Keeper:
 
     backend: Backend
     postgres: Postgres
-    service: Any = None
+    service: Service
 
     async def pass_time(self, time: timedelta) -> None:
         """Lets time pass, looking after the jobs meanwhile."""
@@ -68,21 +67,9 @@ class Keeper:
 
 @pytest.fixture
 async def keeper(backend: Backend, postgres: Postgres) -> AsyncIterator[Keeper]:
-    kept = Keeper(backend, postgres)
-    platform: Any = SimpleNamespace(
-        config=backend.config,
-        postgres=postgres,
-        hints=Hints(),
-        channel=backend.channel,
-        stream_channel=backend.channel,
-        draining=asyncio.Event(),
-        now=lambda: datetime.now(UTC),
-    )
-    async with asyncio.TaskGroup() as tasks:
-        kept.service = Service(platform, tasks)
-        await kept.service.reaper.make_pass()
-        yield kept
-        kept.service.cancellations.stop()
+    async with service_with_clock(backend, postgres) as service:
+        await service.reaper.make_pass()
+        yield Keeper(backend, postgres, service)
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
 """Processes whose clocks are wrong: who has a job for how long is judged by the clock of the database alone."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
@@ -13,32 +9,14 @@ from runstream.api.jobs.v1 import job_pb2
 from runstream_server.jobs.model import AgentFacts, HeldJob, Job
 from runstream_server.jobs.mount import Service
 from runstream_server.names import ComputeTargetName, RunName
-from runstream_server.postgres import Hints, Postgres
+from runstream_server.postgres import Postgres
 from tests.conftest import Backend
 from tests.connected_agents import POOL, make_pool
-from tests.jobs_clock import pass_time
+from tests.jobs_clock import pass_time, service_with_clock
 from tests.submitted import Submitter
 
 DAY = timedelta(days=1)
 TWICE = job_pb2.JobDefinition(script="train.py", max_attempts=2)
-
-
-@asynccontextmanager
-async def service_with_clock(backend: Backend, postgres: Postgres, wrong_by: timedelta) -> AsyncIterator[Service]:
-    """The job service of a process whose clock is wrong."""
-    platform: Any = SimpleNamespace(
-        config=backend.config,
-        postgres=postgres,
-        hints=Hints(),
-        channel=backend.channel,
-        stream_channel=backend.channel,
-        draining=asyncio.Event(),
-        now=lambda: datetime.now(UTC) + wrong_by,
-    )
-    async with asyncio.TaskGroup() as tasks:
-        service = Service(platform, tasks)
-        yield service
-        service.cancellations.stop()
 
 
 @pytest.fixture

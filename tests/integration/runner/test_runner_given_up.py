@@ -12,7 +12,7 @@ from runstream_server.postgres import Hints, open_postgres
 from runstream_server.runhistory import ManagedRuns
 from tests.conditions import ended
 from tests.fault_proxy import fault_proxy
-from tests.runners import Jobs, S, gone, kill
+from tests.runners import Jobs, S, gone
 
 NOT_OURS = 12
 LOST = Verdict("FAILED", "its runner was lost", "RunnerLost", "Nothing was heard of the runner.")
@@ -59,10 +59,7 @@ async def test_what_a_runner_has_that_comes_back_is_stored_and_the_status_stays(
 async def test_what_a_killed_runner_left_is_stored_by_the_next_one(jobs: Jobs, services_config: Config) -> None:
     runner = await jobs.start(await jobs.submit(WAITING))
     await jobs.printed(runner.run, "waiting\n")
-    processes = runner.processes()
-    runner.process.kill()
-    kill(processes[0].pid)
-    await runner.ended()
+    processes = await runner.kill_all()
     await give_up(jobs, services_config, runner.run)
 
     started = {run: pid for (run, _), pid in resume_lost_jobs().items()}
