@@ -11,6 +11,7 @@ import pytest
 
 from runstream_server.jobs.model import Job, JobState, PoolRoom, Requirements, TargetKind
 from runstream_server.jobs.rules.waiting import reason_to_wait
+from runstream_server.jobs.store.jobs import JobStore
 from runstream_server.jobs.store.pools import PoolStore
 from runstream_server.names import ComputeTargetName, RunName
 from runstream_server.postgres import Postgres
@@ -114,6 +115,7 @@ BUSY = agent(used_slots=3, used_gpus=3)
         (job(gpus=2), [BUSY], 0, "waits for 2 free GPUs"),
         (job(slots=2), [BUSY], 1, "waits for 2 free slots; 1 job before it"),
         (job(), [BUSY], 1, "waits for its turn; 1 job before it"),
+        (job(), [BUSY], 1_001, "waits for its turn; more than 1,000 jobs before it"),
         (job("agent a had no disk"), [BUSY], 0, "waits for its turn; agent a had no disk"),
     ],
 )  # fmt: skip
@@ -179,3 +181,16 @@ async def test_every_agent_of_a_large_pool_counts(postgres: Postgres) -> None:
     assert await reason(postgres, job(labels={"gpu": "a100"}), 0) == "waits for its turn"
     room = await PoolStore(postgres).room(POOL, timedelta(minutes=1))
     assert room == PoolRoom(agents=10_001, slots=10_004, free_slots=10_004)
+
+
+async def test_of_a_long_queue_only_so_many_jobs_are_counted(postgres: Postgres) -> None:
+    await postgres.execute(
+        """
+        INSERT INTO jobs.job (workspace, run, compute_target, kind, request_id, definition, state, priority, slots,
+                              gpus, labels, max_attempts, create_time, state_time)
+        SELECT 'space', n::text, 'pool', 'agent_pool', gen_random_uuid(), '', 'queued', 1, 1, 0, '{}', 1, now(), now()
+          FROM generate_series(1, 20) n
+        """
+    )
+
+    assert [await JobStore(postgres).count_ahead(job(), most) for most in (10, 100)] == [10, 20]

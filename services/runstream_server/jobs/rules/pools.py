@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from runstream_server.jobs.model import ComputeTarget, Job, JobSpec
 from runstream_server.jobs.rules.starting import check_one_node
-from runstream_server.jobs.rules.waiting import reason_to_wait
+from runstream_server.jobs.rules.waiting import MOST_COUNTED, reason_to_wait
 from runstream_server.jobs.store.jobs import JobStore
 from runstream_server.jobs.store.pools import PoolStore
 
@@ -39,4 +39,4 @@ class AgentsStart:
     async def queueing_message(self, job: Job) -> str:
         """Why a job waits."""
         outlook = await self._pools.outlook(job, self._silence)
-        return reason_to_wait(job, outlook, await self._jobs.count_ahead(job))
+        return reason_to_wait(job, outlook, await self._jobs.count_ahead(job, MOST_COUNTED + 1))

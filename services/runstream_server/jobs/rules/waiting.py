@@ -2,6 +2,9 @@
 
 from runstream_server.jobs.model import Job, JobState, PoolOutlook, Requirements
 
+MOST_COUNTED = 1_000
+"""Of the jobs that go before one: where there are more, nobody wants to know how many."""
+
 
 def reason_to_wait(job: Job, pool: PoolOutlook, ahead: int) -> str:
     """Why a job waits, given what its pool has for it and how many jobs go before it."""
@@ -64,6 +67,8 @@ def _no_agent_is_free(needs: Requirements, pool: PoolOutlook, ahead: int) -> str
 
 
 def _behind(ahead: int) -> str:
+    if ahead > MOST_COUNTED:
+        return f"; more than {MOST_COUNTED:,} jobs before it"
     return f"; {ahead} job{'s' if ahead != 1 else ''} before it" if ahead else ""
 
 
