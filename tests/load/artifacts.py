@@ -93,17 +93,19 @@ async def file() -> AsyncIterator[Figure]:
 
 
 async def small() -> AsyncIterator[Figure]:
-    """2,000 files of 4 KiB up."""
+    """2,000 files of 4 KiB up and down."""
     async with _bench() as bench:
         await _open_bucket(bench)
-        many, each = [], []
+        ways = ("ours_many", "straight_many", "ours_many_down", "straight_many_down")
+        taken: dict[str, list[float]] = {what: [] for what in ways}
         for number in range(SMALL_SAMPLES):
             folder = _make_files(bench.folder / f"small-{number}")
-            many.append(await bench.measure("ours_many", name=f"small-{number}", folder=str(folder)))
-            each.append(await bench.measure("straight_many", name=f"small-{number}", folder=str(folder)))
-        rates, limits = [FILES / taken for taken in many], [FILES / taken for taken in each]
-        limit = ("one PUT each, 32 in parallel", limits)
-        yield rate("artifacts.small", "files/s", rates, limit, TIMES_FASTER * statistics.median(limits))
+            for what in ways:
+                to = bench.folder / f"{what}-{number}" if what.endswith("down") else folder
+                taken[what].append(await bench.measure(what, name=f"small-{number}", folder=str(to)))
+        yield _times("artifacts.small", taken["ours_many"], taken["straight_many"], "one PUT each, 32 in parallel")
+        down = taken["ours_many_down"], taken["straight_many_down"]
+        yield _times("artifacts.small_down", *down, "one GET each, 32 in parallel")
         for figure in bench.memory("artifacts.small"):
             yield figure
 
@@ -145,6 +147,12 @@ async def _part_bytes(bench: Bench) -> int:
         workspace = bench.task["run"].partition("/runs/")[0]
         request = BeginUploadRequest(parent=workspace, digest="0" * 64, size_bytes=FILE_BYTES, multipart=True)
         return int((await stubs.artifacts(channel).BeginUpload(request)).part_size_bytes)
+
+
+def _times(name: str, ours: list[float], straight: list[float], limit: str) -> Figure:
+    limits = [FILES / taken for taken in straight]
+    goal = TIMES_FASTER * statistics.median(limits)
+    return rate(name, "files/s", [FILES / taken for taken in ours], (limit, limits), goal)
 
 
 def _speed(name: str, ours: list[float], straight: list[float]) -> Figure:

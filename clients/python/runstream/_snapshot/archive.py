@@ -67,6 +67,8 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
         if len(places) < len(members):
             raise SnapshotException(f"{archive} has the same name twice.")
         check_distinct(folder, places.values())
+        for parent in {place.parent for place in places.values()}:
+            parent.mkdir(parents=True, exist_ok=True)
         for member in members:
             _write(opened, member, places[member.filename])
         return [places[member.filename] for member in members if not member.is_dir()]
