@@ -102,7 +102,8 @@ async def small() -> AsyncIterator[Figure]:
             folder = _make_files(bench.folder / f"small-{number}")
             for what in ways:
                 to = bench.folder / f"{what}-{number}" if what.endswith("down") else folder
-                taken[what].append(await bench.measure(what, name=f"small-{number}", folder=str(to)))
+                fields = {"name": f"small-{number}", "folder": str(to), "source": str(folder)}
+                taken[what].append(await bench.measure(what, **fields))
         yield _times("artifacts.small", taken["ours_many"], taken["straight_many"], "one PUT each, 32 in parallel")
         down = taken["ours_many_down"], taken["straight_many_down"]
         yield _times("artifacts.small_down", *down, "one GET each, 32 in parallel")

@@ -112,20 +112,18 @@ async def straight_many(task: dict[str, Any], s3: Any) -> None:
 
 
 async def straight_many_down(task: dict[str, Any], s3: Any) -> None:
-    """Gets each object of a folder, 32 at a time, and writes it to a file."""
+    """Gets the object of each file of a folder, 32 at a time, and writes it to a file of another."""
     room = asyncio.Semaphore(MANY_AT_ONCE)
-    folder, prefix = Path(task["folder"]), f"{task['name']}/"
-    folder.mkdir()
+    folder = Path(task["folder"])
+    await asyncio.to_thread(folder.mkdir)
 
-    async def get(key: str) -> None:
+    async def get(name: str) -> None:
         async with room:
-            answer = await s3.get_object(Bucket=task["bucket"], Key=key)
+            answer = await s3.get_object(Bucket=task["bucket"], Key=f"{task['name']}/{name}")
             async with answer["Body"] as body:
-                await asyncio.to_thread((folder / key.removeprefix(prefix)).write_bytes, await body.read())
+                await asyncio.to_thread((folder / name).write_bytes, await body.read())
 
-    found = s3.get_paginator("list_objects_v2").paginate(Bucket=task["bucket"], Prefix=prefix)
-    keys = [each["Key"] async for page in found for each in page["Contents"]]
-    await asyncio.gather(*(get(key) for key in keys))
+    await asyncio.gather(*(get(file.name) for file in _files(task["source"])))
 
 
 def _files(folder: str) -> list[Path]:
