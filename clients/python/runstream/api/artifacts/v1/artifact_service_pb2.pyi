@@ -897,7 +897,7 @@ class BatchReadArtifactsResponse(google.protobuf.message.Message):
     ARTIFACTS_FIELD_NUMBER: builtins.int
     @property
     def artifacts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SmallArtifact]:
-        """The next artifacts: one or more, with up to 1 MiB together."""
+        """The next artifacts: one or more, with up to 256 KiB together, or one that has more."""
 
     def __init__(
         self,
