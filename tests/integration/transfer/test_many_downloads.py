@@ -60,7 +60,8 @@ async def down(
     connection: Connection, run: str, folder: Path, settings: Settings | None = None, meter: Meter | None = None
 ) -> None:
     """Downloads all files of a run."""
-    response = await connection.call(connection.artifacts.ListArtifacts, messages.ListArtifactsRequest(parent=run))
+    request = messages.ListArtifactsRequest(parent=run, page_size=10_000)
+    response = await connection.call(connection.artifacts.ListArtifacts, request)
     files = [(artifact, folder / artifact.path) for artifact in response.artifacts]
     await download_listed(connection, run, files, settings or Settings(), meter or Silent())
 
@@ -122,13 +123,14 @@ async def test_files_come_where_the_bucket_cannot_be_reached(config: Config, tmp
 async def test_of_many_files_the_damaged_one_is_named_and_all_others_are_there(
     connection: Connection, run: str, tmp_path: Path, bucket: Bucket
 ) -> None:
-    contents = {f"outputs/{number:02}": os.urandom(100) for number in range(40)}
+    contents = {f"outputs/{number:04}": os.urandom(100) for number in range(1_200)}
+    contents["outputs/large"] = os.urandom(MEGABYTE)
     await upload(connection, run, list(contents.items()))
-    (key,) = [each.key async for each in bucket.list("packs/")]
-    damaged = contents.pop("outputs/23")
-    await bucket.put(key, (await bucket.get(key)).replace(damaged, damaged[::-1]))
+    damaged = contents.pop("outputs/0023")
+    for key in [each.key async for each in bucket.list("packs/")]:
+        await bucket.put(key, (await bucket.get(key)).replace(damaged, damaged[::-1]))
 
-    with pytest.raises(ServiceException, match="outputs/23") as caught:
+    with pytest.raises(ServiceException, match="outputs/0023") as caught:
         await down(connection, run, tmp_path)
     assert caught.value.reason == "DATA_LOSS"
     assert contents_of(tmp_path) == contents

@@ -68,13 +68,15 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.meter = Moved(Silent())
+        self.lost: list[ServiceException] = []
 
     async def fill(self, services: Services, attempts: int = 2) -> list[str]:
         """Downloads all files; the paths of those that did not come."""
         files: list[Listed] = [(artifact(path), self.folder / path) for path in CONTENTS]
         settings = Settings(attempts=attempts)
         left = await download_together(services, "workspaces/w/runs/r", files, settings, self.meter)  # type: ignore[arg-type]
-        return [file.path for file, _ in left]
+        self.lost = left.lost
+        return [file.path for file, _ in left.files]
 
     @property
     def contents(self) -> dict[str, bytes]:
@@ -126,7 +128,15 @@ async def test_bytes_that_are_not_right_are_not_written(folder: Folder) -> None:
     assert services.asked == [list(CONTENTS), ["outputs/4"]]
 
 
-@pytest.mark.parametrize("error", [NOT_FOUND, LOST, REFUSED], ids=lambda error: error.reason)
+async def test_what_is_lost_is_said_and_not_asked_for_again(folder: Folder) -> None:
+    services = Services(LOST)
+
+    assert await folder.fill(services) == []
+    assert folder.lost == [LOST]
+    assert len(services.asked) == 1
+
+
+@pytest.mark.parametrize("error", [NOT_FOUND, REFUSED], ids=lambda error: error.reason)
 async def test_what_trying_again_does_not_help_is_told(folder: Folder, error: Exception) -> None:
     services = Services(error)
 

@@ -87,15 +87,18 @@ async def download_listed(
     """As `download_all`, of artifacts of which is known how large they are: small ones come many in one message.
 
     Raises:
-        ServiceException: As for `download`; files that are complete stay.
+        ServiceException: As for `download`; files that are complete stay. Where the bytes of a small one are damaged in
+            the bucket, all others are there.
         OSError: As for `download`.
     """
     meter.expect(sum(artifact.size_bytes for artifact, _ in files))
     small = [file for file in files if file[0].size_bytes <= MAX_BYTES]
     large = [file for file in files if file[0].size_bytes > MAX_BYTES]
     left = await download_together(connection, run, small, settings, meter)
-    rest = [(artifact.path, target) for artifact, target in (*left, *large)]
+    rest = [(artifact.path, target) for artifact, target in (*left.files, *large)]
     await download_all(connection, run, rest, settings, Told(meter), batch)
+    for error in left.lost:
+        raise error
 
 
 async def _find(connection: Connection, run: str, paths: Sequence[str]) -> Sequence[ArtifactDownload]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread, to_its_end
@@ -26,21 +26,31 @@ Listed: TypeAlias = tuple[Artifact, Path]
 """An artifact as it was listed, and the file that it is to be."""
 
 
+class Left(NamedTuple):
+    """What did not come."""
+
+    files: list[Listed]
+    """What may come one by one."""
+
+    lost: list[ServiceException]
+    """Each says of a file that its bytes are damaged in the bucket."""
+
+
 async def download_together(
     connection: Connection, run: str, files: Sequence[Listed], settings: Settings, meter: Meter
-) -> list[Listed]:
-    """Writes small artifacts to their files, whose folders are made; those that did not come, which may come alone.
+) -> Left:
+    """Writes small artifacts to their files, whose folders are made; returns what did not come.
 
     Raises:
-        ServiceException: There is no such artifact any more (status 404), or its bytes are lost; the others are there.
+        ServiceException: There is no such artifact any more (status 404).
         OSError: A file cannot be written.
     """
 
-    async def fetch(some: Sequence[Listed]) -> list[Listed]:
+    async def fetch(some: Sequence[Listed]) -> Left:
         return await _Together(connection, run, some, meter).run(settings.attempts)
 
     left = await each(fetch, parts(files, CALL_FILES), CALLS_AT_ONCE)
-    return [file for some in left for file in some]
+    return Left([file for some in left for file in some.files], [error for some in left for error in some.lost])
 
 
 class _Together:
@@ -53,14 +63,16 @@ class _Together:
         self._folders: set[Path] = set()
         self._meter = meter
 
-    async def run(self, attempts: int) -> list[Listed]:
+    async def run(self, attempts: int) -> Left:
         """Returns what did not come."""
         try:
             await persist(self._attempt, attempts)
         except ServiceException as error:
-            if error.status_code == NOT_FOUND or error.reason == LOST:
+            if error.status_code == NOT_FOUND:
                 raise
-        return list(self._missing.values())
+            if error.reason == LOST:  # which is said when all others have come
+                return Left([], [error])
+        return Left(list(self._missing.values()), [])
 
     async def _attempt(self) -> None:
         request = BatchReadArtifactsRequest(run=self._run, paths=list(self._missing))
