@@ -71,25 +71,25 @@ class Batches:
         located.sort(key=lambda each: (each[1].object, each[1].start))
         return located, [each for each in artifacts if each.blob.digest not in contents]
 
-    async def _read(self, group: Sequence[Located]) -> tuple[Sequence[WithBytes], Sequence[Artifact]]:
-        """Artifacts with their bytes, and those that are damaged."""
+    async def _read(self, group: Sequence[Located]) -> tuple[list[WithBytes], list[Artifact]]:
+        """Artifacts with their bytes, and those that are damaged, which halving the group again and again finds."""
+        if len(group) == 1:
+            return await self._read_one(*group[0])
         try:
             data = await self._contents.read_packed([content for _, content in group])
         except DataLoss:
-            return await self._read_each(group)
-        return [(artifact, each) for (artifact, _), each in zip(group, data, strict=True)], ()
+            found, damaged = await self._read(group[: len(group) // 2])
+            more_found, more_damaged = await self._read(group[len(group) // 2 :])
+            return found + more_found, damaged + more_damaged
+        return [(artifact, each) for (artifact, _), each in zip(group, data, strict=True)], []
 
-    async def _read_each(self, group: Sequence[Located]) -> tuple[Sequence[WithBytes], Sequence[Artifact]]:
-        """As `_read`, one by one: only so it is known which of them are damaged."""
-        found: list[WithBytes] = []
-        damaged: list[Artifact] = []
-        for artifact, content in group:
-            try:
-                pieces = [piece async for piece in self._contents.read(content, 0, content.blob.size_bytes)]
-                found.append((artifact, b"".join(pieces)))
-            except DataLoss:
-                damaged.append(artifact)
-        return found, damaged
+    async def _read_one(self, artifact: Artifact, content: Content) -> tuple[list[WithBytes], list[Artifact]]:
+        """As `_read`; that it is damaged is noted, so that whoever sends the bytes again mends it."""
+        try:
+            pieces = [piece async for piece in self._contents.read(content, 0, content.blob.size_bytes)]
+        except DataLoss:
+            return [], [artifact]
+        return [(artifact, b"".join(pieces))], []
 
 
 def _cut(items: Iterable[T], size_of: Callable[[T], int], most_bytes: int) -> Iterator[Sequence[T]]:
