@@ -7,11 +7,21 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from runstream._channel.address import MODE_VARIABLE, OFFLINE, REMEDY
+from runstream._channel.address import MODE_VARIABLE, OFFLINE, REMEDY, is_secure
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 USER_ERRORS = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"})
 AUTHENTICATION_ERRORS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
+ASK = "ask who administers the workspace for another one (`runstream token create`)"
+GIVE = "set RUNSTREAM_TOKEN_FILE or RUNSTREAM_TOKEN, or use `runstream login --token-stdin`"
+REMEDIES = {
+    "TOKEN_MISSING": f"These services want a token: {GIVE}",
+    "TOKEN_UNKNOWN": f"Perhaps it belongs to other services, or is not all of the token: {GIVE}",
+    "TOKEN_EXPIRED": f"Its time is over: {ASK}, and {GIVE}",
+    "TOKEN_REVOKED": f"Somebody revoked it: {ASK}, and {GIVE}",
+    "ROLE_TOO_SMALL": f"If you need that, {ASK}",
+}
+"""What to do about a token, by the reason of the failure."""
 HTTP_STATUS = {
     "NOT_FOUND": 404,
     "ABORTED": 409,
@@ -65,15 +75,16 @@ def read_failure(code: str, message: str | None, details: bytes | None) -> CallF
     return CallFailure(code, message or "", info.reason, dict(info.metadata), delay)
 
 
-def to_exception(failure: CallFailure, address: str) -> AzureMLException:
-    """The exception that users see for `failure` of a call to `address`."""
+def to_exception(failure: CallFailure, address: str, token_source: str = "") -> AzureMLException:
+    """The exception that users see for `failure` of a call to `address`, with a token that `token_source` gave."""
     if failure.code == "UNAVAILABLE" and not failure.reason:  # said by gRPC itself: nobody answered
         failure = unreachable(address)
     reason, metadata = failure.reason, failure.metadata
     if failure.code in USER_ERRORS:
         return UserErrorException(failure.message, reason=reason, metadata=metadata)
     if failure.code in AUTHENTICATION_ERRORS:
-        return AuthenticationException(failure.message, reason=reason, metadata=metadata)
+        message = _authentication_message(failure, address, token_source)
+        return AuthenticationException(message, reason=reason, metadata=metadata)
     status = HTTP_STATUS.get(failure.code, 500)
     message = _service_message(failure, address)
     return ServiceException(message, status_code=status, reason=reason, metadata=metadata)
@@ -87,8 +98,22 @@ def is_away(error: BaseException) -> bool:
 def unreachable(address: str) -> CallFailure:
     """The failure of a call to services that nobody answers for."""
     offline = f"{MODE_VARIABLE}={OFFLINE} records without it, for `runstream sync` to upload"
-    message = f"Runstream cannot be reached at {address}: {REMEDY}. {offline}."
+    remedy = f"{REMEDY}, or RUNSTREAM_CA_FILE if its certificate is of an authority of your own"
+    message = f"Runstream cannot be reached at {address}: {remedy if is_secure(address) else REMEDY}. {offline}."
     return CallFailure("UNAVAILABLE", message, "UNREACHABLE")
+
+
+def _authentication_message(failure: CallFailure, address: str, token_source: str) -> str:
+    remedy = REMEDIES.get(failure.reason)
+    if remedy is None:
+        return failure.message
+    said = failure.message.rstrip(".") or f"Runstream at {address} refuses the call"
+    source = (
+        f"{token_source} has none that can be read. "
+        if failure.reason == "TOKEN_MISSING"
+        else f"The token is that of {token_source}. "
+    )
+    return f"{said}. {source if token_source else ''}{remedy}."
 
 
 def _service_message(failure: CallFailure, address: str) -> str:

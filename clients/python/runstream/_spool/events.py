@@ -5,7 +5,10 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+DENIALS: Final = frozenset({"TOKEN_MISSING", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "ROLE_TOO_SMALL"})
+"""Reasons that concern the token, and nothing that was logged."""
 
 
 class Refusal(NamedTuple):
@@ -25,6 +28,11 @@ class Stop(NamedTuple):
 
     reason: str
     message: str
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether it is for the token: with another one it goes on."""
+        return self.reason in DENIALS
 
 
 class Warned(NamedTuple):
@@ -71,6 +79,11 @@ class EventReader:
         whole = data[: data.rfind(b"\n") + 1]
         self._position += len(whole)
         return list(_decode(whole))
+
+
+def last_stop(path: Path) -> Stop | None:
+    """Why the uplink gave up on the spool of an events file, the last time; None: it never did."""
+    return next((event for event in reversed(EventReader(path).read()) if isinstance(event, Stop)), None)
 
 
 def _decode(lines: bytes) -> Iterator[Event]:

@@ -14,8 +14,10 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 import grpc
 
 from runstream._channel.backoff import backoff_seconds
-from runstream._channel.errors import CallFailure
+from runstream._channel.errors import CallFailure, to_exception
 from runstream._channel.exchange import Exchange, ExchangeEnded, end_side
+from runstream._channel.tokens import NO_TOKEN, Credential
+from runstream._spool.events import DENIALS
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
 
 GATHER_SECONDS = 0.05
@@ -79,6 +81,11 @@ class Stopped(Exception):
         super().__init__(f"{message} ({reason})")
         self.reason = reason
 
+    @property
+    def is_denial(self) -> bool:
+        """Whether it is for the token: with another one it goes on."""
+        return self.reason in DENIALS
+
 
 class Piece(NamedTuple, Generic[Request]):
     """One message of an append stream."""
@@ -131,8 +138,12 @@ class AppendStream(Generic[Request]):
         source: Source[Request],
         channel: grpc.aio.Channel,
         patience: Patience = USUAL_PATIENCE,
+        credential: Credential | None = None,
     ) -> None:
+        """`credential` has the tokens that `start` shows: while there is another one, a refused one stops nothing."""
         self._start = start
+        self._credential = credential
+        self._token = NO_TOKEN
         self._source = source
         self._channel = channel
         self._patience = patience
@@ -166,6 +177,8 @@ class AppendStream(Generic[Request]):
 
     async def _carry(self) -> None:
         """One stream from its opening to its end."""
+        if self._credential is not None:
+            self._token = self._credential.token
         call = Exchange(self._start())
         sender: asyncio.Task[None] | None = None
         try:
@@ -238,11 +251,18 @@ class AppendStream(Generic[Request]):
             state = self._channel.get_state(try_to_connect=True)
 
     def _raise_if_stopped(self, failure: CallFailure) -> None:
+        if failure.reason in DENIALS:
+            self._raise_if_denied(failure)
+            return
         if failure.reason:  # a broken connection says nothing about a twin
             self._fences = self._fences + 1 if failure.reason == FENCED else 0
         stopping = failure.code in STOPPING_CODES and failure.reason and failure.reason not in REWINDING_REASONS
         if stopping or self._fences > MAX_FENCES:
             raise Stopped(failure.reason, failure.message)
+
+    def _raise_if_denied(self, failure: CallFailure) -> None:
+        if self._credential is None or not self._credential.replaces(self._token):
+            raise Stopped(failure.reason, to_exception(failure, "its address", self._token.source).message)
 
 
 def _end_soon(call: Exchange, sender: "asyncio.Task[None]") -> None:

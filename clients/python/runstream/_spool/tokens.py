@@ -1,0 +1,108 @@
+"""Which token the services are shown for a spool: a note of this user, named in the header of the spool.
+
+    <state>/tokens/<note>       JSON {"address", "file", "token"}
+
+It is not beside the spools, which may be brought elsewhere. Where a file gives the token, the note says which file, so
+that a newer token in it counts; `token` is what counts without it.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from runstream._channel.address import OFFLINE, state_folder
+from runstream._channel.private import write_private
+from runstream._channel.tokens import (
+    NO_TOKEN,
+    TOKEN_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    Token,
+    plain_token,
+    read_token_file,
+)
+from runstream._spool.places import can_make, make_private
+
+FOLDER: Final = "tokens"
+KEPT_SECONDS: Final = 24 * 3_600.0
+"""How long a note is kept that no spool names."""
+_NOTE_DIGITS: Final = 32
+
+
+def note_token(address: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Notes which token this process shows to the services at `address`; the name of the note.
+
+    Empty: the environment names none, so what counts is what this user has stored by then; or it cannot be noted.
+    """
+    file, secret = environ.get(TOKEN_FILE_VARIABLE, ""), plain_token(environ.get(TOKEN_VARIABLE, ""))
+    if address == OFFLINE or not (file or secret):
+        return ""
+    path = os.path.abspath(file) if file else ""  # noqa: PTH100
+    try:
+        return _write(address, path, secret)
+    except OSError:
+        return ""
+
+
+def keep_token(address: str, file: Path) -> None:
+    """Keeps the token of a file that is about to be removed, if a spool of this machine was written with it."""
+    path, folder = str(file.absolute()), tokens_folder()
+    with suppress(OSError):
+        if (folder / _name(address, path, "")).exists() and (secret := read_token_file(file)):
+            _write(address, path, secret)
+
+
+def noted_token(note: str, address: str) -> Token:
+    """The token of a note, if it is one for the services at `address`."""
+    known = _read(note) if note else {}
+    if known.get("address") != address:
+        return NO_TOKEN
+    if (file := str(known.get("file") or "")) and (secret := read_token_file(Path(file))):
+        return Token(secret, TOKEN_FILE_VARIABLE)
+    return Token(plain_token(str(known.get("token") or "")), TOKEN_FILE_VARIABLE if file else TOKEN_VARIABLE)
+
+
+def forget_tokens(named: Iterable[str]) -> None:
+    """Removes notes that are old and not among those `named`."""
+    known, limit = set(named), time.time() - KEPT_SECONDS
+    with suppress(OSError):
+        for path in tokens_folder().iterdir():
+            if path.name not in known and path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+
+
+def tokens_folder() -> Path:
+    """Where the notes are.
+
+    Raises:
+        OSError: There is no place for them that belongs to this user alone.
+    """
+    usual = state_folder().absolute() / FOLDER
+    if can_make(usual):
+        return usual
+    return make_private(make_private(Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}") / FOLDER)
+
+
+def _write(address: str, file: str, secret: str) -> str:
+    name = _name(address, file, secret)
+    note = {"address": address, "file": file, "token": secret}
+    write_private(tokens_folder() / name, json.dumps(note))
+    return name
+
+
+def _name(address: str, file: str, secret: str) -> str:
+    told = f"file\n{file}" if file else f"token\n{secret}"
+    return hashlib.sha256(f"{address}\n{told}".encode()).hexdigest()[:_NOTE_DIGITS]
+
+
+def _read(note: str) -> dict[str, Any]:
+    try:
+        known = json.loads((tokens_folder() / note).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
