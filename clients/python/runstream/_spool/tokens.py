@@ -26,7 +26,8 @@ from runstream._channel.tokens import (
     plain_token,
     read_token_file,
 )
-from runstream._spool.places import can_make, make_private
+from runstream._spool.format import HEADER_BYTES, SpoolDamaged, decode_header
+from runstream._spool.places import can_make, group_folder, make_private, spools_in
 
 FOLDER: Final = "tokens"
 KEPT_SECONDS: Final = 24 * 3_600.0
@@ -50,10 +51,11 @@ def note_token(address: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def keep_token(address: str, file: Path) -> None:
-    """Keeps the token of a file that is about to be removed, if a spool of this machine was written with it."""
-    path, folder = str(file.absolute()), tokens_folder()
+    """Keeps the token of a file that is about to be removed, if a spool of this machine is to be carried up with it."""
+    path, secret = str(file.absolute()), read_token_file(file)
+    note = _name(address, path, "")
     with suppress(OSError):
-        if (folder / _name(address, path, "")).exists() and (secret := read_token_file(file)):
+        if secret and any(_names(spool, note) for spool in spools_in(group_folder(address))):
             _write(address, path, secret)
 
 
@@ -98,6 +100,14 @@ def _write(address: str, file: str, secret: str) -> str:
 def _name(address: str, file: str, secret: str) -> str:
     told = f"file\n{file}" if file else f"token\n{secret}"
     return hashlib.sha256(f"{address}\n{told}".encode()).hexdigest()[:_NOTE_DIGITS]
+
+
+def _names(spool: Path, note: str) -> bool:
+    try:
+        with spool.open("rb") as file:
+            return decode_header(file.read(HEADER_BYTES)).token == note
+    except (OSError, SpoolDamaged):
+        return False
 
 
 def _read(note: str) -> dict[str, Any]:
