@@ -293,6 +293,7 @@ def _kubernetes(read: "_Reader") -> KubernetesConfig:
         clusters=read_clusters("RUNSTREAM_KUBERNETES_CLUSTERS", read.text("RUNSTREAM_KUBERNETES_CLUSTERS", default="")),
         image=read.text("RUNSTREAM_KUBERNETES_IMAGE", default=default.image),
         service_address=read.text("RUNSTREAM_KUBERNETES_SERVICE_ADDRESS", default=default.service_address),
+        ca_file=read.text("RUNSTREAM_KUBERNETES_CA_FILE", default=default.ca_file),
         stuck_seconds=read.seconds("RUNSTREAM_KUBERNETES_STUCK_SECONDS", default.stuck_seconds),
         lead_seconds=read.some_seconds("RUNSTREAM_KUBERNETES_LEAD_SECONDS", default.lead_seconds),
     )

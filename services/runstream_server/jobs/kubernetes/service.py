@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from runstream_server.cluster_config import read_authorities
 from runstream_server.jobs.kubernetes.clusters import Clusters, open_clusters
 from runstream_server.jobs.kubernetes.controller import Office
 from runstream_server.jobs.kubernetes.leading import Leader
@@ -36,7 +37,9 @@ class Kubernetes:
         office = Office(
             assignments=self._assignments,
             jobs=jobs,
-            making=Making(targets, self._reading, settings),
+            making=Making(
+                targets, self._reading, settings, platform.auth.run_tokens, read_authorities(settings.ca_file)
+            ),
             outcomes=Outcomes(jobs, runs, settling),
             patience=timedelta(seconds=settings.stuck_seconds),
         )
