@@ -8,7 +8,8 @@ from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.contents import Contents
 from runstream_server.artifacts.model import Binding, Blob, Parts
 from runstream_server.artifacts.small_blobs import SmallBlobs
-from runstream_server.artifacts.snapshot_model import Snapshot, SnapshotEntry, SnapshotName, snapshot_id
+from runstream_server.artifacts.snapshot_model import Snapshot, SnapshotEntry, snapshot_id
+from runstream_server.names import SnapshotName
 from runstream_server.artifacts.snapshot_store import SnapshotStore
 from runstream_server.artifacts.store import ArtifactStore
 from runstream_server.artifacts.upload_store import UploadStore

@@ -1,6 +1,6 @@
 """Settings: read once at start, checked, frozen and passed down."""
 
-import ipaddress
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,9 +8,21 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from runstream_server.auth_config import (
+    NO_AUTH,
+    NONE,
+    PLAINTEXT,
+    REQUIRED,
+    AuthConfig,
+    Exposure,
+    TlsConfig,
+    check_exposure,
+    is_loopback,
+)
 from runstream_server.cluster_config import KubernetesConfig, read_clusters
 from runstream_server.errors import ConfigurationError
 
+_LEAST_KEY = 32
 ACCESS_LOGS = ("none", "errors", "all")
 
 
@@ -57,8 +69,7 @@ class BucketConfig:
     @property
     def is_near(self) -> bool:
         """Whether the object store is on this machine, so that several requests at once gain nothing."""
-        host = urlsplit(self.endpoint).hostname or ""
-        return host == "localhost" or _is_loopback(host)
+        return is_loopback(urlsplit(self.endpoint).hostname or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +77,17 @@ class ServerConfig:
     """How a process serves."""
 
     host: str = "127.0.0.1"
-    """`RUNSTREAM_HOST`. A loopback address: calls are not authenticated, so any other one is refused."""
+    """`RUNSTREAM_HOST`. One that other machines reach is refused without TLS or without tokens; see `insecure`."""
 
     port: int = 7878
     """`RUNSTREAM_PORT`. 0: a free one."""
+
+    tls: TlsConfig | None = None
+    """None: calls travel as they are."""
+
+    insecure: frozenset[str] = frozenset()
+    """`RUNSTREAM_INSECURE`. What may be missing on a host that other machines reach, separated by commas: `plaintext`,
+    `no-auth`."""
 
     share_port: bool = False
     """Whether several worker processes accept connections on the port. Set by `serve --workers`."""
@@ -183,6 +201,7 @@ class Config:
     postgres: PostgresConfig
     bucket: BucketConfig
     server: ServerConfig = ServerConfig()
+    auth: AuthConfig = field(default_factory=AuthConfig)
     telemetry: TelemetryConfig = TelemetryConfig()
     maintenance: MaintenanceConfig = MaintenanceConfig()
     artifacts: ArtifactsConfig = ArtifactsConfig()
@@ -198,6 +217,7 @@ class Config:
         """
         read = _Reader(environment)
         endpoint = read.text("RUNSTREAM_S3_ENDPOINT")
+        auth = _auth(read)
         return cls(
             postgres=PostgresConfig(
                 dsn=read.text("RUNSTREAM_POSTGRES_DSN"),
@@ -211,7 +231,8 @@ class Config:
                 bucket=read.text("RUNSTREAM_S3_BUCKET", default=BucketConfig.bucket),
                 region=read.text("RUNSTREAM_S3_REGION", "AWS_REGION", default=BucketConfig.region),
             ),
-            server=_server(read),
+            server=_server(read, auth),
+            auth=auth,
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
             artifacts=_artifacts(read),
@@ -220,9 +241,43 @@ class Config:
         )
 
 
-def _server(read: "_Reader") -> ServerConfig:
+def _auth(read: "_Reader") -> AuthConfig:
+    required = read.choice("RUNSTREAM_AUTH", NONE, (NONE, REQUIRED)) == REQUIRED
+    key = read.text("RUNSTREAM_SERVICE_KEY", default="")
+    if key and (len(key) < _LEAST_KEY or not key.isprintable() or not key.isascii()):
+        raise ConfigurationError("RUNSTREAM_SERVICE_KEY", f"expected {_LEAST_KEY} or more characters of ASCII")
+    authority = read.text("RUNSTREAM_CA_FILE", default="")
+    seconds = read.some_seconds("RUNSTREAM_AUTH_CHECK_SECONDS", AuthConfig.check_seconds)
+    if seconds > AuthConfig.check_seconds:
+        raise ConfigurationError("RUNSTREAM_AUTH_CHECK_SECONDS", f"expected up to {AuthConfig.check_seconds:g} seconds")
+    return AuthConfig(
+        required=required,
+        service_key=key or (secrets.token_urlsafe(_LEAST_KEY) if required else ""),
+        authority=Path(authority) if authority else None,
+        run_token_seconds=read.some_seconds("RUNSTREAM_RUN_TOKEN_SECONDS", AuthConfig.run_token_seconds),
+        check_seconds=seconds,
+    )
+
+
+def _tls(read: "_Reader") -> TlsConfig | None:
+    certificate, key = (read.text(each, default="") for each in ("RUNSTREAM_TLS_CERTIFICATE", "RUNSTREAM_TLS_KEY"))
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        raise ConfigurationError(
+            "RUNSTREAM_TLS_KEY" if certificate else "RUNSTREAM_TLS_CERTIFICATE", "not set, though the other one is"
+        )
+    return TlsConfig(certificate=Path(certificate), key=Path(key))
+
+
+def _server(read: "_Reader", auth: AuthConfig) -> ServerConfig:
+    host, tls = read.text("RUNSTREAM_HOST", default=ServerConfig.host), _tls(read)
+    insecure = read.choices("RUNSTREAM_INSECURE", (PLAINTEXT, NO_AUTH))
+    check_exposure(host, Exposure(tls is not None, auth.required, insecure))
     return ServerConfig(
-        host=read.loopback("RUNSTREAM_HOST", ServerConfig.host),
+        host=host,
+        tls=tls,
+        insecure=insecure,
         port=read.integer("RUNSTREAM_PORT", ServerConfig.port, 0, 65_535),
         max_unary_calls=read.integer("RUNSTREAM_MAX_UNARY_CALLS", ServerConfig.max_unary_calls, 1),
         max_append_streams=read.integer("RUNSTREAM_MAX_APPEND_STREAMS", ServerConfig.max_append_streams, 1),
@@ -240,23 +295,6 @@ def _telemetry(read: "_Reader") -> TelemetryConfig:
         access_log=read.choice("RUNSTREAM_ACCESS_LOG", TelemetryConfig.access_log, ACCESS_LOGS),
         metrics_port=read.integer("RUNSTREAM_METRICS_PORT", 0, 0, 65_535) if has_port else None,
     )
-
-
-def check_loopback(host: str, variable: str) -> str:
-    """Returns `host` if it is a loopback address: calls are not authenticated, so nothing else may be bound."""
-    if host != "localhost" and not _is_loopback(host):
-        raise ConfigurationError(
-            variable,
-            f"calls are not authenticated, so only a loopback address such as 127.0.0.1 is served; got {host!r}",
-        )
-    return host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _maintenance(read: "_Reader") -> MaintenanceConfig:
@@ -348,5 +386,8 @@ class _Reader:
             raise ConfigurationError(variable, f"expected one of {', '.join(choices)}; got {value!r}")
         return value
 
-    def loopback(self, variable: str, default: str) -> str:
-        return check_loopback(self.environment.get(variable) or default, variable)
+    def choices(self, variable: str, choices: tuple[str, ...]) -> frozenset[str]:
+        values = {each.strip() for each in (self.environment.get(variable) or "").split(",")} - {""}
+        if unknown := values - set(choices):
+            raise ConfigurationError(variable, f"expected some of {', '.join(choices)}; got {min(unknown)!r}")
+        return frozenset(values)

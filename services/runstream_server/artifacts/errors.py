@@ -109,12 +109,3 @@ class ArtifactNotFound(NotFound):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"the run has no artifact {path}; ListArtifacts tells which there are", path=path)
-
-
-class SnapshotNotFound(NotFound):
-    """No snapshot has the name."""
-
-    reason = "SNAPSHOT_NOT_FOUND"
-
-    def __init__(self, name: object) -> None:
-        super().__init__(f"no snapshot has the name {name}; check it, or create the snapshot first", snapshot=name)

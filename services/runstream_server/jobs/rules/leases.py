@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
-from runstream_server.jobs.errors import JobEnded, JobHeld, JobNotFound, LeaseLost
+from runstream_server.jobs.errors import JobEnded, JobHeld, LeaseLost
 from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
 from runstream_server.jobs.rules.settling import CANCELED, Settling
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.jobs.telemetry import OFFERS
 from runstream_server.names import RunName
+from runstream_server.not_found import JobNotFound
 from runstream_server.runhistory import ManagedRun, ManagedRuns, StatusEntry, StatusRefused
 
 _OVER = (JobState.ENDING, JobState.ENDED)

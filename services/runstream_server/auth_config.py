@@ -1,0 +1,86 @@
+"""Settings of who may call, and of how calls travel."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runstream_server.errors import ConfigurationError
+
+NONE = "none"
+REQUIRED = "required"
+PLAINTEXT = "plaintext"
+NO_AUTH = "no-auth"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthConfig:
+    """Who may call."""
+
+    required: bool = False
+    """`RUNSTREAM_AUTH`. `none`: everybody may do everything; `required`: calls need a token."""
+
+    service_key: str = field(default="", repr=False)
+    """`RUNSTREAM_SERVICE_KEY`. What the services show to each other: 32 characters or more, the same in all processes.
+    Default: made at start, for services that are all in one process tree."""
+
+    authority: Path | None = None
+    """`RUNSTREAM_CA_FILE`. The certificates, in PEM, by which services trust each other where `--peers` is reached by
+    TLS. Default: the usual ones."""
+
+    run_token_seconds: float = 86_400.0
+    """`RUNSTREAM_RUN_TOKEN_SECONDS`. How long tokens of runs are taken; runners renew them after half of it; above
+    0."""
+
+    check_seconds: float = 25.0
+    """`RUNSTREAM_AUTH_CHECK_SECONDS`. For how long a token that was looked up is believed to be as it was, and how
+    often open streams are checked; above 0, up to 25, so that a token that was revoked is refused within a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsConfig:
+    """What a port shows to those who connect, in PEM."""
+
+    certificate: Path
+    """`RUNSTREAM_TLS_CERTIFICATE`. The certificate, then those of the authorities between it and the root."""
+
+    key: Path = field(repr=False)
+    """`RUNSTREAM_TLS_KEY`. Its private key."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What guards a port."""
+
+    has_tls: bool
+    has_auth: bool
+
+    accepted: frozenset[str] = frozenset()
+    """`RUNSTREAM_INSECURE`. What may be missing all the same: `plaintext`, `no-auth`."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_exposure(host: str, exposure: Exposure, variable: str = "RUNSTREAM_HOST") -> None:
+    """Raises ConfigurationError if other machines reach a host and nothing guards it that has to."""
+    if is_loopback(host):
+        return
+    if not exposure.has_auth and NO_AUTH not in exposure.accepted:
+        raise ConfigurationError(
+            variable,
+            f"other machines reach {host!r}, and whoever does could read and change everything: set"
+            f" RUNSTREAM_AUTH={REQUIRED}, or serve a loopback address such as 127.0.0.1;"
+            f" RUNSTREAM_INSECURE={NO_AUTH} says that it is meant so",
+        )
+    if not exposure.has_tls and PLAINTEXT not in exposure.accepted:
+        raise ConfigurationError(
+            variable,
+            f"other machines reach {host!r}, and whoever is in between could read tokens and data: set"
+            " RUNSTREAM_TLS_CERTIFICATE and RUNSTREAM_TLS_KEY, or serve a loopback address such as 127.0.0.1;"
+            f" RUNSTREAM_INSECURE={PLAINTEXT} says that something else encrypts what travels",
+        )
