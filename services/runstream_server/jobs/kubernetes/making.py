@@ -80,9 +80,7 @@ class Making:
         )
         return await _make(cluster, plan), token.expire_time if token else None
 
-    async def renew(
-        self, cluster: Cluster, assignment: Assignment, expire_time: datetime | None
-    ) -> datetime | None:
+    async def renew(self, cluster: Cluster, assignment: Assignment, expire_time: datetime | None) -> datetime | None:
         """Puts a newer run token into the Secret of a Job that waits for so long that the present one is half over.
 
         Returns:
