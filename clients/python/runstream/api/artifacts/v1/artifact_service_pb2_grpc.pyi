@@ -40,8 +40,8 @@ class ArtifactServiceStub:
       the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
       role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
-      `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `JOBS_UNAVAILABLE`,
+      `DRAINING`, `INTERRUPTED`: call again after the `RetryInfo` delay.
     * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
       their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
@@ -284,8 +284,8 @@ class ArtifactServiceAsyncStub:
       the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
       role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
-      `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `JOBS_UNAVAILABLE`,
+      `DRAINING`, `INTERRUPTED`: call again after the `RetryInfo` delay.
     * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
       their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
@@ -527,8 +527,8 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
       the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
       role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
-      `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `JOBS_UNAVAILABLE`,
+      `DRAINING`, `INTERRUPTED`: call again after the `RetryInfo` delay.
     * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
       their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read

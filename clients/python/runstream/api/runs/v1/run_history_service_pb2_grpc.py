@@ -15,7 +15,7 @@ class RunHistoryServiceStub(object):
     the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
     role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -210,7 +210,7 @@ class RunHistoryServiceServicer(object):
     the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
     role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -811,7 +811,7 @@ class RunHistoryService(object):
     the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
     role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.

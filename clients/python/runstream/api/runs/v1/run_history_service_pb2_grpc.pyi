@@ -27,7 +27,7 @@ class RunHistoryServiceStub:
       the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
       role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -448,7 +448,7 @@ class RunHistoryServiceAsyncStub:
       the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
       role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -868,7 +868,7 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
       the call has none that it takes. Open streams end so within a minute after their token.
     * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
       role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
