@@ -31,7 +31,8 @@ NO_TOKEN_NEEDED: Final = "none-needed"  # noqa: S105
 NEVER: Final = "253402300799"
 """The value of `AZUREML_RUN_TOKEN_EXPIRY` then, in seconds since the Unix epoch: the last one of the year 9999."""
 OF_RUN: Final = "the run token"
-LEAST_SECONDS: Final = 0.1
+LEAST_SECONDS: Final = 0.5
+OTHER_CLOCK_SECONDS: Final = 60.0
 
 _logger = logging.getLogger(__name__)
 
@@ -57,11 +58,12 @@ class Access:
     def renewal_seconds(self) -> float:
         """After how many seconds a newer one is due: half of what is left of its life; without an end if there is none.
 
-        At the least a tenth of a second, so that nobody asks without a pause for one that does not come.
+        A clock that is days ahead says that it is over: then it is asked for now and then.
         """
         if self.expire_time is None:
             return math.inf
-        return max((self.expire_time.ToNanoseconds() / 1e9 - time.time()) / 2, LEAST_SECONDS)
+        left = self.expire_time.ToNanoseconds() / 1e9 - time.time()
+        return max(left / 2, LEAST_SECONDS) if left > 0 else OTHER_CLOCK_SECONDS
 
     def take(self, token: RunToken) -> None:
         """Shows a run token from now on, to the processes of the job as well."""

@@ -11,7 +11,7 @@ from runstream._runner.access import Access
 from runstream._runner.causes import SPREAD_SECONDS, failure_property, failures_of, is_worth_telling
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
-from runstream._runner.lease import RETRY_SECONDS, Lost
+from runstream._runner.lease import Lost
 from runstream._runner.nodes import this_node
 from runstream._runner.patience import call_patiently
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse, GetJobRequest, RefreshRunTokenRequest
@@ -82,12 +82,10 @@ class Following:
 
     async def renew(self, hear: Callable[["RunStatus.ValueType", bool], None]) -> None:
         """Renews the run token, for ever; the rest is told by the watch."""
-        pause = self._access.renewal_seconds
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._access.renewal_seconds)
             with contextlib.suppress(AzureMLException):  # the watch tells of a job that has ended
                 await self._refresh()
-            pause = max(self._access.renewal_seconds, RETRY_SECONDS)
 
     async def _refresh(self) -> None:
         jobs = self._connection.jobs
