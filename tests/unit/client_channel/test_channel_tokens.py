@@ -100,16 +100,18 @@ def test_one_alternative_after_the_other_is_tried_and_the_first_stays_where_all_
 def test_others_are_asked_only_when_a_token_was_refused() -> None:
     asked = []
 
-    def other() -> Token:
+    def other() -> list[Token]:
         asked.append(1)
-        return Token(SECOND)
+        return [Token(FIRST), Token(SECOND)]
 
     credential = Alternatives(lambda: Token(FIRST), otherwise=other)
 
     assert credential.token.secret == FIRST
     assert not asked
+    assert not credential.stands_in
     assert credential.replaces(Token(FIRST))
     assert credential.token.secret == SECOND
+    assert credential.stands_in
 
 
 async def test_a_token_on_an_open_network_is_warned_of_once(

@@ -8,20 +8,15 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from runstream._channel.address import MODE_VARIABLE, OFFLINE, REMEDY, is_secure
+from runstream._channel.tokens import TOKEN_REASONS
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 USER_ERRORS = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"})
 AUTHENTICATION_ERRORS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
-ASK = "ask who administers the workspace for another one (`runstream token create`)"
-GIVE = "set RUNSTREAM_TOKEN_FILE or RUNSTREAM_TOKEN, or use `runstream login --token-stdin`"
-REMEDIES = {
-    "TOKEN_MISSING": f"These services want a token: {GIVE}",
-    "TOKEN_UNKNOWN": f"Perhaps it belongs to other services, or is not all of the token: {GIVE}",
-    "TOKEN_EXPIRED": f"Its time is over: {ASK}, and {GIVE}",
-    "TOKEN_REVOKED": f"Somebody revoked it: {ASK}, and {GIVE}",
-    "ROLE_TOO_SMALL": f"If you need that, {ASK}",
-}
-"""What to do about a token, by the reason of the failure."""
+GIVE = (
+    "RUNSTREAM_TOKEN_FILE, RUNSTREAM_TOKEN or `runstream login --token-stdin` give another, `runstream token create`"
+    " makes one."
+)
 HTTP_STATUS = {
     "NOT_FOUND": 404,
     "ABORTED": 409,
@@ -105,16 +100,14 @@ def unreachable(address: str) -> CallFailure:
 
 
 def _authentication_message(failure: CallFailure, address: str, token_source: str) -> str:
-    remedy = REMEDIES.get(failure.reason)
-    if remedy is None:
+    if failure.reason not in TOKEN_REASONS:
         return failure.message
     said = failure.message.rstrip(".") or f"Runstream at {address} refuses the call"
-    source = (
-        f"{token_source} has none that can be read. "
-        if failure.reason == "TOKEN_MISSING"
-        else f"The token is that of {token_source}. "
-    )
-    return f"{said}. {source if token_source else ''}{remedy}."
+    source = ""
+    if token_source:
+        is_missing = failure.reason == "TOKEN_MISSING"
+        source = f"{token_source} has no token. " if is_missing else f"The token is that of {token_source}. "
+    return f"{said}. {source}{GIVE}"
 
 
 def _service_message(failure: CallFailure, address: str) -> str:

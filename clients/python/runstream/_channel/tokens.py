@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,8 @@ TOKEN_FILE_VARIABLE: Final = "RUNSTREAM_TOKEN_FILE"  # noqa: S105
 TOKEN_VARIABLES: Final = (TOKEN_FILE_VARIABLE, TOKEN_VARIABLE)
 RUN_TOKEN_PREFIX: Final = "rsr_"  # noqa: S105
 """What tokens begin with that reach one run and those below it."""
+TOKEN_REASONS: Final = frozenset({"TOKEN_MISSING", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "ROLE_TOO_SMALL"})
+"""The reasons of failures that another token helps against."""
 LOOK_SECONDS: Final = 0.1
 """How old what is known of the token may be."""
 MAX_FILE_BYTES: Final = 4_096
@@ -80,6 +82,11 @@ class Credential:
         self._look()
         return bool(self._token.secret) and self._token.secret != refused.secret
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is another token than the one that was meant, which was refused."""
+        return False
+
     def _look(self) -> None:
         token = self._find()
         if token != self._token:
@@ -90,7 +97,9 @@ class Credential:
 class Alternatives(Credential):
     """One token after the other: the first that is there and was not refused; the very first where all were."""
 
-    def __init__(self, *finds: Callable[[], Token], otherwise: Callable[[], Token] = lambda: NO_TOKEN) -> None:
+    def __init__(
+        self, *finds: Callable[[], Token], otherwise: Callable[[], Iterable[Token]] = tuple[Token, ...]
+    ) -> None:
         """`otherwise` is asked only when one was refused."""
         super().__init__(self._choose)
         self._finds = finds
@@ -108,14 +117,23 @@ class Alternatives(Credential):
         """Whether the token that a call would carry now was not refused."""
         return bool(self.token.secret) and self._token.secret not in self._refused
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is another token than the one that was meant, which was refused."""
+        return bool(self._refused) and self.is_untried
+
     def _choose(self) -> Token:
         first = NO_TOKEN
-        for find in (*self._finds, self._otherwise) if self._refused else self._finds:
-            token = find()
+        for token in self._found():
             if token.secret and token.secret not in self._refused:
                 return token
             first = first if first.secret else token
         return first
+
+    def _found(self) -> Iterator[Token]:
+        yield from (find() for find in self._finds)
+        if self._refused:
+            yield from self._otherwise()
 
 
 def find_token(address: str, environ: Mapping[str, str] = os.environ) -> Token:

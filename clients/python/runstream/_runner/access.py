@@ -105,7 +105,7 @@ def token_file(folder: Path) -> Path:
     return folder / FOLDER / "token"
 
 
-def remove_token(folder: Path, address: str) -> None:
+def remove_token(folder: Path, address: str, run: str) -> None:
     """Removes the token of a job. What is still to be carried up for it goes on with a copy until that expires."""
-    keep_token(address, token_file(folder))
+    keep_token(address, run, token_file(folder))
     shutil.rmtree(folder / FOLDER, ignore_errors=True)

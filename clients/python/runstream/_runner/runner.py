@@ -207,7 +207,7 @@ class Runner:
             _logger.warning("%s cannot be written: %s", self._folder.path, error)
 
     def _leave(self, ending: Ending) -> int:
-        remove_token(self._folder.path, self._job.address)
+        remove_token(self._folder.path, self._job.address, self._job.run)
         self._folder.remove(keeps_files=self._job.keeps_files or self._progress.skips_outputs)
         return CODES[ending.status]
 

@@ -5,10 +5,9 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-DENIALS: Final = frozenset({"TOKEN_MISSING", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "ROLE_TOO_SMALL"})
-"""Reasons that concern the token, and nothing that was logged."""
+from runstream._channel.tokens import TOKEN_REASONS
 
 
 class Refusal(NamedTuple):
@@ -32,7 +31,7 @@ class Stop(NamedTuple):
     @property
     def is_denial(self) -> bool:
         """Whether it is for the token: with another one it goes on."""
-        return self.reason in DENIALS
+        return self.reason in TOKEN_REASONS
 
 
 class Warned(NamedTuple):

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -32,11 +32,12 @@ from runstream._spool.places import can_make, group_folder, make_private, spools
 FOLDER: Final = "tokens"
 KEPT_SECONDS: Final = 24 * 3_600.0
 """How long a note is kept that no spool names."""
-_NOTE_DIGITS: Final = 32
+MAX_LATER: Final = 20
+_DIGITS: Final = 16
 
 
-def note_token(address: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Notes which token this process shows to the services at `address`; the name of the note.
+def note_token(address: str, run: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Notes which token this process shows to the services at `address` about a run; the name of the note.
 
     Empty: the environment names none, so what counts is what this user has stored by then; or it cannot be noted.
     """
@@ -45,18 +46,18 @@ def note_token(address: str, environ: Mapping[str, str] = os.environ) -> str:
         return ""
     path = os.path.abspath(file) if file else ""  # noqa: PTH100
     try:
-        return _write(address, path, secret)
+        return _write(_name(address, run, path, secret), address, path, secret)
     except OSError:
         return ""
 
 
-def keep_token(address: str, file: Path) -> None:
+def keep_token(address: str, run: str, file: Path) -> None:
     """Keeps the token of a file that is about to be removed, if a spool of this machine is to be carried up with it."""
     path, secret = str(file.absolute()), read_token_file(file)
-    note = _name(address, path, "")
+    note = _name(address, run, path, secret)
     with suppress(OSError):
         if secret and any(_names(spool, note) for spool in spools_in(group_folder(address))):
-            _write(address, path, secret)
+            _write(note, address, path, secret)
 
 
 def noted_token(note: str, address: str) -> Token:
@@ -67,6 +68,15 @@ def noted_token(note: str, address: str) -> Token:
     if (file := str(known.get("file") or "")) and (secret := read_token_file(Path(file))):
         return Token(secret, TOKEN_FILE_VARIABLE)
     return Token(plain_token(str(known.get("token") or "")), TOKEN_FILE_VARIABLE if file else TOKEN_VARIABLE)
+
+
+def later_tokens(address: str, run: str) -> Iterator[Token]:
+    """The tokens that writers of a run's workspace came with, but for those of single runs: the last one first."""
+    notes = tokens_folder().glob(f"{_of_workspace(address, run)}-*")
+    for note in sorted(notes, key=_change_time, reverse=True)[:MAX_LATER]:
+        token = noted_token(note.name, address)
+        if token.secret:
+            yield token
 
 
 def forget_tokens(named: Iterable[str]) -> None:
@@ -90,16 +100,33 @@ def tokens_folder() -> Path:
     return make_private(make_private(Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}") / FOLDER)
 
 
-def _write(address: str, file: str, secret: str) -> str:
-    name = _name(address, file, secret)
-    note = {"address": address, "file": file, "token": secret}
-    write_private(tokens_folder() / name, json.dumps(note))
+def _write(name: str, address: str, file: str, secret: str) -> str:
+    write_private(tokens_folder() / name, json.dumps({"address": address, "file": file, "token": secret}))
     return name
 
 
-def _name(address: str, file: str, secret: str) -> str:
-    told = f"file\n{file}" if file else f"token\n{secret}"
-    return hashlib.sha256(f"{address}\n{told}".encode()).hexdigest()[:_NOTE_DIGITS]
+def _name(address: str, run: str, file: str, secret: str) -> str:
+    """The same for the same token; what is for single runs begins otherwise."""
+    given = f"file\n{file}" if file else f"token\n{secret}"
+    name = f"{_of_workspace(address, run)}-{_digest(given)}"
+    shown = read_token_file(Path(file)) if file else secret
+    return f"run-{name}" if Token(shown).is_of_run else name
+
+
+def _of_workspace(address: str, run: str) -> str:
+    workspace = run.partition("/runs/")[0]
+    return _digest(f"{address}\n{workspace}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def _change_time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _names(spool: Path, note: str) -> bool:

@@ -1,19 +1,15 @@
 """Which tokens the spools of a group are carried with, and which of those that were stopped for one go on."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from typing import Final
 
-from runstream._channel.tokens import NO_TOKEN, Alternatives, Token, find_token
+from runstream._channel.tokens import Alternatives, find_token
 from runstream._spool.events import last_stop
 from runstream._spool.format import Header, SpoolDamaged
 from runstream._spool.places import events_of, progress_of, spools_in
 from runstream._spool.progress import ProgressFile, read_progress
 from runstream._spool.reader import read_header
-from runstream._spool.tokens import noted_token
-
-MAX_OTHERS: Final = 20
-"""Spools of other writers that are asked for their tokens, those that were written last."""
+from runstream._spool.tokens import later_tokens, noted_token
 
 
 class SpoolTokens:
@@ -28,7 +24,6 @@ class SpoolTokens:
         self._group = group
         self._address = address
         self._credentials: dict[tuple[str, str, str], Alternatives] = {}
-        self._denied: set[Path] = set()
 
     def credential_of(self, spool: Path) -> Alternatives:
         """The credential of a spool: the same for all that one would make the same calls with.
@@ -44,7 +39,7 @@ class SpoolTokens:
             self._credentials[key] = Alternatives(
                 lambda: noted_token(header.token, address),
                 lambda: find_token(address),
-                otherwise=lambda: next(self._others(address, workspace, header.token), NO_TOKEN),
+                otherwise=lambda: later_tokens(address, header.run),
             )
         return self._credentials[key]
 
@@ -60,14 +55,6 @@ class SpoolTokens:
         """The spools that were stopped for their token."""
         return [spool for spool in spools_in(self._group) if _is_denied(spool)]
 
-    def _others(self, address: str, workspace: str, note: str) -> Iterator[Token]:
-        for spool in sorted(spools_in(self._group), key=_change_time, reverse=True)[:MAX_OTHERS]:
-            header = _header(spool)
-            if header is not None and header.token != note and _workspace(header) == workspace:
-                token = noted_token(header.token, address)
-                if token.secret and not token.is_of_run:
-                    yield token
-
 
 def notes_in(root: Path) -> set[str]:
     """The notes that the spools of all groups name."""
@@ -81,13 +68,6 @@ def _is_denied(spool: Path) -> bool:
         return False
     stop = last_stop(events_of(spool))
     return stop is not None and stop.is_denial
-
-
-def _change_time(spool: Path) -> float:
-    try:
-        return spool.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _workspace(header: Header) -> str:
