@@ -1,15 +1,19 @@
 """Settings of who may call, and of how calls travel."""
 
 import ipaddress
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runstream_server.errors import ConfigurationError
+from runstream_server.variables import Variables
 
 NONE = "none"
 REQUIRED = "required"
 PLAINTEXT = "plaintext"
 NO_AUTH = "no-auth"
+
+_LEAST_KEY = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +88,34 @@ def check_exposure(host: str, exposure: Exposure, variable: str = "RUNSTREAM_HOS
             " RUNSTREAM_TLS_CERTIFICATE and RUNSTREAM_TLS_KEY, or serve a loopback address such as 127.0.0.1;"
             f" RUNSTREAM_INSECURE={PLAINTEXT} says that something else encrypts what travels",
         )
+
+
+def read_auth(read: Variables) -> AuthConfig:
+    """Reads who may call; raises ConfigurationError."""
+    required = read.choice("RUNSTREAM_AUTH", NONE, (NONE, REQUIRED)) == REQUIRED
+    key = read.text("RUNSTREAM_SERVICE_KEY", default="")
+    if key and (len(key) < _LEAST_KEY or not key.isprintable() or not key.isascii()):
+        raise ConfigurationError("RUNSTREAM_SERVICE_KEY", f"expected {_LEAST_KEY} or more characters of ASCII")
+    authority = read.text("RUNSTREAM_CA_FILE", default="")
+    seconds = read.some_seconds("RUNSTREAM_AUTH_CHECK_SECONDS", AuthConfig.check_seconds)
+    if seconds > AuthConfig.check_seconds:
+        raise ConfigurationError("RUNSTREAM_AUTH_CHECK_SECONDS", f"expected up to {AuthConfig.check_seconds:g} seconds")
+    return AuthConfig(
+        required=required,
+        service_key=key or (secrets.token_urlsafe(_LEAST_KEY) if required else ""),
+        authority=Path(authority) if authority else None,
+        run_token_seconds=read.some_seconds("RUNSTREAM_RUN_TOKEN_SECONDS", AuthConfig.run_token_seconds),
+        check_seconds=seconds,
+    )
+
+
+def read_tls(read: Variables) -> TlsConfig | None:
+    """Reads what the port shows; raises ConfigurationError."""
+    certificate, key = (read.text(each, default="") for each in ("RUNSTREAM_TLS_CERTIFICATE", "RUNSTREAM_TLS_KEY"))
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        raise ConfigurationError(
+            "RUNSTREAM_TLS_KEY" if certificate else "RUNSTREAM_TLS_CERTIFICATE", "not set, though the other one is"
+        )
+    return TlsConfig(certificate=Path(certificate), key=Path(key))

@@ -1,6 +1,5 @@
 """Settings: read once at start, checked, frozen and passed down."""
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,19 +9,18 @@ from urllib.parse import urlsplit
 
 from runstream_server.auth_config import (
     NO_AUTH,
-    NONE,
     PLAINTEXT,
-    REQUIRED,
     AuthConfig,
     Exposure,
     TlsConfig,
     check_exposure,
     is_loopback,
+    read_auth,
+    read_tls,
 )
 from runstream_server.cluster_config import KubernetesConfig, read_clusters
-from runstream_server.errors import ConfigurationError
+from runstream_server.variables import Variables
 
-_LEAST_KEY = 32
 ACCESS_LOGS = ("none", "errors", "all")
 
 
@@ -215,9 +213,9 @@ class Config:
         Raises:
             ConfigurationError: A variable is missing or wrong; the message names it.
         """
-        read = _Reader(environment)
+        read = Variables(environment)
         endpoint = read.text("RUNSTREAM_S3_ENDPOINT")
-        auth = _auth(read)
+        auth = read_auth(read)
         return cls(
             postgres=PostgresConfig(
                 dsn=read.text("RUNSTREAM_POSTGRES_DSN"),
@@ -241,37 +239,8 @@ class Config:
         )
 
 
-def _auth(read: "_Reader") -> AuthConfig:
-    required = read.choice("RUNSTREAM_AUTH", NONE, (NONE, REQUIRED)) == REQUIRED
-    key = read.text("RUNSTREAM_SERVICE_KEY", default="")
-    if key and (len(key) < _LEAST_KEY or not key.isprintable() or not key.isascii()):
-        raise ConfigurationError("RUNSTREAM_SERVICE_KEY", f"expected {_LEAST_KEY} or more characters of ASCII")
-    authority = read.text("RUNSTREAM_CA_FILE", default="")
-    seconds = read.some_seconds("RUNSTREAM_AUTH_CHECK_SECONDS", AuthConfig.check_seconds)
-    if seconds > AuthConfig.check_seconds:
-        raise ConfigurationError("RUNSTREAM_AUTH_CHECK_SECONDS", f"expected up to {AuthConfig.check_seconds:g} seconds")
-    return AuthConfig(
-        required=required,
-        service_key=key or (secrets.token_urlsafe(_LEAST_KEY) if required else ""),
-        authority=Path(authority) if authority else None,
-        run_token_seconds=read.some_seconds("RUNSTREAM_RUN_TOKEN_SECONDS", AuthConfig.run_token_seconds),
-        check_seconds=seconds,
-    )
-
-
-def _tls(read: "_Reader") -> TlsConfig | None:
-    certificate, key = (read.text(each, default="") for each in ("RUNSTREAM_TLS_CERTIFICATE", "RUNSTREAM_TLS_KEY"))
-    if not certificate and not key:
-        return None
-    if not certificate or not key:
-        raise ConfigurationError(
-            "RUNSTREAM_TLS_KEY" if certificate else "RUNSTREAM_TLS_CERTIFICATE", "not set, though the other one is"
-        )
-    return TlsConfig(certificate=Path(certificate), key=Path(key))
-
-
-def _server(read: "_Reader", auth: AuthConfig) -> ServerConfig:
-    host, tls = read.text("RUNSTREAM_HOST", default=ServerConfig.host), _tls(read)
+def _server(read: Variables, auth: AuthConfig) -> ServerConfig:
+    host, tls = read.text("RUNSTREAM_HOST", default=ServerConfig.host), read_tls(read)
     insecure = read.choices("RUNSTREAM_INSECURE", (PLAINTEXT, NO_AUTH))
     check_exposure(host, Exposure(tls is not None, auth.required, insecure))
     return ServerConfig(
@@ -288,7 +257,7 @@ def _server(read: "_Reader", auth: AuthConfig) -> ServerConfig:
     )
 
 
-def _telemetry(read: "_Reader") -> TelemetryConfig:
+def _telemetry(read: Variables) -> TelemetryConfig:
     has_port = "RUNSTREAM_METRICS_PORT" in read.environment
     return TelemetryConfig(
         log_level=read.choice("RUNSTREAM_LOG_LEVEL", TelemetryConfig.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
@@ -297,7 +266,7 @@ def _telemetry(read: "_Reader") -> TelemetryConfig:
     )
 
 
-def _maintenance(read: "_Reader") -> MaintenanceConfig:
+def _maintenance(read: Variables) -> MaintenanceConfig:
     return MaintenanceConfig(
         share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share),
         seal_quiet_seconds=read.seconds("RUNSTREAM_SEAL_QUIET_SECONDS", MaintenanceConfig.seal_quiet_seconds),
@@ -306,7 +275,7 @@ def _maintenance(read: "_Reader") -> MaintenanceConfig:
     )
 
 
-def _artifacts(read: "_Reader") -> ArtifactsConfig:
+def _artifacts(read: Variables) -> ArtifactsConfig:
     default = ArtifactsConfig
     return ArtifactsConfig(
         snapshot_max_files=read.integer("RUNSTREAM_SNAPSHOT_MAX_FILES", default.snapshot_max_files, 1),
@@ -316,7 +285,7 @@ def _artifacts(read: "_Reader") -> ArtifactsConfig:
     )
 
 
-def _jobs(read: "_Reader") -> JobsConfig:
+def _jobs(read: Variables) -> JobsConfig:
     return JobsConfig(
         lease_seconds=read.some_seconds("RUNSTREAM_JOBS_LEASE_SECONDS", JobsConfig.lease_seconds),
         start_seconds=read.some_seconds("RUNSTREAM_JOBS_START_SECONDS", JobsConfig.start_seconds),
@@ -325,7 +294,7 @@ def _jobs(read: "_Reader") -> JobsConfig:
     )
 
 
-def _kubernetes(read: "_Reader") -> KubernetesConfig:
+def _kubernetes(read: Variables) -> KubernetesConfig:
     default = KubernetesConfig
     return KubernetesConfig(
         clusters=read_clusters("RUNSTREAM_KUBERNETES_CLUSTERS", read.text("RUNSTREAM_KUBERNETES_CLUSTERS", default="")),
@@ -335,59 +304,3 @@ def _kubernetes(read: "_Reader") -> KubernetesConfig:
         stuck_seconds=read.seconds("RUNSTREAM_KUBERNETES_STUCK_SECONDS", default.stuck_seconds),
         lead_seconds=read.some_seconds("RUNSTREAM_KUBERNETES_LEAD_SECONDS", default.lead_seconds),
     )
-
-
-@dataclass(frozen=True)
-class _Reader:
-    environment: Mapping[str, str]
-
-    def text(self, *variables: str, default: str | None = None) -> str:
-        for variable in variables:
-            if value := self.environment.get(variable):
-                return value
-        if default is None:
-            raise ConfigurationError(" or ".join(variables), "not set, and there is no default")
-        return default
-
-    def integer(self, variable: str, default: int, least: int, most: int | None = None) -> int:
-        text = self.environment.get(variable)
-        if not text:
-            return default
-        limits = f"{least} or more" if most is None else f"{least} to {most}"
-        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
-            raise ConfigurationError(variable, f"expected a whole number, {limits}; got {text!r}")
-        return int(text)
-
-    def seconds(self, variable: str, default: float) -> float:
-        text = self.environment.get(variable)
-        try:
-            value = float(text) if text else default
-        except ValueError:
-            value = -1.0
-        if not 0 <= value < float("inf"):
-            raise ConfigurationError(variable, f"expected seconds, 0 or more; got {text!r}")
-        return value
-
-    def some_seconds(self, variable: str, default: float) -> float:
-        value = self.seconds(variable, default)
-        if not value:
-            raise ConfigurationError(variable, f"expected seconds, above 0; got {value!r}")
-        return value
-
-    def share(self, variable: str, default: float) -> float:
-        value = self.seconds(variable, default)
-        if not 0 < value <= 1:
-            raise ConfigurationError(variable, f"expected a part of the time, above 0 and up to 1; got {value!r}")
-        return value
-
-    def choice(self, variable: str, default: str, choices: tuple[str, ...]) -> str:
-        value = self.environment.get(variable) or default
-        if value not in choices:
-            raise ConfigurationError(variable, f"expected one of {', '.join(choices)}; got {value!r}")
-        return value
-
-    def choices(self, variable: str, choices: tuple[str, ...]) -> frozenset[str]:
-        values = {each.strip() for each in (self.environment.get(variable) or "").split(",")} - {""}
-        if unknown := values - set(choices):
-            raise ConfigurationError(variable, f"expected some of {', '.join(choices)}; got {min(unknown)!r}")
-        return frozenset(values)

@@ -69,10 +69,11 @@ class OpenCalls:
 
     async def check(self) -> None:
         """Ends streams whose tokens are no longer taken."""
-        found = await self._known.look_again(list(self._open)) if self._open else {}
-        for digest, streams in list(self._open.items()):
+        digests = list(self._open)  # of those that open meanwhile nothing is found
+        found = await self._known.look_again(digests) if digests else {}
+        for digest in digests:
             if error := _error(found.get(digest), self._now()):
-                for stream in list(streams):
+                for stream in list(self._open.get(digest, ())):
                     stream.end(error)
 
     async def check_runs(self, is_present: Callable[[RunName], Awaitable[bool]]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -90,6 +91,9 @@ STREAMS = [*OF_RUN, connect_agent]
 async def end_of(call: Any) -> Failure:
     """How a call ends, whatever it says until then."""
     async with asyncio.timeout(TIMEOUT):
+        with suppress(grpc.aio.AioRpcError):
+            while hasattr(call, "read") and await call.read() is not grpc.aio.EOF:
+                pass
         await call.code()
     return await failure_of(call)
 

@@ -1,7 +1,6 @@
 """The token of a run reaches this run and those below it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +39,7 @@ class Family:
 
 
 @pytest.fixture
-async def family(guarded: Guarded) -> AsyncIterator[Family]:
+async def family(guarded: Guarded) -> Family:
     """The family."""
     await make_run(guarded.channel, "run")
     await make_run(guarded.channel, "other")
@@ -49,7 +48,7 @@ async def family(guarded: Guarded) -> AsyncIterator[Family]:
         await stub.CreateRun(
             runs.CreateRunRequest(parent=WORKSPACE, run=run_pb2.Run(parent=parent), run_id=run_id, start=True)
         )
-    yield Family(guarded, await guarded.calling(Role.RUN, run="run"))
+    return Family(guarded, await guarded.calling(Role.RUN, run="run"))
 
 
 async def test_it_reaches_the_run_and_those_below_it(family: Family) -> None:

@@ -1,6 +1,7 @@
 """Who has no token that counts does nothing; who has one does what its role allows, in its workspace."""
 
 import uuid
+from collections.abc import Awaitable
 from datetime import timedelta
 
 import grpc
@@ -20,7 +21,7 @@ from tests.make_runs import WORKSPACE, make_run, make_workspace
 T = token_pb2.TokenRole
 
 
-def get_run(channel: grpc.aio.Channel, name: str = f"{WORKSPACE}/runs/run"):
+def get_run(channel: grpc.aio.Channel, name: str = f"{WORKSPACE}/runs/run") -> Awaitable[runs.GetRunResponse]:
     return stubs.run_history(channel).GetRun(runs.GetRunRequest(name=name))
 
 
