@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 from runstream_server.errors import RunstreamError
 from runstream_server.metrics.model import Series
@@ -13,13 +14,12 @@ from runstream_server.runhistory import MetricSummary, RunHistory
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-_PAUSE_SECONDS = 0.25
-_PAUSE_LIMIT_SECONDS = 5.0
+_PERIOD_SECONDS = 0.25
+_LONGEST_PERIOD_SECONDS = 5.0
 _PAUSE_FOR_EACH_SECOND = 4.0
 _SERIES_PER_SECOND = 2_000
-_CALL_RUNS = 1_000
-_CALL_BYTES = 512 * 1024
-_SUMMARY_BYTES = 60
+_HELPING_SERIES = 256
+"""What a commit of a few milliseconds can wait for."""
 
 
 class SummaryOutbox:
@@ -40,8 +40,8 @@ class SummaryOutbox:
         while True:
             begun = loop.time()
             try:
-                if count := await self.deliver():
-                    await asyncio.sleep(_pause(loop.time() - begun, count))  # what changes meanwhile is told once
+                if await self.deliver():
+                    await asyncio.sleep(begun + _PERIOD_SECONDS - loop.time())  # what changes meanwhile is told once
                     continue
             except RunstreamError as error:
                 logger.warning("summaries not delivered", extra={"reason": error.reason})
@@ -57,46 +57,55 @@ class SummaryOutbox:
             pass
         self._marked.clear()
 
-    async def deliver(self) -> int:
-        """Delivers one helping of marks; returns of how many series, or 0 if there was none.
+    async def deliver(self) -> bool:
+        """Delivers what is marked, as it is when it is its turn; returns whether there was anything.
 
-        A helping that fails is delivered again later, by this process or another one: the run history keeps the
-        summary with the highest revision.
+        What fails is delivered again later, by this process or another one: the run history keeps the summary with the
+        highest revision.
         """
         marks = await self._store.claim()
         if not marks:
-            return 0
+            return False
         try:
-            series = await self._store.marked_series(marks)
-            for helping in _helpings(series):
-                await self._history.record_summaries(helping)
+            changed = await self._store.marked_metrics(marks)
+            total = sum(map(len, changed.values()))
+            for helping in _helpings(changed):
+                await self._tell(helping, _LONGEST_PERIOD_SECONDS * sum(map(len, helping.values())) / total)
         except BaseException:
             await asyncio.shield(self._store.release(marks))  # also when this process stops: others go on at once
             raise
         await self._store.delete(marks)
-        return max(1, len(series))
+        return True
+
+    async def _tell(self, helping: Mapping[RunName, Sequence[str]], longest_pause: float) -> None:
+        """Tells of some series, and leaves the machine to others for a while.
+
+        To tell of a series costs about as much as to store a few numbers of it. So telling takes a small part of the
+        time, and where thousands change several times a second each is told of every few seconds.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        series = await self._store.series(helping)
+        await self._history.record_summaries(
+            {run: [_summary(each) for each in of_run] for run, of_run in groupby(series, lambda each: each.run)}
+        )
+        wanted = max(_PAUSE_FOR_EACH_SECOND * (loop.time() - begun), len(series) / _SERIES_PER_SECOND)
+        await asyncio.sleep(min(wanted, longest_pause))
 
 
-def _pause(taken_seconds: float, series_count: int) -> float:
-    """How long to wait after a helping, so that telling takes a small part of the time however many series change.
-
-    To tell of a series costs about as much as to store a few numbers of it. So where thousands change several times a
-    second each is told of every few seconds.
-    """
-    wanted = max(_PAUSE_SECONDS, _PAUSE_FOR_EACH_SECOND * taken_seconds, series_count / _SERIES_PER_SECOND)
-    return min(wanted, _PAUSE_LIMIT_SECONDS)
-
-
-def _helpings(series: Iterable[Series]) -> Iterator[dict[RunName, list[MetricSummary]]]:
-    """Cuts series, sorted by run, into what one call takes."""
-    helping: dict[RunName, list[MetricSummary]] = {}
-    size = 0
-    for each in series:
-        if size > _CALL_BYTES or (each.run not in helping and len(helping) == _CALL_RUNS):
-            yield helping
-            helping, size = {}, 0
-        helping.setdefault(each.run, []).append(_summary(each))
-        size += _SUMMARY_BYTES + 4 * len(each.metric)
+def _helpings(changed: Mapping[RunName, Sequence[str]]) -> Iterator[Mapping[RunName, Sequence[str]]]:
+    """Cuts what changed into what is told at once."""
+    helping: dict[RunName, Sequence[str]] = {}
+    room = _HELPING_SERIES
+    for run, metrics in changed.items():
+        begin = 0
+        while begin < len(metrics):
+            helping[run] = metrics[begin : begin + room]
+            begin += len(helping[run])
+            room -= len(helping[run])
+            if not room:
+                yield helping
+                helping, room = {}, _HELPING_SERIES
     if helping:
         yield helping
 

@@ -1,15 +1,17 @@
 """Reads and clears `metrics.summary_outbox`, which the transactions of `store` fill."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from runstream_server.metrics.model import Series
 from runstream_server.metrics.store import series_of
+from runstream_server.names import RunName
 from runstream_server.postgres import Postgres
 
 _CLAIM_TIME = timedelta(seconds=30)
 _CLAIM_MARKS = 1_000
-_CLAIM_SERIES = 50_000
+_CLAIM_SERIES = 250_000
+"""Each as often as it is marked; what a process has in memory of them at most is some 20 MB of names."""
 
 
 class OutboxStore:
@@ -44,20 +46,34 @@ class OutboxStore:
         )
         return [row["mark"] for row in rows]
 
-    async def marked_series(self, marks: Sequence[int]) -> Sequence[Series]:
-        """The marked series as they are now, sorted by run and metric; without descriptions and columns."""
+    async def marked_metrics(self, marks: Sequence[int]) -> Mapping[RunName, Sequence[str]]:
+        """The metrics of which marks say that they changed, by run; sorted."""
         rows = await self._postgres.fetch(
             """
-            SELECT workspace, run, metric, series, point_count, last, min, max, '' AS description, revision, kind,
-                   '{}'::text[] AS columns
+            SELECT workspace, run, array_agg(metric ORDER BY metric) AS metrics
               FROM (SELECT DISTINCT changed.*
                       FROM metrics.summary_outbox,
                            unnest(workspaces, runs, metrics) AS changed (workspace, run, metric)
                      WHERE mark = ANY($1::bigint[])) marked
+             GROUP BY workspace, run
+             ORDER BY workspace, run
+            """,
+            marks,
+        )
+        return {RunName(row["workspace"], row["run"]): row["metrics"] for row in rows}
+
+    async def series(self, metrics: Mapping[RunName, Sequence[str]]) -> Sequence[Series]:
+        """These series of runs as they are now, sorted by run and metric; without descriptions and columns."""
+        places = [(run.workspace, run.run, metric) for run, of_run in metrics.items() for metric in of_run]
+        rows = await self._postgres.fetch(
+            """
+            SELECT workspace, run, metric, series, point_count, last, min, max, '' AS description, revision, kind,
+                   '{}'::text[] AS columns
+              FROM unnest($1::text[], $2::text[], $3::text[]) AS marked (workspace, run, metric)
               JOIN metrics.series USING (workspace, run, metric)
              ORDER BY workspace, run, metric
             """,
-            marks,
+            *(list(column) for column in zip(*places, strict=True)),
         )
         return [series_of(row) for row in rows]
 

@@ -210,3 +210,17 @@ async def test_the_run_history_is_told_what_became_of_the_metrics(
     told = await summaries(backend, run)
     assert (told["loss"].last, told["loss"].min, told["loss"].max, told["loss"].count) == (2.0, 1.0, 3.0, 4)
     assert told["step"].count == 1
+
+
+async def test_the_run_history_is_told_of_each_of_very_many_metrics(
+    backend: Backend, postgres: Postgres, run: str
+) -> None:
+    other = await make_run(backend.channel, "other")
+    names = [f"m{number:04}" for number in range(700)]
+    await write(backend, run, [doubles(name, [float(place)]) for place, name in enumerate(names)])
+    await write(backend, other, [doubles(name, [-float(place)]) for place, name in enumerate(names[:100])])
+    await emptied(postgres)
+
+    told, told_of_other = await summaries(backend, run), await summaries(backend, other)
+    assert {name: summary.last for name, summary in told.items()} == {name: place for place, name in enumerate(names)}
+    assert [told_of_other[name].last for name in names[:100]] == [-float(place) for place in range(100)]
