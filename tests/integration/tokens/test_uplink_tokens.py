@@ -4,13 +4,17 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from runstream._spool import RunSpool
+from runstream._spool.records import EndOfRun
 from runstream._spool.tokens import forget_tokens, noted_token, tokens_folder
 from runstream.api.logs.v1.log_service_pb2 import ListLogsRequest
+from runstream.api.runs.v1.run_history_service_pb2 import CompleteRunRequest, GetRunRequest
+from runstream.api.runs.v1.run_pb2 import RUN_STATUS_COMPLETED
 from runstream.exceptions import AzureMLException
 from runstream_server.auth import Role
 from tests import stubs
@@ -140,9 +144,12 @@ async def test_logs_and_the_end_of_a_run_wait_for_a_token_too(
     spool = machine.open(run, guarded.address)
     spool.follow_file("user_logs/std_log.txt", log)
     assert "TOKEN_REVOKED" in await refused(spool)
-    spool.finish()
+    request = CompleteRunRequest(name=run).SerializeToString()
+    spool.end_run(EndOfRun("CompleteRun", time.time_ns() // 1000, request, []))
 
     assert await synced(machine, await guarded.issue()) == 0
+    ended = await stubs.run_history(guarded.channel).GetRun(GetRunRequest(name=run))
+    assert ended.run.status == RUN_STATUS_COMPLETED
     found = await stubs.logs(guarded.channel).ListLogs(ListLogsRequest(parent=run))
     assert [each.path for each in found.logs] == ["user_logs/std_log.txt"]
 

@@ -52,8 +52,11 @@ NO_TOKEN: Final = Token()
 class Credential:
     """The token that calls to one address carry, looked for again as time passes. Used by one event loop."""
 
-    def __init__(self, find: Callable[[], Token]) -> None:
+    def __init__(self, find: Callable[[], Token], told: Callable[[], object] = lambda: None) -> None:
+        """`told` says what is quickly known: when it says something else, a token is looked for at once."""
         self._find = find
+        self._tell = told
+        self._told: object = None
         self._token = NO_TOKEN
         self._metadata: tuple[tuple[str, str], ...] | None = None
         self._look_time = 0.0
@@ -61,19 +64,19 @@ class Credential:
     @classmethod
     def ambient(cls, address: str) -> "Credential":
         """What the surroundings of this process say, as `find_token`."""
-        return cls(lambda: find_token(address))
+        return cls(lambda: find_token(address), _told_variables)
 
     @property
     def token(self) -> Token:
         """The token that a call would carry now."""
-        if time.monotonic() >= self._look_time:
+        if time.monotonic() >= self._look_time or self._tell() != self._told:
             self._look()
         return self._token
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...] | None:
         """The metadata of a call that is made now."""
-        if time.monotonic() >= self._look_time:
+        if time.monotonic() >= self._look_time or self._tell() != self._told:
             self._look()
         return self._metadata
 
@@ -88,6 +91,7 @@ class Credential:
         return False
 
     def _look(self) -> None:
+        self._told = self._tell()
         token = self._find()
         if token != self._token:
             self._token, self._metadata = token, token.metadata
@@ -134,6 +138,10 @@ class Alternatives(Credential):
         yield from (find() for find in self._finds)
         if self._refused:
             yield from self._otherwise()
+
+
+def _told_variables() -> tuple[str | None, ...]:
+    return os.environ.get(TOKEN_FILE_VARIABLE), os.environ.get(TOKEN_VARIABLE)
 
 
 def find_token(address: str, environ: Mapping[str, str] = os.environ) -> Token:
