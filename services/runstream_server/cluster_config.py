@@ -39,9 +39,9 @@ class KubernetesConfig:
     """`RUNSTREAM_KUBERNETES_SERVICE_ADDRESS`. The `host:port`, `grpcs://host:port` with TLS, at which pods reach the
     services, where a target has none of its own. Default: none; then each target needs one."""
 
-    ca_file: str = ""
-    """`RUNSTREAM_KUBERNETES_CA_FILE`. The file with the certificates, as PEM, that pods trust the services by where
-    these speak TLS; read at start. Default: none, the certificates of the authorities that their images know."""
+    authorities: str = ""
+    """What is in the file `RUNSTREAM_KUBERNETES_CA_FILE`: the certificates, as PEM, that pods trust the services by
+    where these speak TLS. Default: none, the authorities that their images know."""
 
     stuck_seconds: float = 300.0
     """`RUNSTREAM_KUBERNETES_STUCK_SECONDS`. How long a pod may fail to fetch its image, or to be configured, before its
@@ -52,9 +52,8 @@ class KubernetesConfig:
     again, before another one does; above 0."""
 
 
-def read_authorities(path: str) -> str:
-    """The certificates in a file; empty for no file. Raises ConfigurationError."""
-    variable = "RUNSTREAM_KUBERNETES_CA_FILE"
+def read_authorities(variable: str, path: str) -> str:
+    """The certificates in the file that a variable names; empty for no file. Raises ConfigurationError."""
     try:
         text = Path(path).read_text("ascii") if path else ""
     except (OSError, ValueError) as error:

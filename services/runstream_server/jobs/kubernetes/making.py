@@ -39,15 +39,11 @@ class Reading:
 class Making:
     """Makes objects. What is there already is taken for what was made before a crash."""
 
-    def __init__(
-        self, targets: Targets, reading: Reading, settings: KubernetesConfig, run_tokens: RunTokens, authorities: str
-    ) -> None:
-        """`authorities` are the certificates that pods trust the services by, as PEM; empty: those of their images."""
+    def __init__(self, targets: Targets, reading: Reading, settings: KubernetesConfig, run_tokens: RunTokens) -> None:
         self._targets = targets
         self._reading = reading
         self._settings = settings
         self._run_tokens = run_tokens
-        self._authorities = authorities
 
     async def make(
         self, cluster: Cluster, installation: str, assignment: Assignment, job: Job, run: ManagedRun
@@ -76,7 +72,7 @@ class Making:
             image=self._settings.image,
             address=namespace.service_address or self._settings.service_address,
             run_token=token.secret if token else "",
-            authorities=self._authorities,
+            authorities=self._settings.authorities,
         )
         return await _make(cluster, plan), token.expire_time if token else None
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from runstream_server.cluster_config import read_authorities
 from runstream_server.jobs.kubernetes.clusters import Clusters, open_clusters
 from runstream_server.jobs.kubernetes.controller import Office
 from runstream_server.jobs.kubernetes.leading import Leader
@@ -37,9 +36,7 @@ class Kubernetes:
         office = Office(
             assignments=self._assignments,
             jobs=jobs,
-            making=Making(
-                targets, self._reading, settings, platform.auth.run_tokens, read_authorities(settings.ca_file)
-            ),
+            making=Making(targets, self._reading, settings, platform.auth.run_tokens),
             outcomes=Outcomes(jobs, runs, settling),
             patience=timedelta(seconds=settings.stuck_seconds),
         )
