@@ -2,20 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 from runstream.api.jobs.v1 import job_service_pb2 as messages
-from runstream_server import app
-from runstream_server.auth import NewToken, Role, Tokens
-from runstream_server.auth.store import TokenStore
-from runstream_server.auth_config import AuthConfig
 from runstream_server.config import Config
-from runstream_server.postgres import open_postgres
 from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.conditions import until_answered
-from tests.guarded import SERVICE_KEY, now, outcome
+from tests.guarded import guarded_services, outcome
 from tests.integration.kubernetes.conftest import Scene, lease_of, make_target
 from tests.kubernetes_api import JOB, SECRET, KubernetesApi
 from tests.submitted import make_submitter
@@ -27,14 +21,10 @@ async def guarded_scene(config: Config, api: KubernetesApi, seconds: float) -> A
 
     Those of runs live for so many seconds.
     """
-    auth = AuthConfig(required=True, service_key=SERVICE_KEY, run_token_seconds=seconds)
-    async with app.serve(replace(config, auth=auth)) as server, open_postgres(config.postgres) as postgres:
-        tokens = Tokens(TokenStore(postgres), now, required=True, run_lifetime=timedelta(hours=1))
-        _, secret = await tokens.create(NewToken(Role.OPERATOR))
-        async with open_channel(server.address, secret=secret) as channel:
-            submitter = await make_submitter(channel)
-            await make_target(channel)
-            yield Scene(api, submitter, channel), server.address
+    async with guarded_services(config, run_lifetime=timedelta(seconds=seconds)) as guarded:
+        submitter = await make_submitter(guarded.channel)
+        await make_target(guarded.channel)
+        yield Scene(api, submitter, guarded.channel), guarded.address
 
 
 def token_in_secret(api: KubernetesApi) -> str:
