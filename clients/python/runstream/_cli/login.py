@@ -17,7 +17,7 @@ EXAMPLES = """\
 \b
 Examples:
   runstream login --address runs.example.org:7878
-  runstream login --address grpcs://runs.example.org:7878 --token-stdin < runstream.token
+  runstream login --address grpcs://runs.example.org:7878 --token-stdin <token
 """
 
 

@@ -35,10 +35,10 @@ STYLES = {"serving": "green", "not serving": "yellow", "absent": "red"}
 @click.command(cls=PlacedCommand, epilog="Example: runstream status --query services.runs -o tsv")
 @pass_session
 def status(session: Session) -> None:
-    """Tell which services are found, whether they answer, and who one is to them.
+    """Tell which services are found, and whether they answer.
 
     They are those of --address, of the endpoint in the project folder, of RUNSTREAM_ADDRESS, of `runstream login`, or
-    of a `runstream up` on this machine: the first of these that there is.
+    of a `runstream up` on this machine: the first of these that there is. Of the token it tells role and end.
     """
     try:
         services, seconds = session.services.run(_ask_all)
