@@ -52,18 +52,20 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded_services(config: Config, *, check_seconds: float = 25.0) -> AsyncIterator[Guarded]:
+async def guarded_services(
+    config: Config, *, check_seconds: float = 25.0, run_lifetime: timedelta = LIFETIME
+) -> AsyncIterator[Guarded]:
     """All services in this process, where calls need tokens."""
     auth = AuthConfig(
         required=True,
         service_key=SERVICE_KEY,
         check_seconds=check_seconds,
-        run_token_seconds=LIFETIME.total_seconds(),
+        run_token_seconds=run_lifetime.total_seconds(),
     )
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(app.serve(replace(config, auth=auth)))
         postgres = await stack.enter_async_context(open_postgres(config.postgres))
-        tokens = Tokens(TokenStore(postgres), now, required=True, run_lifetime=LIFETIME)
+        tokens = Tokens(TokenStore(postgres), now, required=True, run_lifetime=run_lifetime)
         _, secret = await tokens.create(NewToken(Role.OPERATOR))
         channel = await stack.enter_async_context(open_channel(server.address, secret=secret))
         yield Guarded(server.address, channel, tokens, stack)

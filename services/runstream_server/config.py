@@ -18,7 +18,7 @@ from runstream_server.auth_config import (
     read_auth,
     read_tls,
 )
-from runstream_server.cluster_config import KubernetesConfig, read_clusters
+from runstream_server.cluster_config import KubernetesConfig, read_authorities, read_clusters
 from runstream_server.variables import Variables
 
 ACCESS_LOGS = ("none", "errors", "all")
@@ -300,6 +300,9 @@ def _kubernetes(read: Variables) -> KubernetesConfig:
         clusters=read_clusters("RUNSTREAM_KUBERNETES_CLUSTERS", read.text("RUNSTREAM_KUBERNETES_CLUSTERS", default="")),
         image=read.text("RUNSTREAM_KUBERNETES_IMAGE", default=default.image),
         service_address=read.text("RUNSTREAM_KUBERNETES_SERVICE_ADDRESS", default=default.service_address),
+        authorities=read_authorities(
+            "RUNSTREAM_KUBERNETES_CA_FILE", read.text("RUNSTREAM_KUBERNETES_CA_FILE", default="")
+        ),
         stuck_seconds=read.seconds("RUNSTREAM_KUBERNETES_STUCK_SECONDS", default.stuck_seconds),
         lead_seconds=read.some_seconds("RUNSTREAM_KUBERNETES_LEAD_SECONDS", default.lead_seconds),
     )

@@ -152,6 +152,7 @@ _JOBS_METHODS: Mapping[str, Access] = {
     "GetJob": _reader(_JOB),
     "ClaimJob": _writer(_JOB),
     "RenewLease": _writer(_JOB),
+    "RefreshRunToken": _writer(_JOB),
     "ReportJob": _writer(_JOB),
     "ConnectAgent": _writer(Named("hello.agent.name", Kind.AGENT), of_run=OfRun.REFUSED),
     "ListAgents": _reader(Named("parent", Kind.COMPUTE_TARGET), of_run=OfRun.REFUSED),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from runstream._uplink.folders import MAX_FILES, FoundFile, find_files
 from runstream._uplink.logs import LogSource
 from runstream._uplink.outputs import OutputSource, is_output
 from runstream._uplink.warnings import RunWarnings
+from runstream.api.logs.v1.log_service_pb2 import WriteLogRequest
 
 RETRY_SECONDS: Final = (1.0, 5.0, 15.0)
 """Pauses after trouble with the disk in a row, before a file is given up."""
@@ -32,6 +34,8 @@ class Client(NamedTuple):
     warnings: RunWarnings
     first: str
     """The first of the writers that one process is, one after the other: what one of them wants, all of them do."""
+    deny: Callable[[Stopped], None] = lambda _: None
+    """Called when the services refuse the token."""
 
 
 class Key(NamedTuple):
@@ -59,8 +63,9 @@ class Follower:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether any client wants it."""
-        return bool(self._clients)
+        """Whether any client wants it, and no token stands against it."""
+        is_denied = self._stopped is not None and self._stopped.is_denial
+        return bool(self._clients) and not (is_denied and self.task.done())
 
     def serves(self, client: Client) -> bool:
         """Whether a client wants it."""
@@ -120,7 +125,7 @@ class Follower:
     async def _send(self) -> None:
         while await self._source.appears():
             try:
-                await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
+                await self._stream().run()
             except Stopped as stopped:
                 if not self._source.goes_on_after(stopped):
                     raise
@@ -128,13 +133,24 @@ class Follower:
                 self._source.remove()
                 return
 
+    def _stream(self) -> AppendStream[WriteLogRequest]:
+        connection = self._connection
+        return AppendStream(
+            connection.logs.WriteLog, self._source, connection.channel, credential=connection.credential
+        )
+
     def _stop(self, stopped: Stopped) -> None:
         self._stopped = stopped
         self._warn(list(self._clients.values()) or [self._last])
 
     def _warn(self, clients: list[Client]) -> None:
-        for client in clients if self._stopped is not None else ():
-            client.warnings.add(f"Log file {self._log!r} is not recorded any further: {self._stopped}")
+        for client in clients:
+            if self._stopped is None:
+                continue
+            if self._stopped.is_denial:
+                client.deny(self._stopped)
+            else:
+                client.warnings.add(f"Log file {self._log!r} is not recorded any further: {self._stopped}")
 
 
 class Followers:

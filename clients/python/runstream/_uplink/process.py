@@ -29,10 +29,12 @@ from runstream._spool.places import (
     progress_of,
 )
 from runstream._spool.reader import read_header
+from runstream._spool.tokens import forget_tokens
 from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
 from runstream._uplink.outputs import remove_orphaned_outputs
+from runstream._uplink.tokens import SpoolTokens, notes_in
 from runstream._uplink.turns import REST_SECONDS, USUAL_SHARES, Shares, Turns, has_more
 
 LEAVE_SECONDS: Final = 600.0
@@ -66,6 +68,7 @@ async def carry_group(group: Path, lock: int) -> None:
     uplink = Uplink(group)
     remove_orphans(group)
     remove_orphaned_outputs(group)
+    forget_tokens(notes_in(group.parent))
     held: int | None = lock
     while held is not None:
         sign(held)
@@ -97,10 +100,12 @@ class Uplink:
         self._address = address
         self._is_errand = is_errand
         self._skipped = frozenset(skipped)
+        self._tokens = SpoolTokens(group, address)
         self._left: dict[Path, float] = {}
         self._carriers: dict[Path, Carrier] = {}
         self._pauses = pauses
         self._turns = Turns(group, shares)
+        self._denied_time = 0.0
 
     async def run(self) -> None:
         """Returns when every spool is carried to its end, or waits for a silent writer, or when the folder is gone."""
@@ -112,6 +117,7 @@ class Uplink:
         try:
             while True:
                 bell.arm()
+                self._try_denied(tasks)
                 waiting = self._waiting(tasks)
                 begun = self._turns.begin(waiting, tasks)
                 for spool in begun:
@@ -139,11 +145,18 @@ class Uplink:
         known = tasks.keys() | {spool for spool, until in self._left.items() if now < until}
         return self._turns.waiting(known)
 
+    def _try_denied(self, tasks: "dict[Path, asyncio.Task[None]]") -> None:
+        """Has what was stopped for its token tried again, now and then, if there is another one."""
+        if time.monotonic() >= self._denied_time:
+            self._tokens.go_on(tasks.keys())
+            self._denied_time = time.monotonic() + self._pauses.look_seconds
+
     def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float, is_crowded: bool) -> bool:
         if self._is_errand:
             return not is_crowded and all(map(self._is_settled, tasks))
         if not tasks:
-            return time.monotonic() - work_time > self._pauses.linger_seconds
+            is_over = time.monotonic() - work_time > self._pauses.linger_seconds
+            return is_over and not any(map(is_live, self._tokens.denied()))
         return all(spool in self._carriers and self._carriers[spool].is_idle for spool in tasks)
 
     def _is_settled(self, spool: Path) -> bool:
@@ -156,7 +169,8 @@ class Uplink:
                 if self._skipped and read_header(spool).run in self._skipped:
                     self._left[spool] = math.inf
                     return
-                self._carriers[spool] = Carrier(spool, doorbell, followers, self._address)
+                credential = self._tokens.credential_of(spool)
+                self._carriers[spool] = Carrier(spool, doorbell, followers, self._address, credential)
                 if await self._carriers[spool].run():
                     remove_spool(spool)
                 return

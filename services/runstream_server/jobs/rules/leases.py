@@ -72,6 +72,11 @@ class Leases:
                 raise LeaseLost(held.name, held.lease, job.lease)
         return await self._runs.beat(held.name)
 
+    async def check_open(self, name: RunName) -> None:
+        """Raises JobEnded if a job has ended, or is about to."""
+        if (await self._get(name)).state in _OVER:
+            raise JobEnded(name)
+
     async def report(self, held: HeldJob, entry: StatusEntry, *, is_last: bool) -> ManagedRun:
         """Moves the run of a job into a status, which ends the job if it is the last one. Idempotent.
 

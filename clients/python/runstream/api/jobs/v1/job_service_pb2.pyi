@@ -361,7 +361,7 @@ class ClaimJobResponse(google.protobuf.message.Message):
         """The run, as it is now."""
 
     @property
-    def run_token(self) -> global___RunToken:
+    def run_token(self) -> runstream.api.jobs.v1.job_pb2.RunToken:
         """What the program of the run shows to the services in place of the token of whoever submitted it. Absent: they let
         everybody in.
         """
@@ -373,37 +373,12 @@ class ClaimJobResponse(google.protobuf.message.Message):
         lease: builtins.int = ...,
         lease_duration: google.protobuf.duration_pb2.Duration | None = ...,
         run: runstream.api.runs.v1.run_pb2.Run | None = ...,
-        run_token: global___RunToken | None = ...,
+        run_token: runstream.api.jobs.v1.job_pb2.RunToken | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["job", b"job", "lease_duration", b"lease_duration", "run", b"run", "run_token", b"run_token"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["job", b"job", "lease", b"lease", "lease_duration", b"lease_duration", "run", b"run", "run_token", b"run_token"]) -> None: ...
 
 global___ClaimJobResponse = ClaimJobResponse
-
-@typing.final
-class RunToken(google.protobuf.message.Message):
-    """A token with `TOKEN_ROLE_RUN` for the run of a job."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    SECRET_FIELD_NUMBER: builtins.int
-    EXPIRE_TIME_FIELD_NUMBER: builtins.int
-    secret: builtins.str
-    """The secret. Kept out of logs, arguments and tags."""
-    @property
-    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it ceases to be taken; RenewLease returns a newer one in time."""
-
-    def __init__(
-        self,
-        *,
-        secret: builtins.str = ...,
-        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["expire_time", b"expire_time", "secret", b"secret"]) -> None: ...
-
-global___RunToken = RunToken
 
 @typing.final
 class RenewLeaseRequest(google.protobuf.message.Message):
@@ -450,7 +425,7 @@ class RenewLeaseResponse(google.protobuf.message.Message):
     cancel_requested: builtins.bool
     """Whether the processes are asked to stop."""
     @property
-    def run_token(self) -> global___RunToken:
+    def run_token(self) -> runstream.api.jobs.v1.job_pb2.RunToken:
         """A newer run token; the former one is taken until it expires. Absent: the one that the runner has lives for more than
         half of its life yet, or the services let everybody in.
         """
@@ -460,12 +435,51 @@ class RenewLeaseResponse(google.protobuf.message.Message):
         *,
         status: runstream.api.runs.v1.run_pb2.RunStatus.ValueType = ...,
         cancel_requested: builtins.bool = ...,
-        run_token: global___RunToken | None = ...,
+        run_token: runstream.api.jobs.v1.job_pb2.RunToken | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["run_token", b"run_token"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["cancel_requested", b"cancel_requested", "run_token", b"run_token", "status", b"status"]) -> None: ...
 
 global___RenewLeaseResponse = RenewLeaseResponse
+
+@typing.final
+class RefreshRunTokenRequest(google.protobuf.message.Message):
+    """Request message for `JobService.RefreshRunToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+
+global___RefreshRunTokenRequest = RefreshRunTokenRequest
+
+@typing.final
+class RefreshRunTokenResponse(google.protobuf.message.Message):
+    """Response message for `JobService.RefreshRunToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_TOKEN_FIELD_NUMBER: builtins.int
+    @property
+    def run_token(self) -> runstream.api.jobs.v1.job_pb2.RunToken:
+        """The run token; former ones are taken until they expire. Absent: the services let everybody in."""
+
+    def __init__(
+        self,
+        *,
+        run_token: runstream.api.jobs.v1.job_pb2.RunToken | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["run_token", b"run_token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["run_token", b"run_token"]) -> None: ...
+
+global___RefreshRunTokenResponse = RefreshRunTokenResponse
 
 @typing.final
 class ReportJobRequest(google.protobuf.message.Message):

@@ -52,6 +52,11 @@ class JobServiceStub(object):
                 request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.FromString,
                 )
+        self.RefreshRunToken = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/RefreshRunToken',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenResponse.FromString,
+                )
         self.ReportJob = channel.unary_unary(
                 '/runstream.api.jobs.v1.JobService/ReportJob',
                 request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobRequest.SerializeToString,
@@ -180,6 +185,17 @@ class JobServiceServicer(object):
         Errors:
         * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
         * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshRunToken(self, request, context):
+        """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -342,6 +358,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.FromString,
                     response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.SerializeToString,
             ),
+            'RefreshRunToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshRunToken,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenResponse.SerializeToString,
+            ),
             'ReportJob': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportJob,
                     request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobRequest.FromString,
@@ -489,6 +510,23 @@ class JobService(object):
         return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/RenewLease',
             runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.SerializeToString,
             runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RefreshRunToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/RefreshRunToken',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

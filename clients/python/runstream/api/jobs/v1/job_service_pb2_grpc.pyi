@@ -95,6 +95,17 @@ class JobServiceStub:
     * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
     """
 
+    RefreshRunToken: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenRequest,
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse,
+    ]
+    """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
+    """
+
     ReportJob: grpc.UnaryUnaryMultiCallable[
         runstream.api.jobs.v1.job_service_pb2.ReportJobRequest,
         runstream.api.jobs.v1.job_service_pb2.ReportJobResponse,
@@ -303,6 +314,17 @@ class JobServiceAsyncStub:
     Errors:
     * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
     * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+    """
+
+    RefreshRunToken: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenRequest,
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse,
+    ]
+    """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
     """
 
     ReportJob: grpc.aio.UnaryUnaryMultiCallable[
@@ -521,6 +543,19 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         Errors:
         * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
         * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+        """
+
+    @abc.abstractmethod
+    def RefreshRunToken(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse]]:
+        """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
         """
 
     @abc.abstractmethod
