@@ -244,6 +244,7 @@ JOBS: Mapping[str, Row] = {
     "GetJob": _of_run(R, lambda t: jobs.GetJobRequest(run=t.run), "JOB_NOT_FOUND"),
     "ClaimJob": _of_run(W, lambda t: jobs.ClaimJobRequest(run=t.run), "JOB_NOT_FOUND"),
     "RenewLease": _of_run(W, lambda t: jobs.RenewLeaseRequest(run=t.run, lease=99), "JOB_NOT_FOUND"),
+    "RefreshRunToken": _of_run(W, lambda t: jobs.RefreshRunTokenRequest(run=t.run), "JOB_NOT_FOUND"),
     "ReportJob": _of_run(W, lambda t: jobs.ReportJobRequest(run=t.run, lease=99), "JOB_NOT_FOUND"),
     "ConnectAgent": Row(
         W,
