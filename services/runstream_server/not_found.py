@@ -17,7 +17,7 @@ class WorkspaceNotFound(NotFound):
     reason = "WORKSPACE_NOT_FOUND"
 
     def __init__(self, name: WorkspaceName) -> None:
-        super().__init__(f"no workspace has the name {name}; check it, or create the workspace first", workspace=name)
+        super().__init__(f"{name} does not exist; create it, or check the spelling", workspace=name)
 
 
 class ExperimentNotFound(NotFound):
@@ -26,9 +26,7 @@ class ExperimentNotFound(NotFound):
     reason = "EXPERIMENT_NOT_FOUND"
 
     def __init__(self, name: ExperimentName) -> None:
-        super().__init__(
-            f"no experiment has the name {name}; check it, or create the experiment first", experiment=name
-        )
+        super().__init__(f"{name} does not exist; create it, or check the spelling", experiment=name)
 
 
 class RunNotFound(NotFound):
@@ -37,7 +35,7 @@ class RunNotFound(NotFound):
     reason = "RUN_NOT_FOUND"
 
     def __init__(self, name: RunName) -> None:
-        super().__init__(f"no run has the name {name}; check it, or create the run first", run=name)
+        super().__init__(f"{name} does not exist; check the spelling", run=name)
 
 
 class JobNotFound(NotFound):

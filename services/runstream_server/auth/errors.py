@@ -17,7 +17,7 @@ class TokenMissing(Unauthenticated):
     def __init__(self) -> None:
         super().__init__(
             "these services want a token: send it as `authorization: Bearer SECRET`; in Python and on the command line"
-            f" set RUNSTREAM_TOKEN_FILE or run `runstream login`; {_HELP}"
+            f" set RUNSTREAM_TOKEN_FILE or run `runstream login --token-stdin`; {_HELP}"
         )
 
 

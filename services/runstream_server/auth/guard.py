@@ -126,6 +126,8 @@ class MethodGuard:
             await self._check_reach(run, named, found)
         if any(named.kind is Kind.ABOVE and named.leaves_out(request) for named, _ in names):
             raise RoleTooSmall(Role.WRITER, caller.role, "making a run that is not below that of the token")
+        if any(named.kind is Kind.RUN_OR_EXPERIMENT and isinstance(found[0], ExperimentName) for named, found in names):
+            raise RoleTooSmall(Role.WRITER, caller.role, "changing an experiment")
         if self._access.of_run is OfRun.BELOW:
             confine(request, run)
 

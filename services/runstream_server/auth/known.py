@@ -1,5 +1,6 @@
 """Knows the tokens that were used lately, so that a call needs no look into the database."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,6 +11,10 @@ from runstream_server.auth.model import Caller, Token
 from runstream_server.auth.store import TokenStore
 
 _MOST = 10_000
+
+_LOOKS_AT_ONCE = 3
+"""Whoever tries secrets must not take all connections to the database."""
+
 _GRACE_SECONDS = 5.0
 """How much longer others go on with what is known while one looks again."""
 
@@ -24,6 +29,7 @@ class KnownTokens:
         self._seconds = seconds
         self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
         self._used: set[bytes] = set()
+        self._room = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
     async def find(self, digest: bytes) -> Caller:
         """Returns who has a secret.
@@ -41,7 +47,8 @@ class KnownTokens:
     async def _look(self, digest: bytes, known: Caller | None) -> Caller:
         if known is not None:
             self._keep(digest, known, min(self._seconds, _GRACE_SECONDS))
-        found = await self._store.find([digest])
+        async with self._room:
+            found = await self._store.find([digest])
         if digest not in found:
             self._known.pop(digest, None)
             raise TokenUnknown

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from runstream_server.auth.errors import TokenUnknown
@@ -35,10 +36,15 @@ class Lasting:
             self._error = error
             self._task.cancel()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._calls.discard(self._caller, self)
-        if self._error is not None:
-            self._task.uncancel()
+        if self._error is None:
+            return
+        if kind is None or not issubclass(kind, asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):  # it came too late, and would be raised at the next await
+                await asyncio.sleep(0)
+        self._task.uncancel()
+        if kind is not None:
             raise self._error from None
 
 
@@ -69,10 +75,14 @@ class OpenCalls:
 
     async def check(self) -> None:
         """Ends streams whose tokens are no longer taken."""
-        digests = list(self._open)  # of those that open meanwhile nothing is found
-        found = await self._known.look_again(digests) if digests else {}
-        for digest in digests:
-            if error := _error(found.get(digest), self._now()):
+        known = {digest: next(iter(streams.values())) for digest, streams in self._open.items()}
+        self._end_outdated(known)  # whether the database answers or not
+        found = await self._known.look_again(list(known)) if known else {}
+        self._end_outdated({digest: found.get(digest) for digest in known})  # what opened meanwhile is not in it
+
+    def _end_outdated(self, callers: Mapping[bytes, Caller | None]) -> None:
+        for digest, caller in callers.items():
+            if error := _error(caller, self._now()):
                 for stream in list(self._open.get(digest, ())):
                     stream.end(error)
 

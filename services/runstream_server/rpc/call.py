@@ -82,9 +82,9 @@ def wrap(handler: Handler, policy: CallPolicy) -> Handler:
 def _guarded(answer: Answer, handler: Handler, policy: CallPolicy) -> Answer:
     if policy.guard is None:
         return answer
-    if handler.request_streaming:
-        return guard_requests(answer, policy.guard, handler.request_deserializer)
-    return (guard_answers if handler.response_streaming else guard_message)(answer, policy.guard)
+    guarded = guard_answers if handler.response_streaming else guard_message
+    guarded = guard_requests if handler.request_streaming else guarded
+    return guarded(answer, policy.guard, handler.request_deserializer)
 
 
 def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:

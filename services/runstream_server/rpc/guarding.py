@@ -34,23 +34,26 @@ Guards: TypeAlias = Callable[[str], Guard | None]
 """Gives the guard of a full method; None where everybody may call."""
 
 
-def guard_message(answer: Answer, guard: Guard) -> Answer:
-    """Asks `guard` before a call without streams is answered."""
+def guard_message(answer: Answer, guard: Guard, parse: Parse | None) -> Answer:
+    """Asks `guard` before a call without streams is answered.
+
+    `parse` reads a message that its reader left as bytes; for the others as well.
+    """
 
     async def guarded(request: Any, context: Any) -> Any:
         visit = await guard.admit(context)
-        await visit.check(request)
+        await visit.check(_parsed(request, parse))
         return await answer(request, context)
 
     return guarded
 
 
-def guard_answers(answer: Answer, guard: Guard) -> Answer:
+def guard_answers(answer: Answer, guard: Guard, parse: Parse | None) -> Answer:
     """Asks `guard` before a call is answered by a stream, and again while that lasts."""
 
     async def guarded(request: Any, context: Any) -> Any:
         visit = await guard.admit(context)
-        await visit.check(request)
+        await visit.check(_parsed(request, parse))
         async with visit.lasting():
             return await answer(request, context)
 
@@ -58,10 +61,7 @@ def guard_answers(answer: Answer, guard: Guard) -> Answer:
 
 
 def guard_requests(answer: Answer, guard: Guard, parse: Parse | None) -> Answer:
-    """Asks `guard` when the first message of a call has come, and again while that lasts.
-
-    `parse` reads a message that its reader left as bytes.
-    """
+    """Asks `guard` when the first message of a call has come, and again while that lasts."""
 
     async def guarded(requests: Any, context: Any) -> Any:
         visit = await guard.admit(context)
@@ -100,10 +100,14 @@ class _FirstChecked:
             yield message
 
     async def _check(self, message: Any) -> None:
-        if isinstance(message, bytes) and self._parse:
-            try:
-                message = self._parse(message)
-            except DecodeError as error:
-                raise MalformedMessage(str(error).rpartition(": ")[2]) from None
-        await self._visit.check(message)
+        await self._visit.check(_parsed(message, self._parse))
         self._is_checked = True
+
+
+def _parsed(message: Any, parse: Parse | None) -> Any:
+    if parse is None or not isinstance(message, bytes):
+        return message
+    try:
+        return parse(message)
+    except DecodeError as error:
+        raise MalformedMessage(str(error).rpartition(": ")[2]) from None

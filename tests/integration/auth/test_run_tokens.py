@@ -157,6 +157,26 @@ async def test_it_makes_runs_below_its_own_and_no_others(family: Family) -> None
     assert await outcome(family.runs.BatchCreateRuns(batch)) == "OK"
 
 
+async def test_it_changes_nothing_of_its_experiment(family: Family) -> None:
+    experiment = (await family.runs.GetRun(runs.GetRunRequest(name=RUN))).run.experiment
+
+    assert await outcome(family.runs.ModifyTags(runs.ModifyTagsRequest(name=RUN, remove=["a"]))) == "OK"
+    assert await outcome(family.runs.ModifyTags(runs.ModifyTagsRequest(name=experiment, remove=["a"]))) == REFUSED
+
+
+async def test_it_searches_the_logs_of_what_it_reaches(family: Family) -> None:
+    stub = stubs.logs(family.channel)
+
+    async def end(**of_search: Any) -> tuple[str, int]:
+        search = stub.SearchLogs(logs.SearchLogsRequest(parent=WORKSPACE, literal=b"x", **of_search))
+        failure = await failure_of_stream(search)
+        return failure.code.name, len(failure.reason)
+
+    assert await end(runs=[RUN, CHILD]) == ("OK", 0)
+    assert await end(filter="ancestor = run") == ("OK", 0)
+    assert (await end(runs=[RUN, OTHER]))[0] == "NOT_FOUND"
+
+
 async def test_it_submits_runs_below_its_own(family: Family) -> None:
     submitter = Submitter(family.channel, "")
 
