@@ -14,7 +14,6 @@ from runstream.api.jobs.v1 import job_pb2
 from runstream.api.runs.v1.run_history_service_pb2 import GetOwnTokenRequest
 from runstream_server.auth import Role
 from runstream_server.config import Config
-from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.conditions import until_answered
 from tests.connected_agents import make_pool
@@ -162,7 +161,7 @@ async def test_each_node_of_a_job_renews_its_own_token(
         await jobs.start(name, **NODES, RUNSTREAM_NODE_INDEX=str(index), RUNSTREAM_TOKEN=handed.secret)
         for index in range(2)
     ]
-    async with open_channel(guarded.address, secret=handed.secret) as channel:
+    async with guarded.showing(handed.secret) as channel:
         await until_answered(lambda: is_refused(channel))
     for gate in gates:
         await asyncio.to_thread(gate.open)

@@ -10,7 +10,7 @@ from tests.runners import Gate, Jobs, S, gone, kill
 
 TELLING = """
 import json, os
-print(json.dumps({name: value for name, value in os.environ.items() if "TOKEN" in name}))
+print(json.dumps({name: value for name, value in os.environ.items() if "TOKEN" in name or "ENDPOINT" in name}))
 """
 
 REACHING = """
@@ -71,6 +71,7 @@ async def test_a_script_has_the_token_of_its_run_and_not_that_of_who_submitted_i
     assert found["RUNSTREAM_TOKEN"].startswith("rsr_")
     assert int(found["AZUREML_RUN_TOKEN_EXPIRY"]) > 0
     assert writer.secret not in found.values()
+    assert found["AZUREML_SERVICE_ENDPOINT"] == jobs.address.replace("grpcs", "https")
     assert not list((tmp_path / "jobs").iterdir())
 
 
