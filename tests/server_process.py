@@ -86,6 +86,7 @@ class ServerProcess:
             "RUNSTREAM_S3_ACCESS_KEY": self.config.bucket.access_key,
             "RUNSTREAM_S3_SECRET_KEY": self.config.bucket.secret_key,
             "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
+            **self._certificate(),
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
             "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
             "RUNSTREAM_KUBERNETES_CLUSTERS": " ".join(
@@ -105,6 +106,10 @@ class ServerProcess:
             "RUNSTREAM_JOBS_LOST_SECONDS": str(self.config.jobs.lost_seconds),
             "RUNSTREAM_JOBS_REPORT_SECONDS": str(self.config.jobs.report_seconds),
         }
+
+    def _certificate(self) -> dict[str, str]:
+        tls = self.config.server.tls
+        return {"RUNSTREAM_TLS_CERTIFICATE": str(tls.certificate), "RUNSTREAM_TLS_KEY": str(tls.key)} if tls else {}
 
 
 async def _show_all(lines: asyncio.StreamReader) -> None:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,8 @@ from runstream.api.jobs.v1 import compute_target_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as runs
 from runstream.api.runs.v1 import run_pb2
+from runstream_server.auth import open_auth
+from runstream_server.auth_config import AuthConfig
 from runstream_server.jobs.model import (
     AgentFacts,
     HeldJob,
@@ -42,6 +44,7 @@ from tests.append_clients import failure_of
 from tests.conditions import until_answered
 from tests.conftest import Backend
 from tests.connected_agents import POOL, agent, held_by, make_pool
+from tests.guarded import now
 from tests.jobs_clock import pass_time
 from tests.submitted import LOCAL, S, Submitter
 
@@ -69,16 +72,17 @@ class Keeper:
 @pytest.fixture
 async def keeper(backend: Backend, postgres: Postgres) -> AsyncIterator[Keeper]:
     kept = Keeper(backend, postgres)
-    platform: Any = SimpleNamespace(
-        config=backend.config,
-        postgres=postgres,
-        hints=Hints(),
-        channel=backend.channel,
-        stream_channel=backend.channel,
-        draining=asyncio.Event(),
-        now=lambda: datetime.now(UTC),
-    )
-    async with asyncio.TaskGroup() as tasks:
+    async with open_auth(AuthConfig(), postgres, now) as auth, asyncio.TaskGroup() as tasks:
+        platform: Any = SimpleNamespace(
+            config=backend.config,
+            postgres=postgres,
+            hints=Hints(),
+            channel=backend.channel,
+            stream_channel=backend.channel,
+            auth=auth,
+            draining=asyncio.Event(),
+            now=now,
+        )
         kept.service = Service(platform, tasks)
         await kept.service.reaper.make_pass()
         yield kept

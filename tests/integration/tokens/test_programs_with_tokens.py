@@ -4,6 +4,8 @@ import asyncio
 import os
 import shlex
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -12,7 +14,6 @@ from runstream.api.jobs.v1 import job_pb2
 from runstream.api.runs.v1.run_history_service_pb2 import GetOwnTokenRequest
 from runstream_server.auth import Role
 from runstream_server.config import Config
-from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.conditions import until_answered
 from tests.connected_agents import make_pool
@@ -23,6 +24,9 @@ from tests.integration.tokens.conftest import Guarded, Issued
 from tests.make_runs import WORKSPACE, make_run
 from tests.runners import Gate, Jobs, S
 from tests.spools import Spools, values
+
+RUNSTREAM = str(Path(sys.executable).with_name("runstream"))
+SECONDS = 60.0
 
 FORKED = """
 import os, sys
@@ -96,24 +100,53 @@ async def test_what_was_recorded_offline_is_synced_with_the_token_of_who_does_so
     assert await values(guarded.channel, "workspaces/space/runs/recorded-offline", "loss") == [0.25]
 
 
-async def test_a_script_of_an_agent_has_the_token_of_its_run_and_not_that_of_the_agent(
-    jobs: Jobs, guarded: Guarded, tmp_path: Path
-) -> None:
-    agent, pool = await guarded.issue(), "tokens-pool"
+@asynccontextmanager
+async def agent(guarded: Guarded, pool: str, **variables: str) -> AsyncIterator[asyncio.StreamReader]:
+    """An agent of a new compute target; what it says."""
     await make_pool(guarded.channel, pool)
-    environment = {**os.environ, "RUNSTREAM_TOKEN": agent.secret, "AGENT": agent.secret[::-1]}
-    command = [str(Path(sys.executable).with_name("runstream")), "agent", "start", "-w", "space", "--target", pool]
     process = await asyncio.create_subprocess_exec(
-        *command, "--address", guarded.address, env=environment, stderr=asyncio.subprocess.DEVNULL
+        *(RUNSTREAM, "agent", "start", "-w", "space", "--target", pool, "--address", guarded.address),
+        env={**os.environ, **variables},
+        stderr=asyncio.subprocess.PIPE,
     )
+    assert process.stderr is not None
     try:
-        definition = job_pb2.JobDefinition(command=shlex.join([sys.executable, "-c", TELLING]))
-        submitted = await jobs.submitter.submit(definition, compute_target=f"{WORKSPACE}/computeTargets/{pool}")
-        await jobs.printed(submitted.run.name, "rsr_")
-        assert await jobs.log(submitted.run.name) == "[]\nrsr_\n"
+        await says(process.stderr, "connected as")
+        yield process.stderr
     finally:
         process.terminate()
-        await process.wait()
+        await process.communicate()
+
+
+async def says(lines: asyncio.StreamReader, text: str) -> None:
+    """Waits until a program says something."""
+    async with asyncio.timeout(SECONDS):
+        while text not in (await lines.readline()).decode():
+            assert not lines.at_eof()
+
+
+async def test_a_script_of_an_agent_has_the_token_of_its_run_and_not_that_of_the_agent(
+    jobs: Jobs, guarded: Guarded
+) -> None:
+    secret = (await guarded.issue()).secret
+    async with agent(guarded, "tokens-pool", RUNSTREAM_TOKEN=secret, AGENT=secret[::-1]):
+        definition = job_pb2.JobDefinition(command=shlex.join([sys.executable, "-c", TELLING]))
+        submitted = await jobs.submitter.submit(definition, compute_target=f"{WORKSPACE}/computeTargets/tokens-pool")
+        await jobs.printed(submitted.run.name, "rsr_")
+        assert await jobs.log(submitted.run.name) == "[]\nrsr_\n"
+
+
+async def test_an_agent_outlives_its_token_and_goes_on_with_the_next_one_in_its_file(
+    jobs: Jobs, guarded: Guarded, tmp_path: Path
+) -> None:
+    file, first = tmp_path / "token", await guarded.issue()
+    file.write_text(first.secret)
+    async with agent(guarded, "lasting-pool", RUNSTREAM_TOKEN_FILE=str(file), RUNSTREAM_TOKEN="") as lines:
+        await guarded.tokens.revoke(first.name)
+        await says(lines, "not connected")
+        await says(lines, "not connected")
+        file.write_text((await guarded.issue()).secret)
+        await says(lines, "connected as")
 
 
 async def test_each_node_of_a_job_renews_its_own_token(
@@ -128,7 +161,7 @@ async def test_each_node_of_a_job_renews_its_own_token(
         await jobs.start(name, **NODES, RUNSTREAM_NODE_INDEX=str(index), RUNSTREAM_TOKEN=handed.secret)
         for index in range(2)
     ]
-    async with open_channel(guarded.address, secret=handed.secret) as channel:
+    async with guarded.showing(handed.secret) as channel:
         await until_answered(lambda: is_refused(channel))
     for gate in gates:
         await asyncio.to_thread(gate.open)

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from tests.conditions import until
+from tests.conditions import until, until_answered
 from tests.integration.tokens.conftest import Guarded, Issued
 from tests.make_runs import make_run
-from tests.runners import Gate, Jobs, S, kill
+from tests.runners import Gate, Jobs, S, gone, kill
 
 TELLING = """
 import json, os
-print(json.dumps({name: value for name, value in os.environ.items() if "TOKEN" in name}))
+print(json.dumps({name: value for name, value in os.environ.items() if "TOKEN" in name or "ENDPOINT" in name}))
 """
 
 REACHING = """
@@ -71,6 +71,7 @@ async def test_a_script_has_the_token_of_its_run_and_not_that_of_who_submitted_i
     assert found["RUNSTREAM_TOKEN"].startswith("rsr_")
     assert int(found["AZUREML_RUN_TOKEN_EXPIRY"]) > 0
     assert writer.secret not in found.values()
+    assert found["AZUREML_SERVICE_ENDPOINT"] == jobs.address.replace("grpcs", "https")
     assert not list((tmp_path / "jobs").iterdir())
 
 
@@ -125,6 +126,25 @@ async def test_a_runner_that_comes_after_a_killed_one_reports_with_the_token_of_
 
     run = await jobs.run(name)
     assert (run.status, run.error.code) == (S.RUN_STATUS_FAILED, "RunnerDied")
+
+
+async def test_a_job_that_was_left_is_ended_with_its_own_token_by_the_next_runner_of_the_machine(
+    jobs: Jobs, gate: Gate
+) -> None:
+    name = await jobs.submit(WAITING, arguments=[gate.path])
+    runner = await jobs.start(name)
+    await jobs.printed(name, "begun\n")
+    below = runner.processes()
+    runner.process.kill()
+    kill(below[0].pid)
+    await runner.ended()
+    await gone(below)
+    await jobs.execute("")
+
+    async def has_failed() -> bool:
+        return (await jobs.run(name)).error.code == "RunnerDied"
+
+    await until_answered(has_failed)
 
 
 async def test_a_runner_without_a_token_that_counts_gives_up(jobs: Jobs, guarded: Guarded) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from runstream._spool import RunSpool
+from runstream._spool.artifacts import IMAGE
 from runstream._spool.records import EndOfRun
 from runstream._spool.tokens import forget_tokens, noted_token, tokens_folder
+from runstream.api.artifacts.v1.artifact_service_pb2 import ListArtifactsRequest
 from runstream.api.logs.v1.log_service_pb2 import ListLogsRequest
 from runstream.api.runs.v1.run_history_service_pb2 import CompleteRunRequest, GetRunRequest
 from runstream.api.runs.v1.run_pb2 import RUN_STATUS_COMPLETED
@@ -152,6 +154,22 @@ async def test_logs_and_the_end_of_a_run_wait_for_a_token_too(
     assert ended.run.status == RUN_STATUS_COMPLETED
     found = await stubs.logs(guarded.channel).ListLogs(ListLogsRequest(parent=run))
     assert [each.path for each in found.logs] == ["user_logs/std_log.txt"]
+
+
+async def test_an_image_waits_for_a_token_too(
+    guarded: Guarded, writer: Issued, run: str, machine: Spools, tmp_path: Path
+) -> None:
+    image = tmp_path / "image.png"
+    image.write_bytes(b"picture")
+    await guarded.tokens.revoke(writer.name)
+    spool = machine.open(run, guarded.address)
+    spool.log_artifact("image", IMAGE, "image.png", image)
+    assert "TOKEN_REVOKED" in await refused(spool)
+    spool.finish()
+
+    assert await synced(machine, await guarded.issue()) == 0
+    listed = await stubs.artifacts(guarded.channel).ListArtifacts(ListArtifactsRequest(parent=run))
+    assert [each.path for each in listed.artifacts] == ["image.png"]
 
 
 async def test_a_spool_names_its_token_and_does_not_have_it(

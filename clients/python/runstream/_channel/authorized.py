@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 CA_VARIABLE: Final = "RUNSTREAM_CA_FILE"
 """The file with the certificates, as PEM, of the authorities that the services' own is checked against."""
 
+BUNDLES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems keep those that they trust, where this Python does not know better."""
+
 _logger = logging.getLogger("runstream")
 _warned: set[str] = set()
 
@@ -91,19 +99,24 @@ def trusted_roots() -> bytes | None:
         UserErrorException: The file of the variable cannot be read, or has no certificate.
     """
     chosen = os.environ.get(CA_VARIABLE)
-    path = chosen or ssl.get_default_verify_paths().cafile
-    if not path:
-        return None
+    if not chosen:
+        known = (ssl.get_default_verify_paths().cafile or "", *BUNDLES)
+        return next((found for path in known if path and (found := _read(path))), None)
     try:
-        found = Path(path).read_bytes()
+        found = Path(chosen).read_bytes()
     except OSError as error:
-        if not chosen:
-            return None
         message = f"The file {chosen} of {CA_VARIABLE} cannot be read: {error.strerror}."
         raise UserErrorException(message, error, reason="INVALID_CA_FILE") from error
-    if chosen and b"-----BEGIN CERTIFICATE-----" not in found:
+    if b"-----BEGIN CERTIFICATE-----" not in found:
         raise UserErrorException(f"The file {chosen} of {CA_VARIABLE} has no certificate.", reason="INVALID_CA_FILE")
     return found
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
 
 
 def _warn_of_open_token(address: str, credential: Credential) -> None:

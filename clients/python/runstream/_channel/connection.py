@@ -118,6 +118,13 @@ class Connection:
             connections[key] = cls(address, credential)
         return connections[key]
 
+    @classmethod
+    async def drop(cls, address: str, credential: Credential) -> None:
+        """Closes the connection to `address` with a `credential`, if there is one."""
+        connection = _connections.get(asyncio.get_running_loop(), {}).pop((address, credential), None)
+        if connection is not None:
+            await connection.close()
+
     @property
     def channel(self) -> "grpc.aio.Channel":
         """The channel, for streams with a protocol of their own; a forked process has none for them."""

@@ -122,6 +122,11 @@ class Alternatives(Credential):
         return bool(self.token.secret) and self._token.secret not in self._refused
 
     @property
+    def was_refused(self) -> bool:
+        """Whether any token was."""
+        return bool(self._refused)
+
+    @property
     def stands_in(self) -> bool:
         """Whether it is another token than the one that was meant, which was refused."""
         return bool(self._refused) and self.is_untried

@@ -92,6 +92,11 @@ class Carrier:
         self._is_denied = False
 
     @property
+    def credential(self) -> Credential:
+        """What it shows to the services."""
+        return self._client.connection.credential
+
+    @property
     def is_idle(self) -> bool:
         """Whether there was nothing to do for so long that an uplink is not kept for it."""
         return self.rests(IDLE_SECONDS) and not self.serves

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from runstream._channel import Connection
 from runstream._channel.tasks import end_tasks
+from runstream._channel.tokens import Credential
 from runstream._spool.values import cut
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.doorbell import Doorbell
@@ -60,6 +61,11 @@ class Follower:
         self._last = client
         self.task = asyncio.create_task(self._carry(), name=f"follow {log}")
         """Ends when the whole file is acknowledged and nobody wants more, or the server wants no more."""
+
+    @property
+    def credential(self) -> Credential:
+        """What it shows to the services."""
+        return self._connection.credential
 
     @property
     def is_wanted(self) -> bool:
@@ -161,6 +167,11 @@ class Followers:
         self._files: dict[Key, Follower] = {}
         self._folders: dict[Key, set[str]] = {}
         self._failed: set[Key] = set()
+
+    @property
+    def credentials(self) -> set[Credential]:
+        """What files are carried with."""
+        return {follower.credential for follower in self._files.values()}
 
     def follow_file(self, client: Client, log: str, local: Path) -> None:
         """Follows a file for a client."""

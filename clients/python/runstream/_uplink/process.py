@@ -14,6 +14,7 @@ from typing import Final
 
 from runstream._channel.connection import close_connections
 from runstream._channel.tasks import end_tasks
+from runstream._channel.tokens import Credential
 from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
 from runstream._spool.lock import is_live, lock_file, sign
@@ -125,6 +126,7 @@ class Uplink:
                     tasks[spool].add_done_callback(lambda _: bell.ring())
                 for spool in self._turns.over(len(waiting) - len(begun), self._carriers) + _removed(tasks):
                     tasks[spool].cancel()
+                await self._tokens.drop_unused(self._used(followers))
                 if tasks:
                     work_time = time.monotonic()
                 if self._has_rest(tasks, work_time, len(waiting) > len(begun)) or not self._group.is_dir():
@@ -144,6 +146,9 @@ class Uplink:
         now = time.monotonic()
         known = tasks.keys() | {spool for spool, until in self._left.items() if now < until}
         return self._turns.waiting(known)
+
+    def _used(self, followers: Followers) -> set[Credential]:
+        return {carrier.credential for carrier in self._carriers.values()} | followers.credentials
 
     def _try_denied(self, tasks: "dict[Path, asyncio.Task[None]]") -> None:
         """Has what was stopped for its token tried again, now and then, if there is another one."""

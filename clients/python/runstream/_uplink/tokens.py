@@ -2,14 +2,19 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
-from runstream._channel.tokens import Alternatives, find_token
+from runstream._channel import Connection
+from runstream._channel.tokens import Alternatives, Credential, find_token
 from runstream._spool.events import last_stop
 from runstream._spool.format import Header, SpoolDamaged
 from runstream._spool.places import events_of, progress_of, spools_in
 from runstream._spool.progress import ProgressFile, read_progress
 from runstream._spool.reader import read_header
 from runstream._spool.tokens import later_tokens, noted_token
+
+MAX_KEPT: Final = 32
+"""Connections that are kept for whoever comes with the same token."""
 
 
 class SpoolTokens:
@@ -42,6 +47,15 @@ class SpoolTokens:
                 otherwise=lambda: later_tokens(address, header.run),
             )
         return self._credentials[key]
+
+    async def drop_unused(self, used: Collection[Credential]) -> None:
+        """Closes connections that nothing is carried by any more, as there is one for each token."""
+        if len(self._credentials) <= MAX_KEPT:
+            return
+        for key, credential in list(self._credentials.items()):
+            if credential not in used and not credential.was_refused:
+                self._credentials.pop(key)
+                await Connection.drop(key[0], credential)
 
     def go_on(self, running: Collection[Path]) -> None:
         """Has spools tried again that were stopped for their token and have another one now."""
