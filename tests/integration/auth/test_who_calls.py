@@ -13,6 +13,7 @@ from runstream.api.runs.v1 import run_history_service_pb2 as runs
 from runstream.api.runs.v1 import token_pb2, workspace_pb2
 from runstream_server.auth import Role
 from runstream_server.config import Config
+from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
 from tests.guarded import Guarded, guarded_services, now, outcome, told
@@ -51,6 +52,16 @@ async def test_an_error_never_repeats_the_secret(guarded: Guarded) -> None:
 
     assert secret not in str(failed.value)
     assert "b" * 43 not in str(failed.value.trailing_metadata())
+
+
+async def test_the_database_has_no_secret(guarded: Guarded, postgres: Postgres) -> None:
+    secrets = [(await guarded.token(role))[1] for role in (Role.READER, Role.OPERATOR)]
+
+    rows = await postgres.fetch("SELECT token::text AS row, encode(digest, 'escape') AS digest FROM auth.token token")
+
+    assert len(rows) >= 2
+    for secret in secrets:
+        assert all(secret not in row["row"] + row["digest"] and secret[4:] not in row["row"] for row in rows)
 
 
 async def test_probes_need_no_token(guarded: Guarded) -> None:
