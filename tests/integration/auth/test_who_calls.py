@@ -184,6 +184,28 @@ async def test_a_token_that_cannot_be_is_refused(guarded: Guarded, token: token_
     assert field in told(failed.value)[1]
 
 
+async def test_the_number_of_tokens_has_a_bound(guarded: Guarded, postgres: Postgres) -> None:
+    run = await make_run(guarded.channel)
+    stub = stubs.run_history(guarded.channel)
+    fill = """
+        INSERT INTO auth.token (token, digest, role, workspace, run, display_name, create_time, expire_time)
+        SELECT $1 || n, sha256(($1 || n)::bytea), $1, 'space', $2, '', now(), now() + '1 hour'
+          FROM generate_series(1, 999) n
+    """
+    await postgres.execute(fill, "reader", "")
+    await postgres.execute(fill, "run", "run")
+    of_workspace = token_pb2.Token(role=T.TOKEN_ROLE_READER)
+    of_run = token_pb2.Token(role=T.TOKEN_ROLE_RUN, run=run)
+
+    outcomes = [
+        await outcome(stub.CreateToken(runs.CreateTokenRequest(parent=WORKSPACE, token=token)))
+        for token in (of_workspace, of_workspace, of_run, of_run)
+    ]
+
+    refused = "FAILED_PRECONDITION TOO_MANY_TOKENS"
+    assert outcomes == ["OK", refused, "OK", refused]
+
+
 async def test_a_writer_makes_tokens_of_runs_only(guarded: Guarded) -> None:
     run = await make_run(guarded.channel)
     writer = stubs.run_history(await guarded.calling(Role.WRITER))
