@@ -83,6 +83,19 @@ class TokenExists(AlreadyExists):
         super().__init__("the request_id made another token, or one that was revoked; choose another request_id")
 
 
+class TooManyTokens(FailedPrecondition):
+    """There are as many tokens as there may be."""
+
+    reason = "TOO_MANY_TOKENS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} tokens of the workspace, or of the run, are taken already, which is all there may be; revoke"
+            " those that nobody uses, or wait until some expire",
+            limit=limit,
+        )
+
+
 class TokensNotNeeded(FailedPrecondition):
     """The services let everybody in."""
 

@@ -45,6 +45,25 @@ class TokenStore:
         )
         return _token(row) if row else None
 
+    async def count(self, workspace: str, run: str, now: datetime, most: int) -> int:
+        """How many tokens of a run, or with an empty one of a workspace, are taken; up to `most`."""
+        narrowed = "run = $2 AND run <> ''" if run else "run = $2 AND role <> 'run'"
+        found: int = await self._postgres.fetchval(
+            f"""
+            SELECT count(*) FROM (
+                SELECT 1 FROM auth.token
+                 WHERE workspace = $1 AND {narrowed} AND revoke_time IS NULL
+                   AND (expire_time IS NULL OR expire_time > $3)
+                 LIMIT $4
+            ) AS taken
+            """,
+            workspace,
+            run,
+            now,
+            most,
+        )
+        return found
+
     async def find(self, digests: Collection[bytes]) -> Mapping[bytes, Token]:
         """Returns the tokens of digests, as far as there are such."""
         rows = await self._postgres.fetch(

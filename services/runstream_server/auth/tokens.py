@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from runstream_server.auth.errors import RoleTooSmall, TokenExists, TokenNotFound, TokensNotNeeded
+from runstream_server.auth.errors import RoleTooSmall, TokenExists, TokenNotFound, TokensNotNeeded, TooManyTokens
 from runstream_server.auth.model import Caller, Role, Token, digest_of, includes, make_secret
 from runstream_server.auth.store import TokenStore
 from runstream_server.errors import InvalidField
 from runstream_server.names import RunName, TokenName, WorkspaceName
+
+MOST_TOKENS = 1_000
+"""How many tokens of a workspace, and of a run, are taken at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,11 @@ class Tokens:
         Raises:
             InvalidField: It would have expired, or lives too long for a token of a run.
             TokenExists: The request made another token.
+            TooManyTokens: There are as many as there may be.
         """
         now, secret = self._now(), make_secret(new.role)
+        if await self._store.count(new.workspace, new.run, now, MOST_TOKENS) >= MOST_TOKENS:
+            raise TooManyTokens(MOST_TOKENS)
         token = Token(
             token=uuid.uuid4().hex,
             role=new.role,

@@ -4,20 +4,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from runstream_server.auth_config import Exposure, TlsConfig, check_exposure, is_loopback
+from runstream_server.auth_config import Exposure, check_exposure, is_loopback
 from runstream_server.config import ServerConfig
 from runstream_server.errors import ConfigurationError
 from runstream_server.rpc.call import CallPolicy, Handler, wrap
 from runstream_server.rpc.guarding import Guards
 from runstream_server.rpc.limits import CallLimit
 from runstream_server.rpc.options import server_options
+from runstream_server.rpc.tls import server_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class RpcServer:
     def _bind(self) -> int:
         config, tls = self._config, self._config.tls
         check_exposure(config.host, Exposure(tls is not None, self._guards is not None, config.insecure))
-        place, credentials = f"{config.host}:{config.port}", _credentials(tls) if tls else None
+        place, credentials = f"{config.host}:{config.port}", server_credentials(tls) if tls else None
         try:
             if credentials is None:
                 return self._server.add_insecure_port(place)
@@ -124,23 +124,6 @@ class RpcServer:
     async def stop(self, grace_seconds: float) -> None:
         """Ends all calls after at most `grace_seconds`."""
         await self._server.stop(grace_seconds)
-
-
-def _credentials(tls: TlsConfig) -> grpc.ServerCredentials:
-    """What the port shows; raises ConfigurationError if that cannot be read."""
-    certificate = _read(tls.certificate, "RUNSTREAM_TLS_CERTIFICATE", b"-----BEGIN CERTIFICATE-----")
-    key = _read(tls.key, "RUNSTREAM_TLS_KEY", b"PRIVATE KEY-----")
-    return grpc.ssl_server_credentials([(key, certificate)])
-
-
-def _read(path: Path, variable: str, mark: bytes) -> bytes:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(variable, f"cannot read {path}: {error.strerror}") from None
-    if mark not in text:
-        raise ConfigurationError(variable, f"{path} is not in the PEM form: {mark.decode()!r} is not in it")
-    return text
 
 
 class _WrappingHandler(grpc.GenericRpcHandler):

@@ -64,6 +64,41 @@ async def test_services_elsewhere_are_reached_by_tls_too(secured: tuple[Config, 
             assert len(await Calls(channel).store(b"bytes")) == 1
 
 
+async def answers(address: str, authority: Path) -> bool:
+    """Whether a new connection that trusts `authority` is served."""
+    async with open_channel(f"grpcs://{address}", authority=authority) as channel:
+        try:
+            await stubs.run_history(channel).ListWorkspaces(runs.ListWorkspacesRequest(), timeout=20)
+        except grpc.aio.AioRpcError:
+            return False
+    return True
+
+
+async def test_a_renewed_certificate_is_shown_without_a_new_start(secured: tuple[Config, Path], tmp_path: Path) -> None:
+    config, certificate = secured
+    former = tmp_path / "former.pem"
+    former.write_bytes(certificate.read_bytes())
+    async with app.serve(config) as server:
+        before = await answers(server.address, former)
+        certificate.write_text("half of a cert")
+        meanwhile = await answers(server.address, former)
+        make_certificate(tmp_path)
+
+        assert (before, meanwhile) == (True, True)
+        assert await answers(server.address, certificate)
+        assert not await answers(server.address, former)
+
+
+async def test_a_key_of_another_certificate_is_named(secured: tuple[Config, Path], tmp_path: Path) -> None:
+    config, _ = secured
+    assert config.server.tls is not None
+    tls = replace(config.server.tls, key=make_certificate(tmp_path / "other").key)
+
+    with pytest.raises(ConfigurationError, match="RUNSTREAM_TLS_KEY"):
+        async with app.serve(replace(config, server=replace(config.server, tls=tls))):
+            pass
+
+
 @pytest.mark.parametrize("content", [None, "no certificate"])
 async def test_a_certificate_that_cannot_be_read_is_named(
     secured: tuple[Config, Path], content: str | None, tmp_path: Path

@@ -13,6 +13,7 @@ from runstream.api.runs.v1 import run_history_service_pb2 as runs
 from runstream.api.runs.v1 import token_pb2, workspace_pb2
 from runstream_server.auth import Role
 from runstream_server.config import Config
+from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
 from tests.guarded import Guarded, guarded_services, now, outcome, told
@@ -51,6 +52,16 @@ async def test_an_error_never_repeats_the_secret(guarded: Guarded) -> None:
 
     assert secret not in str(failed.value)
     assert "b" * 43 not in str(failed.value.trailing_metadata())
+
+
+async def test_the_database_has_no_secret(guarded: Guarded, postgres: Postgres) -> None:
+    secrets = [(await guarded.token(role))[1] for role in (Role.READER, Role.OPERATOR)]
+
+    rows = await postgres.fetch("SELECT token::text AS row, encode(digest, 'escape') AS digest FROM auth.token token")
+
+    assert len(rows) >= 2
+    for secret in secrets:
+        assert all(secret not in row["row"] + row["digest"] and secret[4:] not in row["row"] for row in rows)
 
 
 async def test_probes_need_no_token(guarded: Guarded) -> None:
@@ -171,6 +182,28 @@ async def test_a_token_that_cannot_be_is_refused(guarded: Guarded, token: token_
 
     assert told(failed.value)[0] == "INVALID_ARGUMENT INVALID_FIELD"
     assert field in told(failed.value)[1]
+
+
+async def test_the_number_of_tokens_has_a_bound(guarded: Guarded, postgres: Postgres) -> None:
+    run = await make_run(guarded.channel)
+    stub = stubs.run_history(guarded.channel)
+    fill = """
+        INSERT INTO auth.token (token, digest, role, workspace, run, display_name, create_time, expire_time)
+        SELECT $1 || n, sha256(($1 || n)::bytea), $1, 'space', $2, '', now(), now() + '1 hour'
+          FROM generate_series(1, 999) n
+    """
+    await postgres.execute(fill, "reader", "")
+    await postgres.execute(fill, "run", "run")
+    of_workspace = token_pb2.Token(role=T.TOKEN_ROLE_READER)
+    of_run = token_pb2.Token(role=T.TOKEN_ROLE_RUN, run=run)
+
+    outcomes = [
+        await outcome(stub.CreateToken(runs.CreateTokenRequest(parent=WORKSPACE, token=token)))
+        for token in (of_workspace, of_workspace, of_run, of_run)
+    ]
+
+    refused = "FAILED_PRECONDITION TOO_MANY_TOKENS"
+    assert outcomes == ["OK", refused, "OK", refused]
 
 
 async def test_a_writer_makes_tokens_of_runs_only(guarded: Guarded) -> None:

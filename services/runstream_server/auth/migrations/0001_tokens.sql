@@ -17,5 +17,6 @@ CREATE TABLE auth.token (
     UNIQUE (workspace, request_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX token_time ON auth.token (workspace, create_time, token);
+CREATE INDEX token_run ON auth.token (workspace, run) WHERE run <> '';
 CREATE INDEX token_expiry ON auth.token (expire_time) WHERE expire_time IS NOT NULL;
 CREATE INDEX token_revocation ON auth.token (revoke_time) WHERE revoke_time IS NOT NULL;

@@ -584,6 +584,7 @@ class RunHistoryServiceServicer(object):
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
         * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+        * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
         * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -405,6 +405,7 @@ class RunHistoryServiceStub:
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
     * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+    * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
     * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
     """
 
@@ -825,6 +826,7 @@ class RunHistoryServiceAsyncStub:
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
     * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+    * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
     * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
     """
 
@@ -1307,6 +1309,7 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
         * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+        * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
         * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
         """
 
