@@ -94,8 +94,10 @@ def read_auth(read: Variables) -> AuthConfig:
     """Reads who may call; raises ConfigurationError."""
     required = read.choice("RUNSTREAM_AUTH", NONE, (NONE, REQUIRED)) == REQUIRED
     key = read.text("RUNSTREAM_SERVICE_KEY", default="")
-    if key and (len(key) < _LEAST_KEY or not key.isprintable() or not key.isascii()):
-        raise ConfigurationError("RUNSTREAM_SERVICE_KEY", f"expected {_LEAST_KEY} or more characters of ASCII")
+    if key and (len(key) < _LEAST_KEY or not key.isprintable() or not key.isascii() or key != key.strip()):
+        raise ConfigurationError(
+            "RUNSTREAM_SERVICE_KEY", f"expected {_LEAST_KEY} or more characters of ASCII, no space at its ends"
+        )
     authority = read.text("RUNSTREAM_CA_FILE", default="")
     seconds = read.some_seconds("RUNSTREAM_AUTH_CHECK_SECONDS", AuthConfig.check_seconds)
     if seconds > AuthConfig.check_seconds:

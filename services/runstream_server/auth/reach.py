@@ -25,7 +25,7 @@ class RunPlaces(Protocol):
         """Returns where a run stands; None if there is none."""
 
     async def places(self, runs: Sequence[RunName]) -> "Sequence[RunPlace] | None":
-        """Returns where runs of one workspace stand; None if one of them does not exist."""
+        """Returns where runs of one workspace stand; None if they have to be asked for one by one."""
 
     async def is_made_below(self, run: RunName, snapshot: str) -> bool:
         """Whether a run below another one says that it was made from a snapshot."""

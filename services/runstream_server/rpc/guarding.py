@@ -89,8 +89,9 @@ class _FirstChecked:
 
     async def read(self) -> Any:
         message = await self._context.read()
-        if not self._is_checked and message is not grpc.aio.EOF:
+        if message is not grpc.aio.EOF:
             await self._check(message)
+            self.read = self._context.read  # type: ignore[method-assign]  # nothing is to be done for those that follow
         return message
 
     async def requests(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -49,15 +49,18 @@ class Lineage:
         return _place(response.run)
 
     async def places(self, runs: Sequence[RunName]) -> Sequence[RunPlace] | None:
-        """Returns where up to 1,000 runs of one workspace stand; None if one of them does not exist."""
+        """Returns where up to 1,000 runs of one workspace stand.
+
+        None if one of them does not exist, or they take more than one answer may.
+        """
         parent = str(WorkspaceName(runs[0].workspace))
         try:
             request = messages.BatchGetRunsRequest(parent=parent, names=map(str, runs))
             response = await self._stub.BatchGetRuns(request, timeout=CALL_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                return None
-            raise _trouble(error) from error
+            if error.code() in RETRYABLE:
+                raise RunHistoryUnavailable from error
+            return None
         return [_place(run) for run in response.runs]
 
     async def is_made_below(self, run: RunName, snapshot: str) -> bool:
