@@ -218,6 +218,7 @@ ARTIFACTS: Mapping[str, Row] = {
     "ListArtifacts": _of_run(R, lambda t: artifacts.ListArtifactsRequest(parent=t.run)),
     "GetDownloadUrls": _of_run(R, lambda t: artifacts.GetDownloadUrlsRequest(run=t.run, paths=["outputs/file"])),
     "ReadArtifact": _of_run(R, lambda t: artifacts.ReadArtifactRequest(run=t.run, path="outputs/none")),
+    "BatchReadArtifacts": _of_run(R, lambda t: artifacts.BatchReadArtifactsRequest(run=t.run, paths=["outputs/none"])),
     "DeleteArtifacts": _of_run(W, lambda t: artifacts.DeleteArtifactsRequest(run=t.run, paths=["outputs/none"])),
     "CreateSnapshot": _of_workspace(W, lambda t: artifacts.CreateSnapshotRequest(parent=t.workspace)),
     "GetSnapshot": Row(

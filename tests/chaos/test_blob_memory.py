@@ -1,8 +1,9 @@
-"""P6: a server that moves large files, for those who do not listen as well, stays below 256 MiB."""
+"""P6: a server that moves large files and small ones, for those who do not listen as well, stays below 256 MiB."""
 
 import asyncio
 import random
 from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 import psutil
@@ -21,6 +22,9 @@ MOST_BYTES = 256 * MIB
 SENDERS = 10
 SENT_BYTES = 2 * PART_BYTES * SCALE.factor
 READERS = 7
+SILENT = 12
+SMALL_FILES = 300
+SMALL_BYTES = 64 * 1024
 PIECE = 512 * 1024
 
 
@@ -37,7 +41,7 @@ async def _send(calls: Calls, number: int) -> bytes:
     return data
 
 
-async def _highest(server: ServerProcess, work: "asyncio.Future[list[bytes]]") -> int:
+async def _highest(server: ServerProcess, work: "asyncio.Future[Any]") -> int:
     """The most memory that was seen until the work was done."""
     most = 0
     while not work.done():
@@ -69,3 +73,24 @@ async def test_a_server_that_moves_large_files_stays_small(config: Config) -> No
         assert await other.read() is not grpc.aio.EOF
         failure = await failure_of_stream(third)
         assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+
+
+async def test_a_server_that_sends_small_files_stays_small(config: Config) -> None:
+    server = ServerProcess(config)
+    async with server.running(), open_channel(server.address) as channel, AsyncExitStack() as stack:
+        run, calls = await make_run(channel), Calls(channel)
+        blobs = [random.Random(number).randbytes(SMALL_BYTES) for number in range(SMALL_FILES)]
+        digests = [digest for at in range(0, SMALL_FILES, 50) for digest in await calls.store(*blobs[at : at + 50])]
+        await calls.bind(run, {str(number): digest for number, digest in enumerate(digests)})
+        request = messages.BatchReadArtifactsRequest(run=run, paths=[str(number) for number in range(SMALL_FILES)])
+        for _ in range(SILENT):
+            silent = Calls(await stack.enter_async_context(open_channel(server.address)))
+            assert await silent.stub.BatchReadArtifacts(request).read() is not grpc.aio.EOF
+        work = asyncio.gather(*(_take(calls, request) for _ in range(16 - SILENT)))
+        assert await _highest(server, work) < MOST_BYTES
+        assert all(taken == SMALL_FILES * SMALL_BYTES for taken in await work)
+
+
+async def _take(calls: Calls, request: messages.BatchReadArtifactsRequest) -> int:
+    """How many bytes came."""
+    return sum([len(each.data) async for some in calls.stub.BatchReadArtifacts(request) for each in some.artifacts])

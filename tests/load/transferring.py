@@ -20,12 +20,15 @@ from aiobotocore.session import AioSession
 
 from runstream._channel import Connection
 from runstream._channel.connection import close_connections
+from runstream._channel.pages import pages
 from runstream._snapshot.take import take_snapshot
-from runstream._transfer import download, upload
+from runstream._transfer import download, download_listed, upload
+from runstream.api.artifacts.v1.artifact_service_pb2 import ListArtifactsRequest
 from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
 
 AT_ONCE = 4
 MANY_AT_ONCE = 32
+PAGE_SIZE = 10_000
 
 
 async def ours_up(task: dict[str, Any], connection: Connection) -> None:
@@ -42,6 +45,16 @@ async def ours_many(task: dict[str, Any], connection: Connection) -> None:
     """Uploads all files of a folder into a run."""
     files: list[tuple[str, Path | bytes]] = [(f"{task['name']}/{file.name}", file) for file in _files(task["folder"])]
     await upload(connection, task["run"], files)
+
+
+async def ours_many_down(task: dict[str, Any], connection: Connection) -> None:
+    """Downloads all files of a folder of a run."""
+    request = ListArtifactsRequest(parent=task["run"], prefix=f"{task['name']}/", page_size=PAGE_SIZE)
+    listed = pages(connection, connection.artifacts.ListArtifacts, request)
+    artifacts = [artifact async for page in listed for artifact in page.artifacts]
+    folder = Path(task["folder"])
+    files = [(artifact, folder / artifact.path.rpartition("/")[2]) for artifact in artifacts]
+    await download_listed(connection, task["run"], files)
 
 
 async def ours_snapshot(task: dict[str, Any], connection: Connection) -> None:
@@ -98,6 +111,21 @@ async def straight_many(task: dict[str, Any], s3: Any) -> None:
     await asyncio.gather(*(put(file) for file in _files(task["folder"])))
 
 
+async def straight_many_down(task: dict[str, Any], s3: Any) -> None:
+    """Gets the object of each file of a folder, 32 at a time, and writes it to a file of another."""
+    room = asyncio.Semaphore(MANY_AT_ONCE)
+    folder = Path(task["folder"])
+    await asyncio.to_thread(folder.mkdir)
+
+    async def get(name: str) -> None:
+        async with room:
+            answer = await s3.get_object(Bucket=task["bucket"], Key=f"{task['name']}/{name}")
+            async with answer["Body"] as body:
+                await asyncio.to_thread((folder / name).write_bytes, await body.read())
+
+    await asyncio.gather(*(get(file.name) for file in _files(task["source"])))
+
+
 def _files(folder: str) -> list[Path]:
     return sorted(Path(folder).iterdir())
 
@@ -142,7 +170,10 @@ async def _opened(path: Path, flags: int) -> AsyncIterator[int]:
 
 PROGRAMS: dict[str, Callable[[dict[str, Any], Any], Awaitable[None]]] = {
     each.__name__: each
-    for each in (ours_up, ours_down, ours_many, ours_snapshot, straight_up, straight_down, straight_many)
+    for each in (
+        *(ours_up, ours_down, ours_many, ours_many_down, ours_snapshot),
+        *(straight_up, straight_down, straight_many, straight_many_down),
+    )
 }
 
 

@@ -1,6 +1,13 @@
 """What can go wrong with artifacts and snapshots."""
 
-from runstream_server.errors import AlreadyExists, DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound
+from runstream_server.errors import (
+    AlreadyExists,
+    DataLoss,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+)
 
 
 class UploadNotFound(NotFound):
@@ -109,3 +116,14 @@ class ArtifactNotFound(NotFound):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"the run has no artifact {path}; ListArtifacts tells which there are", path=path)
+
+
+class ArtifactDamaged(DataLoss):
+    """The bytes of an artifact are not what was stored, or are not there any more."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the stored bytes of the artifact {path} are damaged or missing; upload the same file again, or restore"
+            " the bucket from a backup",
+            path=path,
+        )

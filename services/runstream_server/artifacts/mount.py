@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
+from runstream_server.artifacts.batches import Batches
 from runstream_server.artifacts.blobs import Blobs
 from runstream_server.artifacts.collecting import collect_forever, make_collector
 from runstream_server.artifacts.content_store import ContentStore
@@ -40,10 +41,13 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     requests = 1 if platform.config.bucket.is_near else _READ_REQUESTS
     uploads = Uploads(UploadStore(postgres), bucket, collector.garbage, now, read_requests=requests)
     blobs = Blobs(using, SmallBlobs(content_store, bucket, now), uploads, Relay(uploads, bucket), history)
-    artifacts = Artifacts(ArtifactStore(postgres), content_store, contents, bucket, history, now)
+    store = ArtifactStore(postgres)
+    artifacts = Artifacts(store, content_store, contents, bucket, history, now)
+    batches = Batches(store, content_store, contents)
     limits = SnapshotLimits(config.snapshot_max_files, config.snapshot_max_bytes)
     snapshots = Snapshots(SnapshotStore(postgres), using, contents, history, limits, now)
-    add_ArtifactServiceServicer_to_server(ArtifactServicer(artifacts, blobs, snapshots), server)  # type: ignore[arg-type]
+    servicer = ArtifactServicer(artifacts, batches, blobs, snapshots)
+    add_ArtifactServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
     async with asyncio.TaskGroup() as tasks:
         collecting = tasks.create_task(collect_forever(collector, config), name="artifacts-collect")
         try:

@@ -136,6 +136,7 @@ _ARTIFACTS_METHODS: Mapping[str, Access] = {
     "ListArtifacts": _reader(Named("parent", Kind.RUN)),
     "GetDownloadUrls": _reader(_RUN),
     "ReadArtifact": _reader(_RUN),
+    "BatchReadArtifacts": _reader(_RUN),
     "DeleteArtifacts": _writer(_RUN),
     "CreateSnapshot": _writer(_PARENT),
     "GetSnapshot": _reader(Named("name", Kind.SNAPSHOT)),

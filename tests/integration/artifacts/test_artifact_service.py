@@ -258,6 +258,15 @@ RUN = "workspaces/space/runs/run"
         ("CreateSnapshot", messages.CreateSnapshotRequest(parent="workspaces/none"), "WORKSPACE_NOT_FOUND"),
         ("ListArtifacts", messages.ListArtifactsRequest(parent=RUN, page_token="x"), "INVALID_PAGE_TOKEN"),
         ("GetDownloadUrls", messages.GetDownloadUrlsRequest(run=RUN), "INVALID_FIELD"),
+        ("BatchReadArtifacts", messages.BatchReadArtifactsRequest(run=RUN), "INVALID_FIELD"),
+        ("BatchReadArtifacts", messages.BatchReadArtifactsRequest(run=RUN, paths=["a", "a"]), "INVALID_FIELD"),
+        ("BatchReadArtifacts", messages.BatchReadArtifactsRequest(run=RUN, paths=["a/../b"]), "INVALID_FIELD"),
+        (
+            "BatchReadArtifacts",
+            messages.BatchReadArtifactsRequest(run=RUN, paths=[str(n) for n in range(1_001)]),
+            "INVALID_FIELD",
+        ),
+        ("BatchReadArtifacts", messages.BatchReadArtifactsRequest(run="runs/run", paths=["a"]), "INVALID_FIELD"),
     ],
 )
 async def test_a_wrong_request_is_refused(

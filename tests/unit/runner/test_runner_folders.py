@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runstream._channel.threads import in_thread
+from runstream._channel.threads import in_thread, to_its_end
 from runstream._runner.clean import remove_working_copies
 from runstream._runner.folder import JobFolder, Progress
 from runstream._runner.job import JobToRun
-from runstream._runner.prepare import to_its_end
 from runstream._spool.lock import lock_file
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runstream._snapshot.archive import unpack
+from runstream._snapshot.archive import SMALL_BYTES, unpack
 from runstream.exceptions import SnapshotException, UserErrorException
 
 PARTS = st.sampled_from(["..", ".", "", "a", "b", "link", "C:", "a\\b", "\n", "é", "~"])
@@ -58,6 +58,16 @@ def test_files_folders_and_permissions_are_unpacked(tmp_path: Path) -> None:
     assert files[0].stat().st_mode & 0o111 == 0o111
     assert files[1].stat().st_mode & 0o111 == 0
     assert files[1].read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("size", [SMALL_BYTES, SMALL_BYTES + 1])
+def test_small_and_large_files_are_unpacked_alike(tmp_path: Path, size: int) -> None:
+    content = bytes(range(250)) * (size // 250 + 1)
+    (unpacked,) = unpack(pack(tmp_path / "x.zip", [("a", content[:size], stat.S_IFREG | 0o755)]), tmp_path / "new")
+
+    assert unpacked.read_bytes() == content[:size]
+    assert stat.S_IMODE(unpacked.stat().st_mode) & 0o100
+    assert everything_below(tmp_path / "new") == ["a"]
 
 
 def test_a_file_that_exists_is_replaced_and_a_link_to_one_not_followed(tmp_path: Path) -> None:

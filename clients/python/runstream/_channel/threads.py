@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,3 +47,12 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     if not start_thread(threading.Thread(target=work, name="runstream-work", daemon=True)):
         work()
     return await future
+
+
+async def to_its_end(work: Coroutine[Any, Any, object]) -> None:
+    """Waits for work that a thread does, also where this is cancelled: afterwards nothing is written any more."""
+    doing = asyncio.create_task(work)
+    try:
+        await asyncio.shield(doing)
+    finally:
+        await asyncio.wait({doing})

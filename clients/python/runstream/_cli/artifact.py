@@ -20,7 +20,7 @@ from runstream._cli.sdk import sdk_run
 from runstream._cli.session import Session, pass_session
 from runstream._cli.settings import run_option
 from runstream._cli.tables import Column, listing
-from runstream._transfer import download_all, upload
+from runstream._transfer import download_listed, upload
 from runstream._transfer.places import Below, check_files
 from runstream._transfer.progress import Meter
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
@@ -100,12 +100,12 @@ def get(session: Session, run: str, paths: Sequence[str], output_dir: str) -> in
     command goes on where it stopped in a large file.
     """
     record = sdk_run(session, run)
-    names = [file.path for file in _files(session, run, "")]
-    targets = plan(names, paths, Path(output_dir))
+    listed = {file.path: file for file in _files(session, run, "")}
+    targets = plan(list(listed), paths, Path(output_dir))
 
     async def work(connection: Connection, meter: Meter) -> None:
-        files = [(name, target) for target, name in targets.items()]
-        await download_all(connection, record._record.name, files, meter=meter)
+        files = [(listed[name], target) for target, name in targets.items()]
+        await download_listed(connection, record._record.name, files, meter=meter)
 
     if not _transfer(session, "Downloading", work):
         return ExitCode.INTERRUPTED

@@ -1,19 +1,18 @@
 """The working directory of a job: the files of its snapshot."""
 
-import asyncio
 import contextlib
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import platformdirs
 
 from runstream._channel import Connection
-from runstream._channel.threads import in_thread
+from runstream._channel.threads import in_thread, to_its_end
 from runstream._runner.locks import FileLock
 from runstream._snapshot.archive import fetch_archive, unpack
 
@@ -44,15 +43,6 @@ async def fill(connection: Connection, snapshot: str, folder: Path) -> None:
         async with _archive(connection, snapshot) as archive:
             await to_its_end(in_thread(unpack, archive, folder))
         await in_thread(_forget_old, archive)
-
-
-async def to_its_end(work: Coroutine[Any, Any, object]) -> None:
-    """Waits for work that a thread does, also where this is cancelled: afterwards nothing is written any more."""
-    doing = asyncio.create_task(work)
-    try:
-        await asyncio.shield(doing)
-    finally:
-        await asyncio.wait({doing})
 
 
 @asynccontextmanager

@@ -4,16 +4,18 @@ import hashlib
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
 from runstream._channel import Connection
 from runstream._channel.pages import pages
 from runstream._channel.threads import in_thread
-from runstream._transfer.attempts import persist
+from runstream._transfer.attempts import persist, tried_again
 from runstream._transfer.http import TransferFailed
-from runstream._transfer.partial import replacing
+from runstream._transfer.partial import replacing, write_whole
 from runstream._transfer.places import Below, check_distinct
 from runstream._transfer.settings import DEFAULT
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
@@ -21,11 +23,12 @@ from runstream.api.artifacts.v1.artifact_service_pb2 import (
     ReadSnapshotRequest,
     SnapshotEntry,
 )
-from runstream.exceptions import ServiceException, SnapshotException
+from runstream.exceptions import SnapshotException
 
 PAGE_SIZE: Final = 10_000
 BLOCK_BYTES: Final = 1024 * 1024
-TRANSIENT: Final = frozenset({429, 503})
+SMALL_BYTES: Final = 1024 * 1024
+"""A file of up to this size is read and written as a whole."""
 
 
 async def fetch_archive(connection: Connection, snapshot: str, target: Path, attempts: int = DEFAULT.attempts) -> None:
@@ -64,6 +67,8 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
         if len(places) < len(members):
             raise SnapshotException(f"{archive} has the same name twice.")
         check_distinct(folder, places.values())
+        for parent in {place.parent for place in places.values()}:
+            parent.mkdir(parents=True, exist_ok=True)
         for member in members:
             _write(opened, member, places[member.filename])
         return [places[member.filename] for member in members if not member.is_dir()]
@@ -76,13 +81,9 @@ async def _list_entries(connection: Connection, snapshot: str) -> list[SnapshotE
 
 
 async def _read(connection: Connection, snapshot: str, file: IO[bytes]) -> None:
-    try:
+    with tried_again():
         async for response in connection.stream(connection.artifacts.ReadSnapshot, ReadSnapshotRequest(name=snapshot)):
             await in_thread(file.write, response.data)
-    except ServiceException as error:
-        if error.status_code not in TRANSIENT:
-            raise
-        raise TransferFailed(error.message, transient=True) from error
     await in_thread(file.flush)
 
 
@@ -128,17 +129,22 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> N
     mode = member.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise SnapshotException(f"{member.filename} in the archive is no file.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if member.file_size <= SMALL_BYTES:
+        with _read_well(member):
+            data = archive.read(member)
+        write_whole(target, data, executable=bool(mode & stat.S_IXUSR))
+        return
     with replacing(target) as file:
-        _copy(archive, member, file)
+        with _read_well(member), archive.open(member) as source:
+            shutil.copyfileobj(source, file, BLOCK_BYTES)
         if mode & stat.S_IXUSR:
             target_mode = stat.S_IMODE(Path(file.name).stat().st_mode)
             Path(file.name).chmod(target_mode | (target_mode & 0o444) >> 2)
 
 
-def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: IO[bytes]) -> None:
+@contextmanager
+def _read_well(member: zipfile.ZipInfo) -> Iterator[None]:
     try:
-        with archive.open(member) as source:
-            shutil.copyfileobj(source, file, BLOCK_BYTES)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        yield
+    except (zipfile.BadZipFile, EOFError, ValueError, zlib.error) as error:
         raise SnapshotException(f"{member.filename} in the archive is damaged: {error}.") from None

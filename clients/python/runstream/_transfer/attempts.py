@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.tasks import end_tasks
 from runstream._transfer.http import TransferFailed, Unreachable
 from runstream._transfer.routes import attempts_left, note_cut_off
+from runstream.exceptions import ServiceException
+
+TRANSIENT: Final = frozenset({429, 503})
+"""How the services say that they are too busy, or away."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +47,21 @@ async def persist_any_way(attempt: Callable[[], Awaitable[T]], attempts: int) ->
     except Unreachable as unreachable:
         note_cut_off(unreachable.host)
     return await persist(attempt, attempts)
+
+
+@contextmanager
+def tried_again() -> Iterator[None]:
+    """Where the services are too busy or away within the context, that is an attempt that failed.
+
+    Raises:
+        TransferFailed: They were.
+    """
+    try:
+        yield
+    except ServiceException as error:
+        if error.status_code not in TRANSIENT:
+            raise
+        raise TransferFailed(error.message, transient=True) from error
 
 
 async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T], at_once: int) -> list[R]:

@@ -9,28 +9,26 @@ from pathlib import Path
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
-from runstream._transfer.attempts import each, parts, persist, persist_any_way
+from runstream._transfer.attempts import each, parts, persist, persist_any_way, tried_again
 from runstream._transfer.http import HttpClient, TransferFailed, host_of
 from runstream._transfer.in_ranges import InRanges, Take
 from runstream._transfer.partial import Ranges, Sequential, replacing
-from runstream._transfer.progress import Meter
+from runstream._transfer.progress import Meter, Told
 from runstream._transfer.routes import is_cut_off, route
 from runstream._transfer.settings import DEFAULT, Settings
+from runstream._transfer.together import MAX_BYTES, Listed, download_together
 from runstream._transfer.upload import SILENT
 from runstream.api.artifacts.v1.artifact_service_pb2 import (
     ArtifactDownload,
     GetDownloadUrlsRequest,
     ReadArtifactRequest,
 )
-from runstream.exceptions import ServiceException
 
 BATCH = 100
 URL_SECONDS = 600
 """How long a URL is used; it leads somewhere for an hour."""
 DAMAGED_ATTEMPTS = 2
 """How often a large file is downloaded whose bytes turn out to be wrong in the end."""
-
-TRANSIENT = frozenset({429, 503})
 
 
 async def download(
@@ -76,6 +74,31 @@ async def download_all(
                 for wanted, (_, target) in zip(found, some, strict=True)
             ]
             await each(_Download.run, works, settings.at_once)
+
+
+async def download_listed(
+    connection: Connection,
+    run: str,
+    files: Sequence[Listed],
+    settings: Settings = DEFAULT,
+    meter: Meter = SILENT,
+    batch: int = BATCH,
+) -> None:
+    """As `download_all`, of artifacts of which is known how large they are: small ones come many in one message.
+
+    Raises:
+        ServiceException: As for `download`; files that are complete stay. Where the bytes of a small one are damaged in
+            the bucket, all others are there.
+        OSError: As for `download`.
+    """
+    meter.expect(sum(artifact.size_bytes for artifact, _ in files))
+    small = [file for file in files if file[0].size_bytes <= MAX_BYTES]
+    large = [file for file in files if file[0].size_bytes > MAX_BYTES]
+    left = await download_together(connection, run, small, settings, meter)
+    rest = [(artifact.path, target) for artifact, target in (*left.files, *large)]
+    await download_all(connection, run, rest, settings, Told(meter), batch)
+    for error in left.lost:
+        raise error
 
 
 async def _find(connection: Connection, run: str, paths: Sequence[str]) -> Sequence[ArtifactDownload]:
@@ -161,14 +184,10 @@ class _Download:
         request = ReadArtifactRequest(
             run=self._run, path=self._artifact.path, offset_bytes=start, limit_bytes=end - start
         )
-        try:
+        with tried_again():
             async for response in self._connection.stream(self._connection.artifacts.ReadArtifact, request):
                 await in_thread(take, start, response.data)
                 start += len(response.data)
-        except ServiceException as error:
-            if error.status_code not in TRANSIENT:
-                raise
-            raise TransferFailed(error.message, transient=True) from error
 
 
 def _get(http: HttpClient, wanted: ArtifactDownload, bounds: tuple[int, int], take: Take) -> None:

@@ -18,13 +18,38 @@ from runstream.api.artifacts.v1.artifact_service_pb2 import Artifact
 @contextmanager
 def replacing(target: Path) -> Iterator[IO[bytes]]:
     """A file to write to, which becomes `target` when it is complete and vanishes when it is not."""
-    partial = target.with_name(f".{uuid.uuid4().hex}.partial")
+    partial = _beside(target)
     try:
         with partial.open("xb") as file:
             yield file
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_whole(target: Path, data: bytes, *, executable: bool = False) -> None:
+    """Writes a small file, which becomes `target` when it is complete.
+
+    By the calls of the system: a file object takes longer than the bytes.
+    """
+    partial = _beside(target)
+    file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o777 if executable else 0o666)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        finally:
+            os.close(file)
+        partial.replace(target)
+    except BaseException:
+        partial.unlink()
+        raise
+
+
+def _beside(target: Path) -> Path:
+    """A name in the same folder that nobody else has."""
+    return target.with_name(f".{uuid.uuid4().hex}.partial")
 
 
 def damaged(artifact: Artifact) -> TransferFailed:
@@ -206,7 +231,7 @@ class Ranges:
                 return file
         os.close(file)
         self._is_own = True
-        self._partial = self._target.with_name(f".{uuid.uuid4().hex}.partial")
+        self._partial = _beside(self._target)
         return os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def _noted(self) -> set[int]:

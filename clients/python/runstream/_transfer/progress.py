@@ -23,6 +23,20 @@ class Silent:
         """Does nothing."""
 
 
+class Told:
+    """Passes to a meter what was moved; what is to be moved was told to it before."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def expect(self, size: int) -> None:
+        """Does nothing."""
+
+    def advance(self, size: int) -> None:
+        """Hands it on."""
+        self._meter.advance(size)
+
+
 class Moved:
     """Counts for a meter what was moved."""
 

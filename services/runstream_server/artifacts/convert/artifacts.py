@@ -27,12 +27,12 @@ def decode_bindings(bindings: Sequence[messages.ArtifactBinding]) -> Sequence[Bi
     return decoded
 
 
-def check_distinct(paths: Sequence[str], field: str) -> None:
-    """Raises InvalidField if a path comes more than once."""
+def check_distinct(paths: Sequence[str], field: str, below: str = ".path") -> None:
+    """Raises InvalidField if a path comes more than once; each is in an element of a field, or `below` that."""
     seen: set[str] = set()
     for place, path in enumerate(paths):
         if path in seen:
-            raise InvalidField(f"{field}[{place}].path", f"{path!r} comes more than once")
+            raise InvalidField(f"{field}[{place}]{below}", f"{path!r} comes more than once")
         seen.add(path)
 
 
@@ -41,6 +41,13 @@ def decode_paths(paths: Sequence[str]) -> Sequence[str]:
     if not 1 <= len(paths) <= _MAX_PATHS:
         raise InvalidField("paths", f"expected 1 to {_MAX_PATHS}; got {len(paths)}")
     return [check_path(path, f"paths[{place}]") for place, path in enumerate(paths)]
+
+
+def decode_distinct_paths(paths: Sequence[str]) -> Sequence[str]:
+    """Takes the paths of BatchReadArtifacts."""
+    decoded = decode_paths(paths)
+    check_distinct(decoded, "paths", "")
+    return decoded
 
 
 def decode_prefix(prefix: str) -> str:
@@ -77,6 +84,13 @@ def encode_artifact(artifact: Artifact) -> messages.Artifact:
     message = messages.Artifact(path=artifact.path, size_bytes=artifact.blob.size_bytes, digest=artifact.blob.digest)
     message.create_time.FromDatetime(artifact.create_time)
     return message
+
+
+def encode_small(artifacts: Sequence[tuple[Artifact, bytes]]) -> messages.BatchReadArtifactsResponse:
+    """Makes a message of BatchReadArtifacts."""
+    return messages.BatchReadArtifactsResponse(
+        artifacts=[messages.SmallArtifact(artifact=encode_artifact(each), data=data) for each, data in artifacts]
+    )
 
 
 def encode_listing(entries: Sequence[Listed], next_page_token: str) -> messages.ListArtifactsResponse:

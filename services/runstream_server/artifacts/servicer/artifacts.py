@@ -5,16 +5,19 @@ from typing import Any
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
+from runstream_server.artifacts.batches import Batches
 from runstream_server.artifacts.convert.artifacts import (
     decode_bindings,
     decode_deletion,
     decode_delimiter,
+    decode_distinct_paths,
     decode_paths,
     decode_prefix,
     decode_range,
     encode_artifact,
     encode_downloads,
     encode_listing,
+    encode_small,
 )
 from runstream_server.artifacts.rules import Artifacts
 from runstream_server.artifacts.servicer.transfers import Transfers, send
@@ -27,6 +30,7 @@ class ArtifactMethods(ArtifactServiceServicer):
     """Methods about the files of runs."""
 
     _artifacts: Artifacts
+    _batches: Batches
     _transfers: Transfers
 
     async def BindArtifacts(self, request: messages.BindArtifactsRequest, _: object) -> messages.BindArtifactsResponse:
@@ -59,6 +63,15 @@ class ArtifactMethods(ArtifactServiceServicer):
             async with aclosing(pieces):
                 async for piece in pieces:
                     await send(context, messages.ReadArtifactResponse(data=piece))
+
+    async def BatchReadArtifacts(  # type: ignore[override]
+        self, request: messages.BatchReadArtifactsRequest, context: Any
+    ) -> None:
+        run, paths = RunName.parse(request.run, "run"), decode_distinct_paths(request.paths)
+        with self._transfers.reading():
+            async with aclosing(self._batches.read(run, paths)) as pieces:
+                async for some in pieces:
+                    await send(context, encode_small(some))
 
     async def DeleteArtifacts(
         self, request: messages.DeleteArtifactsRequest, _: object

@@ -125,8 +125,9 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
             run.download_files(prefix="outputs", output_directory="results")     # results/outputs/...
 
         With `append_prefix=False` the prefix is left out of the local paths. `output_paths` gives the local path of
-        each file instead, in the order of `get_file_names()`. Nothing below the prefix is no error. URLs are asked for
-        `batch_size` at a time, up to 1,000. Nothing is written outside of `output_directory`.
+        each file instead, in the order of `get_file_names()`. Nothing below the prefix is no error. Small files come
+        many in one message; URLs of the others are asked for `batch_size` at a time, up to 1,000. Nothing is written
+        outside of `output_directory`.
 
         Raises:
             UserErrorException: There are more or fewer `output_paths` than files; a name leads out of the folder, also
@@ -135,15 +136,14 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
         """
         folder = f"{prefix.rstrip('/')}/" if prefix else ""
         async with within(timeout_seconds):
-            artifacts = {artifact.path for artifact in await self._list_artifacts(folder)}
-            logs = {log.path for log in await self._list_logs() if log.path.startswith(folder)} - artifacts
-            names = sorted(artifacts | logs)
+            artifacts = {artifact.path: artifact for artifact in await self._list_artifacts(folder)}
+            logs = {log.path for log in await self._list_logs() if log.path.startswith(folder)} - artifacts.keys()
+            names = sorted(artifacts.keys() | logs)
             shown = names if append_prefix else [name.removeprefix(folder) for name in names]
             targets = _targets(shown, Path(output_directory or "."), output_paths)
             pairs = list(zip(names, targets, strict=True))
-            await self._download_all(
-                [pair for pair in pairs if pair[0] in artifacts], max(1, min(batch_size, MAX_BATCH))
-            )
+            files = [(artifacts[name], target) for name, target in pairs if name in artifacts]
+            await self._download_listed(files, max(1, min(batch_size, MAX_BATCH)))
             for name, target in pairs:
                 if name in logs:
                     await self._download_log(name, target)
@@ -192,17 +192,19 @@ class FileCalls(SnapshotCalls[W, E, R], Generic[W, E, R]):
         return True
 
     async def _download(self, name: str, target: Path) -> None:
+        from runstream._transfer import download
+
         try:
-            await self._download_all([(name, target)], 1)
+            await download(self._connection(), self._record.name, name, target)
         except ServiceException as error:
             if error.status_code != 404:
                 raise
             await self._download_log(name, target)
 
-    async def _download_all(self, files: Sequence[tuple[str, Path]], batch: int) -> None:
-        from runstream._transfer import download_all
+    async def _download_listed(self, files: Sequence[tuple[artifacts_api.Artifact, Path]], batch: int) -> None:
+        from runstream._transfer import download_listed
 
-        await download_all(self._connection(), self._record.name, files, batch=batch)
+        await download_listed(self._connection(), self._record.name, files, batch=batch)
 
     async def _download_log(self, path: str, target: Path) -> None:
         from runstream._transfer.partial import replacing

@@ -865,6 +865,75 @@ class ReadArtifactResponse(google.protobuf.message.Message):
 global___ReadArtifactResponse = ReadArtifactResponse
 
 @typing.final
+class BatchReadArtifactsRequest(google.protobuf.message.Message):
+    """Request message for `ArtifactService.BatchReadArtifacts`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    PATHS_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    @property
+    def paths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. 1 to 1,000 distinct paths."""
+
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        paths: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["paths", b"paths", "run", b"run"]) -> None: ...
+
+global___BatchReadArtifactsRequest = BatchReadArtifactsRequest
+
+@typing.final
+class BatchReadArtifactsResponse(google.protobuf.message.Message):
+    """Response message for `ArtifactService.BatchReadArtifacts`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ARTIFACTS_FIELD_NUMBER: builtins.int
+    @property
+    def artifacts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SmallArtifact]:
+        """The next artifacts: one or more, with up to 256 KiB together, or one that has more."""
+
+    def __init__(
+        self,
+        *,
+        artifacts: collections.abc.Iterable[global___SmallArtifact] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts"]) -> None: ...
+
+global___BatchReadArtifactsResponse = BatchReadArtifactsResponse
+
+@typing.final
+class SmallArtifact(google.protobuf.message.Message):
+    """An artifact that travels within a message."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """All of its bytes: 0 to 1 MiB."""
+    @property
+    def artifact(self) -> global___Artifact:
+        """The artifact. A reader must check the digest of what it gets."""
+
+    def __init__(
+        self,
+        *,
+        artifact: global___Artifact | None = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["artifact", b"artifact"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["artifact", b"artifact", "data", b"data"]) -> None: ...
+
+global___SmallArtifact = SmallArtifact
+
+@typing.final
 class DeleteArtifactsRequest(google.protobuf.message.Message):
     """Request message for `ArtifactService.DeleteArtifacts`."""
 

@@ -16,7 +16,8 @@ class ArtifactServiceStub(object):
     in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
     * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
 
-    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+    How bytes get out: many small artifacts by BatchReadArtifacts; large ones by GetDownloadUrls, or by ReadArtifact where
+    the client cannot reach the bucket; ReadSnapshot.
 
     What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
     the server is set otherwise. So who was told that a blob is there has that long to bind it.
@@ -105,6 +106,11 @@ class ArtifactServiceStub(object):
                 request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.FromString,
                 )
+        self.BatchReadArtifacts = channel.unary_stream(
+                '/runstream.api.artifacts.v1.ArtifactService/BatchReadArtifacts',
+                request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchReadArtifactsRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchReadArtifactsResponse.FromString,
+                )
         self.DeleteArtifacts = channel.unary_unary(
                 '/runstream.api.artifacts.v1.ArtifactService/DeleteArtifacts',
                 request_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsRequest.SerializeToString,
@@ -143,7 +149,8 @@ class ArtifactServiceServicer(object):
     in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
     * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
 
-    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+    How bytes get out: many small artifacts by BatchReadArtifacts; large ones by GetDownloadUrls, or by ReadArtifact where
+    the client cannot reach the bucket; ReadSnapshot.
 
     What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
     the server is set otherwise. So who was told that a blob is there has that long to bind it.
@@ -314,6 +321,23 @@ class ArtifactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchReadArtifacts(self, request, context):
+        """Streams up to 1,000 small artifacts (up to 1 MiB each), many in one message: those that lie together in the bucket
+        together, each once, in no particular order. Bytes are checked before they are sent. What was not sent when the
+        stream broke is to be asked for again.
+
+        Errors:
+        * `NOT_FOUND` / `ARTIFACT_NOT_FOUND`: the run has no such artifact; the error carries the first such `path`. Nothing
+        was sent.
+        * `INVALID_ARGUMENT` / `INVALID_FIELD`: an artifact has more than 1 MiB; GetDownloadUrls tells where it is. Nothing
+        was sent.
+        * `DATA_LOSS` / `DATA_LOSS`: what is stored of an artifact is not what was sent, or is not there any more; the error
+        carries the first such `path`. It comes after all artifacts that are well.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteArtifacts(self, request, context):
         """Unbinds paths of a run. The bytes go when nothing refers to them any more; other bytes may be bound to the paths.
 
@@ -439,6 +463,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.FromString,
                     response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.SerializeToString,
             ),
+            'BatchReadArtifacts': grpc.unary_stream_rpc_method_handler(
+                    servicer.BatchReadArtifacts,
+                    request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchReadArtifactsRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchReadArtifactsResponse.SerializeToString,
+            ),
             'DeleteArtifacts': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteArtifacts,
                     request_deserializer=runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.DeleteArtifactsRequest.FromString,
@@ -482,7 +511,8 @@ class ArtifactService(object):
     in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
     * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
 
-    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+    How bytes get out: many small artifacts by BatchReadArtifacts; large ones by GetDownloadUrls, or by ReadArtifact where
+    the client cannot reach the bucket; ReadSnapshot.
 
     What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
     the server is set otherwise. So who was told that a blob is there has that long to bind it.
@@ -706,6 +736,23 @@ class ArtifactService(object):
         return grpc.experimental.unary_stream(request, target, '/runstream.api.artifacts.v1.ArtifactService/ReadArtifact',
             runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.SerializeToString,
             runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def BatchReadArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/runstream.api.artifacts.v1.ArtifactService/BatchReadArtifacts',
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchReadArtifactsRequest.SerializeToString,
+            runstream_dot_api_dot_artifacts_dot_v1_dot_artifact__service__pb2.BatchReadArtifactsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -28,7 +28,8 @@ class ArtifactServiceStub:
       in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
     * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
 
-    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+    How bytes get out: many small artifacts by BatchReadArtifacts; large ones by GetDownloadUrls, or by ReadArtifact where
+    the client cannot reach the bucket; ReadSnapshot.
 
     What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
     the server is set otherwise. So who was told that a blob is there has that long to bind it.
@@ -199,6 +200,23 @@ class ArtifactServiceStub:
     * `DATA_LOSS` / `DATA_LOSS`: what is stored is not what was sent; nothing of the damaged bytes is returned.
     """
 
+    BatchReadArtifacts: grpc.UnaryStreamMultiCallable[
+        runstream.api.artifacts.v1.artifact_service_pb2.BatchReadArtifactsRequest,
+        runstream.api.artifacts.v1.artifact_service_pb2.BatchReadArtifactsResponse,
+    ]
+    """Streams up to 1,000 small artifacts (up to 1 MiB each), many in one message: those that lie together in the bucket
+    together, each once, in no particular order. Bytes are checked before they are sent. What was not sent when the
+    stream broke is to be asked for again.
+
+    Errors:
+    * `NOT_FOUND` / `ARTIFACT_NOT_FOUND`: the run has no such artifact; the error carries the first such `path`. Nothing
+      was sent.
+    * `INVALID_ARGUMENT` / `INVALID_FIELD`: an artifact has more than 1 MiB; GetDownloadUrls tells where it is. Nothing
+      was sent.
+    * `DATA_LOSS` / `DATA_LOSS`: what is stored of an artifact is not what was sent, or is not there any more; the error
+      carries the first such `path`. It comes after all artifacts that are well.
+    """
+
     DeleteArtifacts: grpc.UnaryUnaryMultiCallable[
         runstream.api.artifacts.v1.artifact_service_pb2.DeleteArtifactsRequest,
         runstream.api.artifacts.v1.artifact_service_pb2.DeleteArtifactsResponse,
@@ -272,7 +290,8 @@ class ArtifactServiceAsyncStub:
       in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
     * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
 
-    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+    How bytes get out: many small artifacts by BatchReadArtifacts; large ones by GetDownloadUrls, or by ReadArtifact where
+    the client cannot reach the bucket; ReadSnapshot.
 
     What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
     the server is set otherwise. So who was told that a blob is there has that long to bind it.
@@ -442,6 +461,23 @@ class ArtifactServiceAsyncStub:
     * `DATA_LOSS` / `DATA_LOSS`: what is stored is not what was sent; nothing of the damaged bytes is returned.
     """
 
+    BatchReadArtifacts: grpc.aio.UnaryStreamMultiCallable[
+        runstream.api.artifacts.v1.artifact_service_pb2.BatchReadArtifactsRequest,
+        runstream.api.artifacts.v1.artifact_service_pb2.BatchReadArtifactsResponse,
+    ]
+    """Streams up to 1,000 small artifacts (up to 1 MiB each), many in one message: those that lie together in the bucket
+    together, each once, in no particular order. Bytes are checked before they are sent. What was not sent when the
+    stream broke is to be asked for again.
+
+    Errors:
+    * `NOT_FOUND` / `ARTIFACT_NOT_FOUND`: the run has no such artifact; the error carries the first such `path`. Nothing
+      was sent.
+    * `INVALID_ARGUMENT` / `INVALID_FIELD`: an artifact has more than 1 MiB; GetDownloadUrls tells where it is. Nothing
+      was sent.
+    * `DATA_LOSS` / `DATA_LOSS`: what is stored of an artifact is not what was sent, or is not there any more; the error
+      carries the first such `path`. It comes after all artifacts that are well.
+    """
+
     DeleteArtifacts: grpc.aio.UnaryUnaryMultiCallable[
         runstream.api.artifacts.v1.artifact_service_pb2.DeleteArtifactsRequest,
         runstream.api.artifacts.v1.artifact_service_pb2.DeleteArtifactsResponse,
@@ -515,7 +551,8 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
       in parallel, in any order and again. After a crash of the client QueryUpload says which parts are there;
     * large ones where the client cannot reach the bucket: BeginUpload, UploadBlob, CompleteUpload.
 
-    How bytes get out: GetDownloadUrls, or ReadArtifact where the client cannot reach the bucket; ReadSnapshot.
+    How bytes get out: many small artifacts by BatchReadArtifacts; large ones by GetDownloadUrls, or by ReadArtifact where
+    the client cannot reach the bucket; ReadSnapshot.
 
     What no artifact and no snapshot refers to is removed when nobody asked for it or sent it for a while: a day, unless
     the server is set otherwise. So who was told that a blob is there has that long to bind it.
@@ -707,6 +744,25 @@ class ArtifactServiceServicer(metaclass=abc.ABCMeta):
         Errors:
         * `NOT_FOUND` / `ARTIFACT_NOT_FOUND`: the run has no such artifact.
         * `DATA_LOSS` / `DATA_LOSS`: what is stored is not what was sent; nothing of the damaged bytes is returned.
+        """
+
+    @abc.abstractmethod
+    def BatchReadArtifacts(
+        self,
+        request: runstream.api.artifacts.v1.artifact_service_pb2.BatchReadArtifactsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[runstream.api.artifacts.v1.artifact_service_pb2.BatchReadArtifactsResponse], collections.abc.AsyncIterator[runstream.api.artifacts.v1.artifact_service_pb2.BatchReadArtifactsResponse]]:
+        """Streams up to 1,000 small artifacts (up to 1 MiB each), many in one message: those that lie together in the bucket
+        together, each once, in no particular order. Bytes are checked before they are sent. What was not sent when the
+        stream broke is to be asked for again.
+
+        Errors:
+        * `NOT_FOUND` / `ARTIFACT_NOT_FOUND`: the run has no such artifact; the error carries the first such `path`. Nothing
+          was sent.
+        * `INVALID_ARGUMENT` / `INVALID_FIELD`: an artifact has more than 1 MiB; GetDownloadUrls tells where it is. Nothing
+          was sent.
+        * `DATA_LOSS` / `DATA_LOSS`: what is stored of an artifact is not what was sent, or is not there any more; the error
+          carries the first such `path`. It comes after all artifacts that are well.
         """
 
     @abc.abstractmethod
