@@ -11,7 +11,7 @@ from tests import stubs
 from tests.conditions import until_answered
 from tests.guarded import guarded_services, outcome
 from tests.integration.kubernetes.conftest import Scene, lease_of, make_target
-from tests.kubernetes_api import JOB, SECRET, KubernetesApi
+from tests.kubernetes_api import JOB, SECRET, KubernetesApi, Object, Refusal
 from tests.submitted import make_submitter
 
 
@@ -30,6 +30,17 @@ async def guarded_scene(config: Config, api: KubernetesApi, seconds: float) -> A
 def token_in_secret(api: KubernetesApi) -> str:
     (secret,) = api.of(SECRET)
     return str(secret["stringData"]["RUNSTREAM_TOKEN"])
+
+
+async def gets_another_token(api: KubernetesApi, job: Object) -> None:
+    """Waits until there is another token in the Secret of a Job, which changes all the time meanwhile."""
+    first = token_in_secret(api)
+
+    async def has_it() -> bool:
+        await api.set_status(JOB, job["metadata"]["name"], active=1)
+        return token_in_secret(api) != first
+
+    await until_answered(has_it)
 
 
 async def test_the_runner_in_a_pod_claims_its_run_with_the_token_of_the_secret_and_gets_another_one(
@@ -54,13 +65,23 @@ async def test_the_token_of_a_job_that_waits_is_kept_fresh_until_its_runner_clai
 ) -> None:
     async with guarded_scene(on_kubernetes, api, 0.5) as (scene, _):
         run, job = await scene.submitted()
-        first = token_in_secret(api)
-
-        async def is_newer() -> bool:
-            await api.set_status(JOB, job["metadata"]["name"], active=1)
-            return token_in_secret(api) != first
-
-        await until_answered(is_newer)
+        await gets_another_token(api, job)
         await scene.claim(run, job)
 
     assert {call[:2] for call in api.calls} == {("POST", JOB), ("POST", SECRET), ("PATCH", SECRET)}
+
+
+async def test_a_secret_that_was_made_without_an_answer_gets_a_token_whose_end_is_known(
+    on_kubernetes: Config, api: KubernetesApi
+) -> None:
+    answers = [False]
+
+    async def lose_the_first_answer(method: str, plural: str) -> None:
+        if (method, plural) == ("POST", SECRET) and answers:
+            answers.clear()
+            raise Refusal(500, "InternalError")
+
+    api.after = lose_the_first_answer
+    async with guarded_scene(on_kubernetes, api, 3_600.0) as (scene, _):
+        _, job = await scene.submitted()
+        await gets_another_token(api, job)

@@ -54,6 +54,7 @@ async def test_a_secret_can_go_to_a_file_of_its_own(admin: InProcessCli, guarded
     run = (await make_run(guarded.channel, "of-a-token")).rpartition("/")[2]
     made = await admin("token", "create", *SPACE, "--run", run, "--to-file", "secret")
     again = await admin("token", "create", *SPACE, "--to-file", "secret", code=2)
+    await admin("token", "create", *SPACE, "--run", run, "--role", "reader", code=2)
     file = tmp_path / "secret"
     admin.environment |= {"RUNSTREAM_TOKEN_FILE": str(file)}
     status = await admin("status")

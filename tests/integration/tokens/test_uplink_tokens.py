@@ -185,7 +185,9 @@ async def test_a_spool_names_its_token_and_does_not_have_it(
     assert noted_token(note.name, guarded.address).secret == writer.secret
     assert not noted_token(note.name, "127.0.0.1:1").secret
     os.utime(note, (0, 0))
-    forget_tokens([note.name])
+    forget_tokens(machine.root, [note.name])
     assert note.exists()
-    forget_tokens([])
+    forget_tokens(machine.root / "other", [])
+    assert note.exists()
+    forget_tokens(machine.root, [])
     assert not note.exists()

@@ -14,6 +14,8 @@ from runstream.exceptions import UserErrorException
 TOKEN_VARIABLE: Final = "RUNSTREAM_TOKEN"  # noqa: S105
 TOKEN_FILE_VARIABLE: Final = "RUNSTREAM_TOKEN_FILE"  # noqa: S105
 TOKEN_VARIABLES: Final = (TOKEN_FILE_VARIABLE, TOKEN_VARIABLE)
+PRIVATE_VARIABLES: Final = (*TOKEN_VARIABLES, "AZUREML_RUN_TOKEN", "AZUREML_RUN_TOKEN_EXPIRY")
+"""What is not handed on to processes that serve others too."""
 RUN_TOKEN_PREFIX: Final = "rsr_"  # noqa: S105
 """What tokens begin with that reach one run and those below it."""
 TOKEN_REASONS: Final = frozenset({"TOKEN_MISSING", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "ROLE_TOO_SMALL"})

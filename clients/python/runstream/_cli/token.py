@@ -46,9 +46,7 @@ def token() -> None:
 @click.option(
     "--role",
     type=click.Choice(list(ROLES)),
-    default="writer",
-    show_default=True,
-    help="What it allows: to read, to record and submit as well, to administer the workspace as well.",
+    help="What it allows: to read, to record and submit as well, to administer as well. Default: writer.",
 )
 @click.option("--run", metavar="RUN", help="Have it reach this run and those below it only, in place of a role.")
 @click.option("--name", "display_name", default="", metavar="TEXT", help="Who or what uses it.")
@@ -58,15 +56,17 @@ def token() -> None:
 @click.option("--to-file", type=click.Path(path_type=Path), metavar="FILE", help="Put the secret in this new file.")
 @pass_session
 def create(
-    session: Session, role: str, run: str | None, display_name: str, expires: float | None, to_file: Path | None
+    session: Session, role: str | None, run: str | None, display_name: str, expires: float | None, to_file: Path | None
 ) -> None:
     """Create a token of the workspace.
 
     Its secret is shown now and never again; with --to-file it is in a file that only this user can read instead.
     """
-    if to_file is not None and to_file.exists():
-        raise click.UsageError(f"The file {to_file} of --to-file exists; name a new one.")
-    made = Token(display_name=display_name, role=TOKEN_ROLE_RUN if run else ROLES[role])
+    if to_file is not None and (to_file.exists() or not to_file.absolute().parent.is_dir()):
+        raise click.UsageError(f"The file {to_file} of --to-file exists, or its folder does not; name a new one.")
+    if role and run:
+        raise click.UsageError("A token has a --role, or it is for a --run.")
+    made = Token(display_name=display_name, role=TOKEN_ROLE_RUN if run else ROLES[role or "writer"])
     if run:
         made.run = session.run_name(run)
     if expires is not None:

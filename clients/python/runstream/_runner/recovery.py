@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel.interpreter import package_environment
-from runstream._channel.tokens import TOKEN_FILE_VARIABLE, TOKEN_VARIABLES
+from runstream._channel.tokens import PRIVATE_VARIABLES, TOKEN_FILE_VARIABLE
 from runstream._runner.access import token_file
 from runstream._runner.folder import JobFolder, jobs_root
 from runstream._runner.processes import kill_marked
@@ -48,7 +48,7 @@ def _lost(root: Path) -> Iterator[tuple[str, int, JobFolder]]:
 
 def _environment(folder: Path) -> dict[str, str]:
     """That of this process, with the token of the job that was left in the place of its own."""
-    known = {name: value for name, value in package_environment().items() if name not in TOKEN_VARIABLES}
+    known = {name: value for name, value in package_environment().items() if name not in PRIVATE_VARIABLES}
     return {**known, TOKEN_FILE_VARIABLE: str(token_file(folder))}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel.address import url_of
-from runstream._channel.tokens import TOKEN_VARIABLES
+from runstream._channel.tokens import PRIVATE_VARIABLES
 from runstream._runner.job import JobToRun
 from runstream._runner.nodes import NODE_VARIABLES
 from runstream._runner.processes import MARK_VARIABLE
@@ -18,8 +18,7 @@ _INHERITED_NOT: Final = frozenset(
     {
         *("RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__"),
         *NODE_VARIABLES,
-        *TOKEN_VARIABLES,
-        *("AZUREML_RUN_TOKEN", "AZUREML_RUN_TOKEN_EXPIRY"),
+        *PRIVATE_VARIABLES,
     }
 )
 """Of this process, which says nothing about the environment of the job, nor about jobs that the job submits."""

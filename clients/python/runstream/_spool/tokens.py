@@ -1,9 +1,9 @@
 """Which token the services are shown for a spool: a note of this user, named in the header of the spool.
 
-    <state>/tokens/<note>       JSON {"address", "file", "token"}
+    <state>/tokens/<note>       JSON {"address", "spools", "file", "token"}
 
-It is not beside the spools, which may be brought elsewhere. Where a file gives the token, the note says which file, so
-that a newer token in it counts; `token` is what counts without it.
+It is not beside the spools, which may be brought elsewhere; `spools` is the root of their folders. Where a file gives
+the token, the note says which file, so that a newer token in it counts; `token` is what counts without it.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from runstream._channel.address import OFFLINE, state_folder
 from runstream._channel.private import write_private
@@ -36,7 +36,7 @@ MAX_LATER: Final = 20
 _DIGITS: Final = 16
 
 
-def note_token(address: str, run: str, environ: Mapping[str, str] = os.environ) -> str:
+def note_token(group: Path, address: str, run: str, environ: Mapping[str, str] = os.environ) -> str:
     """Notes which token this process shows to the services at `address` about a run; the name of the note.
 
     Empty: the environment names none, so what counts is what this user has stored by then; or it cannot be noted.
@@ -44,47 +44,49 @@ def note_token(address: str, run: str, environ: Mapping[str, str] = os.environ) 
     file, secret = environ.get(TOKEN_FILE_VARIABLE, ""), plain_token(environ.get(TOKEN_VARIABLE, ""))
     if address == OFFLINE or not (file or secret):
         return ""
-    path = os.path.abspath(file) if file else ""  # noqa: PTH100
+    note = _Note(address, str(group.parent), os.path.abspath(file) if file else "", secret)  # noqa: PTH100
     try:
-        return _write(_name(address, run, path, secret), address, path, secret)
+        return note.write(run)
     except OSError:
         return ""
 
 
 def keep_token(address: str, run: str, file: Path) -> None:
     """Keeps the token of a file that is about to be removed, if a spool of this machine is to be carried up with it."""
-    path, secret = str(file.absolute()), read_token_file(file)
-    note = _name(address, run, path, secret)
     with suppress(OSError):
-        if secret and any(_names(spool, note) for spool in spools_in(group_folder(address))):
-            _write(note, address, path, secret)
+        group, secret = group_folder(address), read_token_file(file)
+        note = _Note(address, str(group.parent), str(file.absolute()), secret)
+        if secret and any(_names(spool, note.name(run)) for spool in spools_in(group)):
+            note.write(run)
 
 
-def noted_token(note: str, address: str) -> Token:
+def noted_token(name: str, address: str) -> Token:
     """The token of a note, if it is one for the services at `address`."""
-    known = _read(note) if note else {}
-    if known.get("address") != address:
+    note = _read(name) if name else None
+    if note is None or note.address != address:
         return NO_TOKEN
-    if (file := str(known.get("file") or "")) and (secret := read_token_file(Path(file))):
+    if note.file and (secret := read_token_file(Path(note.file))):
         return Token(secret, TOKEN_FILE_VARIABLE)
-    return Token(plain_token(str(known.get("token") or "")), TOKEN_FILE_VARIABLE if file else TOKEN_VARIABLE)
+    return Token(plain_token(note.token), TOKEN_FILE_VARIABLE if note.file else TOKEN_VARIABLE)
 
 
 def later_tokens(address: str, run: str) -> Iterator[Token]:
     """The tokens that writers of a run's workspace came with, but for those of single runs: the last one first."""
-    notes = tokens_folder().glob(f"{_of_workspace(address, run)}-*")
-    for note in sorted(notes, key=_change_time, reverse=True)[:MAX_LATER]:
-        token = noted_token(note.name, address)
+    found: list[Path] = []
+    with suppress(OSError):
+        found = list(tokens_folder().glob(f"{_of_workspace(address, run)}-*"))
+    for path in sorted(found, key=_change_time, reverse=True)[:MAX_LATER]:
+        token = noted_token(path.name, address)
         if token.secret:
             yield token
 
 
-def forget_tokens(named: Iterable[str]) -> None:
-    """Removes notes that are old and not among those `named`."""
+def forget_tokens(root: Path, named: Iterable[str]) -> None:
+    """Removes old notes of spools below a root, but for those `named`, and of those whose root is gone."""
     known, limit = set(named), time.time() - KEPT_SECONDS
     with suppress(OSError):
         for path in tokens_folder().iterdir():
-            if path.name not in known and path.stat().st_mtime < limit:
+            if path.name not in known and path.stat().st_mtime < limit and _is_over(path.name, root):
                 path.unlink(missing_ok=True)
 
 
@@ -100,17 +102,29 @@ def tokens_folder() -> Path:
     return make_private(make_private(Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}") / FOLDER)
 
 
-def _write(name: str, address: str, file: str, secret: str) -> str:
-    write_private(tokens_folder() / name, json.dumps({"address": address, "file": file, "token": secret}))
-    return name
+class _Note(NamedTuple):
+    address: str
+    spools: str
+    file: str
+    token: str
+
+    def write(self, run: str) -> str:
+        """Writes the note for a run; its name."""
+        name = self.name(run)
+        write_private(tokens_folder() / name, json.dumps(self._asdict()))
+        return name
+
+    def name(self, run: str) -> str:
+        """The same for the same token; what is for single runs begins otherwise."""
+        given = f"file\n{self.file}" if self.file else f"token\n{self.token}"
+        name = f"{_of_workspace(self.address, run)}-{_digest(f'{self.spools} {given}')}"
+        shown = read_token_file(Path(self.file)) if self.file else self.token
+        return f"run-{name}" if Token(shown).is_of_run else name
 
 
-def _name(address: str, run: str, file: str, secret: str) -> str:
-    """The same for the same token; what is for single runs begins otherwise."""
-    given = f"file\n{file}" if file else f"token\n{secret}"
-    name = f"{_of_workspace(address, run)}-{_digest(given)}"
-    shown = read_token_file(Path(file)) if file else secret
-    return f"run-{name}" if Token(shown).is_of_run else name
+def _is_over(name: str, root: Path) -> bool:
+    note = _read(name)
+    return note is None or note.spools == str(root) or not Path(note.spools).is_dir()
 
 
 def _of_workspace(address: str, run: str) -> str:
@@ -137,9 +151,8 @@ def _names(spool: Path, note: str) -> bool:
         return False
 
 
-def _read(note: str) -> dict[str, Any]:
+def _read(name: str) -> _Note | None:
     try:
-        known = json.loads((tokens_folder() / note).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+        return _Note(**json.loads((tokens_folder() / name).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

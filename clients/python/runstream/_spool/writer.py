@@ -72,7 +72,7 @@ class SpoolWriter:
         self.first: str = after.first if after else self.path.stem
         """The writer of the first spool of this process."""
         before = after.path.stem if after else ""
-        header = Header(run, self.path.stem, address, before, self.first, note_token(address, run))
+        header = Header(run, self.path.stem, address, before, self.first, note_token(group, address, run))
         self._file = SpoolFile(self.path, header)
         self._write = self._file.append
 

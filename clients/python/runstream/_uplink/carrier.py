@@ -147,6 +147,8 @@ class Carrier:
                 await self._end_run(self._end)
             self._client.warnings.sum_up()
             await self._client.warnings.deliver()
+            if denial := self._client.warnings.denial:
+                self.stop(Stopped(denial.reason, denial.message))
             return arrived and not self._progress.progress.stopped
         finally:
             self._reader.close()

@@ -46,7 +46,7 @@ async def _persist(doing: Callable[[], Awaitable[None]]) -> None:
             await doing()
             break
         except AzureMLException as error:
-            if not is_away(error):
+            if not (is_away(error) or (isinstance(error, AuthenticationException) and not error.reason)):
                 raise
         await asyncio.sleep(backoff_seconds(failures))
 

@@ -42,6 +42,8 @@ LEAVE_SECONDS: Final = 600.0
 """How long. The next uplink tries at once."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
 """How long a file may lie beside no spool."""
+MANY: Final = 100
+"""Of so many spools each is looked at as often as of one, of more of them more rarely."""
 REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, FILES_SUFFIX, STAGED_SUFFIX, ".new", ".unfinished")
 
 _logger = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ async def carry_group(group: Path, lock: int) -> None:
     uplink = Uplink(group)
     remove_orphans(group)
     remove_orphaned_outputs(group)
-    forget_tokens(notes_in(group.parent))
+    forget_tokens(group.parent, notes_in(group.parent))
     held: int | None = lock
     while held is not None:
         sign(held)
@@ -154,7 +156,7 @@ class Uplink:
         """Has what was stopped for its token tried again, now and then, if there is another one."""
         if time.monotonic() >= self._denied_time:
             self._tokens.go_on(tasks.keys())
-            self._denied_time = time.monotonic() + self._pauses.look_seconds
+            self._denied_time = time.monotonic() + self._pauses.look_seconds * (1 + len(tasks) // MANY)
 
     def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float, is_crowded: bool) -> bool:
         if self._is_errand:

@@ -1,5 +1,6 @@
 """Which tokens the spools of a group are carried with, and which of those that were stopped for one go on."""
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -60,10 +61,9 @@ class SpoolTokens:
     def go_on(self, running: Collection[Path]) -> None:
         """Has spools tried again that were stopped for their token and have another one now."""
         for spool in self.denied():
-            if spool not in running and self.credential_of(spool).is_untried:
-                progress = ProgressFile(progress_of(spool))
-                progress.save(progress.progress._replace(stopped=False))
-                progress.close()
+            with contextlib.suppress(OSError, SpoolDamaged):  # somebody just removed it, for example
+                if spool not in running and self.credential_of(spool).is_untried:
+                    _start_again(spool)
 
     def denied(self) -> list[Path]:
         """The spools that were stopped for their token."""
@@ -72,8 +72,14 @@ class SpoolTokens:
 
 def notes_in(root: Path) -> set[str]:
     """The notes that the spools of all groups name."""
-    headers = (_header(spool) for group in root.iterdir() if group.is_dir() for spool in spools_in(group))
+    headers = (_header(spool) for group in root.glob("*/") for spool in spools_in(group))
     return {header.token for header in headers if header is not None and header.token}
+
+
+def _start_again(spool: Path) -> None:
+    progress = ProgressFile(progress_of(spool))
+    progress.save(progress.progress._replace(stopped=False))
+    progress.close()
 
 
 def _is_denied(spool: Path) -> bool:

@@ -48,6 +48,8 @@ class RunWarnings:
         self._waiting: deque[str] = deque()
         self._has_waiting = asyncio.Event()
         self._sending = asyncio.Lock()
+        self.denial: AuthenticationException | None = None
+        """Why the last delivery ended with something left; None: it did not."""
         self._restore()
 
     def add(self, text: str) -> None:
@@ -84,8 +86,11 @@ class RunWarnings:
     async def deliver(self) -> None:
         """Sends what waits, and returns when the run has it, or when the services refuse the token."""
         async with self._sending:
-            with contextlib.suppress(AuthenticationException):
+            self.denial = None
+            try:
                 await self._deliver()
+            except AuthenticationException as error:
+                self.denial = error
             self._has_waiting.clear()
 
     async def _deliver(self) -> None:
@@ -102,8 +107,10 @@ class RunWarnings:
         request = AddWarningsRequest(name=self._run, warnings=[RunWarning(source=SOURCE, message=text)])
         try:
             await self._connection.call(self._connection.runs.AddWarnings, request, retry=False)
-        except AuthenticationException:
-            raise
+        except AuthenticationException as error:
+            if error.reason:
+                raise
+            return False
         except AzureMLException as error:
             if isinstance(error, ServiceException) and error.status_code in TRANSIENT:
                 return False

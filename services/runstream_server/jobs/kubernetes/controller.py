@@ -183,9 +183,10 @@ class Controller:
             return
         name = assignment.name
         try:
-            self._expire_times[name] = await self._office.making.renew(
-                self._cluster, assignment, self._expire_times.get(name)
-            )
+            async with self._room:
+                self._expire_times[name] = await self._office.making.renew(
+                    self._cluster, assignment, self._expire_times.get(name)
+                )
         except ClusterTrouble as trouble:
             await self._bear(assignment, trouble)
 

@@ -51,7 +51,8 @@ class Making:
         """Makes the Job, and what belongs to it and goes with it.
 
         Returns:
-            The uid of the Job, and when the run token expires that its Secret has; None: it has none.
+            The uid of the Job, and when the run token expires that its Secret has; None: that is not known, or it has
+            none.
 
         Raises:
             ClusterTrouble: The cluster does not do so.
@@ -74,7 +75,8 @@ class Making:
             run_token=token.secret if token else "",
             authorities=self._settings.authorities,
         )
-        return await _make(cluster, plan), token.expire_time if token else None
+        uid, is_new = await _make(cluster, plan)
+        return uid, token.expire_time if token and is_new else None
 
     async def renew(self, cluster: Cluster, assignment: Assignment, expire_time: datetime | None) -> datetime | None:
         """Puts a newer run token into the Secret of a Job that waits for so long that the present one is half over.
@@ -92,14 +94,15 @@ class Making:
         return token.expire_time
 
 
-async def _make(cluster: Cluster, plan: Blueprint) -> str:
+async def _make(cluster: Cluster, plan: Blueprint) -> tuple[str, bool]:
+    """Makes all objects; returns the uid of the Job, and whether the Secret was not there yet."""
     made = await cluster.create(Kind.JOB, job_manifest(plan)) or await _found(cluster, plan)
     uid = job_view(made).uid
-    await cluster.create(Kind.SECRET, secret_manifest(plan, uid))
+    secret = await cluster.create(Kind.SECRET, secret_manifest(plan, uid))
     service = service_manifest(plan, uid)
     if service is not None:
         await cluster.create(Kind.SERVICE, service)
-    return uid
+    return uid, secret is not None
 
 
 async def _found(cluster: Cluster, plan: Blueprint) -> Object:
