@@ -117,7 +117,7 @@ class Namespace:
 def documented_role() -> Object:
     """The Role that the guide tells people to make."""
     text = GUIDE.read_text("utf-8")
-    block = text[: text.index("secrets, services]")].rpartition("```yaml")[2]
+    block = text[: text.index("resources: [secrets]")].rpartition("```yaml")[2]
     lines = text[text.index(block) :].partition("```")[0]
     role: Object = yaml.safe_load(lines)
     return role

@@ -8,13 +8,13 @@ from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.contents import Contents
 from runstream_server.artifacts.model import Binding, Blob, Parts
 from runstream_server.artifacts.small_blobs import SmallBlobs
-from runstream_server.artifacts.snapshot_model import Snapshot, SnapshotEntry, SnapshotName, snapshot_id
+from runstream_server.artifacts.snapshot_model import Snapshot, SnapshotEntry, snapshot_id
 from runstream_server.artifacts.snapshot_store import SnapshotStore
 from runstream_server.artifacts.store import ArtifactStore
 from runstream_server.artifacts.upload_store import UploadStore
 from runstream_server.artifacts.uploads import Uploads
 from runstream_server.artifacts.using import Using
-from runstream_server.names import RunName, WorkspaceName
+from runstream_server.names import RunName, SnapshotName, WorkspaceName
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
 from tests.artifact_calls import sha256

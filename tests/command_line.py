@@ -122,6 +122,8 @@ class InProcessCli(Cli):
     def __init__(self, folder: Path, address: str) -> None:
         super().__init__(folder, address)
         self._free = asyncio.Lock()
+        self.stdin = ""
+        """What commands read."""
 
     async def run(self, *arguments: str) -> Outcome:
         async with self._free:
@@ -132,7 +134,7 @@ class InProcessCli(Cli):
         before = Path.cwd()
         os.chdir(self.folder)
         try:
-            result = CliRunner(env=environment).invoke(program, arguments, prog_name="runstream")
+            result = CliRunner(env=environment).invoke(program, arguments, self.stdin, prog_name="runstream")
         finally:
             os.chdir(before)
         return Outcome(result.exit_code, result.stdout, result.stderr)

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from runstream_server.auth import open_auth
+from runstream_server.auth_config import AuthConfig
 from runstream_server.jobs.mount import Service
 from runstream_server.postgres import Hints, Postgres
 from tests.conftest import Backend
+from tests.guarded import now
 
 _COLUMNS = """
 SELECT table_name, string_agg(format('%1$I = %1$I - $1::interval', column_name), ', ') AS older
@@ -31,16 +34,17 @@ async def service_with_clock(
     backend: Backend, postgres: Postgres, wrong_by: timedelta = timedelta(0)
 ) -> AsyncIterator[Service]:
     """The job service of a process whose clock may be wrong; what others do is not hinted at to it."""
-    platform: Any = SimpleNamespace(
-        config=backend.config,
-        postgres=postgres,
-        hints=Hints(),
-        channel=backend.channel,
-        stream_channel=backend.channel,
-        draining=asyncio.Event(),
-        now=lambda: datetime.now(UTC) + wrong_by,
-    )
-    async with asyncio.TaskGroup() as tasks:
+    async with open_auth(AuthConfig(), postgres, now) as auth, asyncio.TaskGroup() as tasks:
+        platform: Any = SimpleNamespace(
+            config=backend.config,
+            postgres=postgres,
+            hints=Hints(),
+            channel=backend.channel,
+            stream_channel=backend.channel,
+            auth=auth,
+            draining=asyncio.Event(),
+            now=lambda: now() + wrong_by,
+        )
         service = Service(platform, tasks)
         yield service
         service.cancellations.stop()

@@ -141,6 +141,7 @@ class KubernetesApi:
             application.router.add_post(path, self._create)
             application.router.add_get(f"{path}/{{name}}", self._get)
             application.router.add_delete(f"{path}/{{name}}", self._delete)
+            application.router.add_patch(f"{path}/{{name}}", self._patch)
         application.router.add_get("/api/v1/namespaces/{namespace}/{plural:pods}/{name}/log", self._log)
         return application
 
@@ -176,6 +177,13 @@ class KubernetesApi:
         await self.remove(request.match_info["plural"], request.match_info["name"])
         return _answer({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
+    async def _patch(self, request: web.Request) -> web.Response:
+        if request.headers["Content-Type"] != "application/merge-patch+json":
+            raise Refusal(415, "UnsupportedMediaType")
+        patched = _merged(self._found(request), await request.json())
+        await self.put(self._key(request), patched)
+        return _answer(patched)
+
     async def _log(self, request: web.Request) -> web.Response:
         self._found(request)
         text = self.logs.get(request.match_info["name"])
@@ -184,11 +192,15 @@ class KubernetesApi:
         lines = text.splitlines(keepends=True)[-int(request.query["tailLines"]) :]
         return web.Response(text="".join(lines))
 
+    def _key(self, request: web.Request) -> tuple[str, str, str]:
+        plural, namespace, name = (request.match_info[part] for part in ("plural", "namespace", "name"))
+        return plural, namespace, name
+
     def _found(self, request: web.Request) -> Object:
-        key = tuple(request.match_info[part] for part in ("plural", "namespace", "name"))
+        key = self._key(request)
         if key not in self.objects:
             raise Refusal(404, "NotFound", f'{key[0]} "{key[2]}" not found')
-        return self.objects[key]  # type: ignore[index]
+        return self.objects[key]
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") == "true":
@@ -227,6 +239,12 @@ class KubernetesApi:
                 while severed == self._severed and self._last == seen:
                     await self.changed.wait()
         return response
+
+
+def _merged(object_: Object, changes: Object) -> Object:
+    """An object with a JSON merge patch, in which nothing is removed."""
+    merged = {key: _merged(object_[key], value) for key, value in changes.items() if isinstance(value, dict)}
+    return object_ | changes | merged
 
 
 def _answer(object_: Object, status: int = 200) -> web.Response:

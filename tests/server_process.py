@@ -86,6 +86,7 @@ class ServerProcess:
             "RUNSTREAM_S3_ACCESS_KEY": self.config.bucket.access_key,
             "RUNSTREAM_S3_SECRET_KEY": self.config.bucket.secret_key,
             "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
+            **self._certificate(),
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
             "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
             "RUNSTREAM_KUBERNETES_CLUSTERS": " ".join(
@@ -96,11 +97,19 @@ class ServerProcess:
             "RUNSTREAM_MAINTENANCE_SHARE": str(self.config.maintenance.share),
             "RUNSTREAM_SEAL_QUIET_SECONDS": str(self.config.maintenance.seal_quiet_seconds),
             "RUNSTREAM_LOG_SEAL_BYTES": str(self.config.maintenance.log_seal_bytes),
+            "RUNSTREAM_AUTH": "required" if self.config.auth.required else "none",
+            "RUNSTREAM_SERVICE_KEY": self.config.auth.service_key,
+            "RUNSTREAM_RUN_TOKEN_SECONDS": str(self.config.auth.run_token_seconds),
+            "RUNSTREAM_AUTH_CHECK_SECONDS": str(self.config.auth.check_seconds),
             "RUNSTREAM_JOBS_LEASE_SECONDS": str(self.config.jobs.lease_seconds),
             "RUNSTREAM_JOBS_START_SECONDS": str(self.config.jobs.start_seconds),
             "RUNSTREAM_JOBS_LOST_SECONDS": str(self.config.jobs.lost_seconds),
             "RUNSTREAM_JOBS_REPORT_SECONDS": str(self.config.jobs.report_seconds),
         }
+
+    def _certificate(self) -> dict[str, str]:
+        tls = self.config.server.tls
+        return {"RUNSTREAM_TLS_CERTIFICATE": str(tls.certificate), "RUNSTREAM_TLS_KEY": str(tls.key)} if tls else {}
 
 
 async def _show_all(lines: asyncio.StreamReader) -> None:

@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runstream_server import artifacts, jobs, logs, metrics, runs
+import grpc
+
+from runstream_server import artifacts, auth, jobs, logs, metrics, runs
 from runstream_server.config import Config
 from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
@@ -30,6 +32,7 @@ MOUNTS: Mapping[str, Mount] = {
 }
 
 MIGRATIONS: Mapping[str, Path] = {
+    "auth": auth.MIGRATIONS,
     "runs": runs.MIGRATIONS,
     "metrics": metrics.MIGRATIONS,
     "logs": logs.MIGRATIONS,
@@ -71,12 +74,16 @@ async def serve(
     `peers` is the address where the services reach each other. Default: this server, which then serves all of them.
     """
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(rpc_server(config.server, config.telemetry.access_log))
         postgres = await stack.enter_async_context(open_postgres(config.postgres))
+        authorisation = await stack.enter_async_context(auth.open_auth(config.auth, postgres, now))
+        access_log = config.telemetry.access_log
+        server = await stack.enter_async_context(rpc_server(config.server, access_log, authorisation.guards))
         hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))
         bucket = await stack.enter_async_context(open_bucket(config.bucket))
-        channel = await stack.enter_async_context(open_channel(peers or server.address))
-        stream_channel = await stack.enter_async_context(open_channel(peers or server.address))
+        channel, stream_channel = [
+            await stack.enter_async_context(_open_channel(config, peers or server.inner_address)) for _ in range(2)
+        ]
+        authorisation.ask(channel)
         platform = Platform(
             config=config,
             postgres=postgres,
@@ -85,6 +92,7 @@ async def serve(
             channel=channel,
             stream_channel=stream_channel,
             draining=server.draining,
+            auth=authorisation,
             now=now,
         )
         for service in services:
@@ -93,3 +101,9 @@ async def serve(
             stack.enter_context(serving_metrics(config.telemetry.metrics_port))
         async with serving(server, config.server, postgres.answers):
             yield server
+
+
+def _open_channel(config: Config, address: str) -> AbstractAsyncContextManager[grpc.aio.Channel]:
+    """Opens a channel to our own services."""
+    secret = config.auth.service_key if config.auth.required else ""
+    return open_channel(address, secret=secret, authority=config.auth.authority)

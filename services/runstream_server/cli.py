@@ -17,6 +17,7 @@ import click
 
 from runstream_server.config import Config
 from runstream_server.errors import ConfigurationError, RunstreamError, only_cause
+from runstream_server.token_command import make_token_commands
 
 WRONG_CALL = 2
 """Exit code: the command line or a setting is wrong."""
@@ -38,7 +39,11 @@ def main() -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes share the port."
 )
-@click.option("--peers", metavar="HOST:PORT", help="Where the services reach each other. Default: this server.")
+@click.option(
+    "--peers",
+    metavar="HOST:PORT",
+    help="Where the services reach each other, with grpcs:// in front for TLS. Default: this server.",
+)
 @click.option(
     "--migrate/--no-migrate", "migrating", default=True, show_default=True, help="Bring the database up to date first."
 )
@@ -51,6 +56,8 @@ def serve(services: str, workers: int, peers: str | None, migrating: bool) -> No
     if peers is None and set(chosen) != set(SERVICES):
         raise click.UsageError("--peers is needed unless all services are served here: they call each other.")
     config = _configuration()
+    if peers is not None and config.auth.required and not os.environ.get("RUNSTREAM_SERVICE_KEY"):
+        raise click.UsageError("--peers needs RUNSTREAM_SERVICE_KEY, the same in all processes: calls need tokens.")
     _logs(config)
     if migrating:
         _migrate(config)
@@ -89,8 +96,13 @@ def serve(services: str, workers: int, peers: str | None, migrating: bool) -> No
     envvar="RUNSTREAM_S3_ENDPOINT",
     help="Use this S3 server instead of an embedded one; its keys are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
 )
+@click.option(
+    "--auth",
+    is_flag=True,
+    help="Let in only who has a token, as RUNSTREAM_AUTH=required does. Your own scripts on this machine have one.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
-def up(data: Path | None, port: int | None, postgres: str | None, s3: str | None, quiet: bool) -> None:
+def up(data: Path | None, port: int | None, postgres: str | None, s3: str | None, auth: bool, quiet: bool) -> None:
     """Run a whole backend on this machine until Ctrl-C, with its data in one folder.
 
     Scripts and commands on this machine find it by themselves. It needs no configuration and no other server. Exit
@@ -102,7 +114,8 @@ def up(data: Path | None, port: int | None, postgres: str | None, s3: str | None
     from runstream_server.embedded.up import UpSettings
 
     folder = (data or default_data_folder()).absolute()
-    settings = UpSettings(data=folder, port=port, postgres=postgres, s3=s3, environment=os.environ)
+    environment = {**os.environ, "RUNSTREAM_AUTH": "required"} if auth else os.environ
+    settings = UpSettings(data=folder, port=port, postgres=postgres, s3=s3, environment=environment)
     sys.exit(run_up(settings, quiet=quiet))
 
 
@@ -286,3 +299,6 @@ def _serve_with_workers(config: Config, services: Sequence[str], peers: str | No
     for worker in workers:
         worker.join()
     return 1 if ended_by_itself else 0
+
+
+main.add_command(make_token_commands(_told_errors))

@@ -1,6 +1,7 @@
 """Settings of Kubernetes clusters."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from runstream_server.errors import ConfigurationError
 
@@ -35,8 +36,12 @@ class KubernetesConfig:
     Default: none; such jobs are refused."""
 
     service_address: str = ""
-    """`RUNSTREAM_KUBERNETES_SERVICE_ADDRESS`. The `host:port` at which pods reach the services, where a target has none
-    of its own. Default: none; then each target needs one."""
+    """`RUNSTREAM_KUBERNETES_SERVICE_ADDRESS`. The `host:port`, `grpcs://host:port` with TLS, at which pods reach the
+    services, where a target has none of its own. Default: none; then each target needs one."""
+
+    authorities: str = ""
+    """What is in the file `RUNSTREAM_KUBERNETES_CA_FILE`: the certificates, as PEM, that pods trust the services by
+    where these speak TLS. Default: none, the authorities that their images know."""
 
     stuck_seconds: float = 300.0
     """`RUNSTREAM_KUBERNETES_STUCK_SECONDS`. How long a pod may fail to fetch its image, or to be configured, before its
@@ -45,6 +50,17 @@ class KubernetesConfig:
     lead_seconds: float = 15.0
     """`RUNSTREAM_KUBERNETES_LEAD_SECONDS`. How long a process looks after the Jobs of a namespace without saying so
     again, before another one does; above 0."""
+
+
+def read_authorities(variable: str, path: str) -> str:
+    """The certificates in the file that a variable names; empty for no file. Raises ConfigurationError."""
+    try:
+        text = Path(path).read_text("ascii") if path else ""
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(variable, f"cannot read {path}: {error}") from error
+    if path and "-----BEGIN CERTIFICATE-----" not in text:
+        raise ConfigurationError(variable, f"{path} has no certificate")
+    return text
 
 
 def read_clusters(variable: str, text: str) -> tuple[ClusterConfig, ...]:

@@ -1,6 +1,5 @@
 """Settings: read once at start, checked, frozen and passed down."""
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,8 +7,19 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from runstream_server.cluster_config import KubernetesConfig, read_clusters
-from runstream_server.errors import ConfigurationError
+from runstream_server.auth_config import (
+    NO_AUTH,
+    PLAINTEXT,
+    AuthConfig,
+    Exposure,
+    TlsConfig,
+    check_exposure,
+    is_loopback,
+    read_auth,
+    read_tls,
+)
+from runstream_server.cluster_config import KubernetesConfig, read_authorities, read_clusters
+from runstream_server.variables import Variables
 
 ACCESS_LOGS = ("none", "errors", "all")
 
@@ -57,8 +67,7 @@ class BucketConfig:
     @property
     def is_near(self) -> bool:
         """Whether the object store is on this machine, so that several requests at once gain nothing."""
-        host = urlsplit(self.endpoint).hostname or ""
-        return host == "localhost" or _is_loopback(host)
+        return is_loopback(urlsplit(self.endpoint).hostname or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +75,17 @@ class ServerConfig:
     """How a process serves."""
 
     host: str = "127.0.0.1"
-    """`RUNSTREAM_HOST`. A loopback address: calls are not authenticated, so any other one is refused."""
+    """`RUNSTREAM_HOST`. One that other machines reach is refused without TLS or without tokens; see `insecure`."""
 
     port: int = 7878
     """`RUNSTREAM_PORT`. 0: a free one."""
+
+    tls: TlsConfig | None = None
+    """None: calls travel as they are."""
+
+    insecure: frozenset[str] = frozenset()
+    """`RUNSTREAM_INSECURE`. What may be missing on a host that other machines reach, separated by commas: `plaintext`,
+    `no-auth`."""
 
     share_port: bool = False
     """Whether several worker processes accept connections on the port. Set by `serve --workers`."""
@@ -183,6 +199,7 @@ class Config:
     postgres: PostgresConfig
     bucket: BucketConfig
     server: ServerConfig = ServerConfig()
+    auth: AuthConfig = field(default_factory=AuthConfig)
     telemetry: TelemetryConfig = TelemetryConfig()
     maintenance: MaintenanceConfig = MaintenanceConfig()
     artifacts: ArtifactsConfig = ArtifactsConfig()
@@ -196,8 +213,9 @@ class Config:
         Raises:
             ConfigurationError: A variable is missing or wrong; the message names it.
         """
-        read = _Reader(environment)
+        read = Variables(environment)
         endpoint = read.text("RUNSTREAM_S3_ENDPOINT")
+        auth = read_auth(read)
         return cls(
             postgres=PostgresConfig(
                 dsn=read.text("RUNSTREAM_POSTGRES_DSN"),
@@ -211,7 +229,8 @@ class Config:
                 bucket=read.text("RUNSTREAM_S3_BUCKET", default=BucketConfig.bucket),
                 region=read.text("RUNSTREAM_S3_REGION", "AWS_REGION", default=BucketConfig.region),
             ),
-            server=_server(read),
+            server=_server(read, auth),
+            auth=auth,
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
             artifacts=_artifacts(read),
@@ -220,9 +239,14 @@ class Config:
         )
 
 
-def _server(read: "_Reader") -> ServerConfig:
+def _server(read: Variables, auth: AuthConfig) -> ServerConfig:
+    host, tls = read.text("RUNSTREAM_HOST", default=ServerConfig.host), read_tls(read)
+    insecure = read.choices("RUNSTREAM_INSECURE", (PLAINTEXT, NO_AUTH))
+    check_exposure(host, Exposure(tls is not None, auth.required, insecure))
     return ServerConfig(
-        host=read.loopback("RUNSTREAM_HOST", ServerConfig.host),
+        host=host,
+        tls=tls,
+        insecure=insecure,
         port=read.integer("RUNSTREAM_PORT", ServerConfig.port, 0, 65_535),
         max_unary_calls=read.integer("RUNSTREAM_MAX_UNARY_CALLS", ServerConfig.max_unary_calls, 1),
         max_append_streams=read.integer("RUNSTREAM_MAX_APPEND_STREAMS", ServerConfig.max_append_streams, 1),
@@ -233,7 +257,7 @@ def _server(read: "_Reader") -> ServerConfig:
     )
 
 
-def _telemetry(read: "_Reader") -> TelemetryConfig:
+def _telemetry(read: Variables) -> TelemetryConfig:
     has_port = "RUNSTREAM_METRICS_PORT" in read.environment
     return TelemetryConfig(
         log_level=read.choice("RUNSTREAM_LOG_LEVEL", TelemetryConfig.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
@@ -242,24 +266,7 @@ def _telemetry(read: "_Reader") -> TelemetryConfig:
     )
 
 
-def check_loopback(host: str, variable: str) -> str:
-    """Returns `host` if it is a loopback address: calls are not authenticated, so nothing else may be bound."""
-    if host != "localhost" and not _is_loopback(host):
-        raise ConfigurationError(
-            variable,
-            f"calls are not authenticated, so only a loopback address such as 127.0.0.1 is served; got {host!r}",
-        )
-    return host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _maintenance(read: "_Reader") -> MaintenanceConfig:
+def _maintenance(read: Variables) -> MaintenanceConfig:
     return MaintenanceConfig(
         share=read.share("RUNSTREAM_MAINTENANCE_SHARE", MaintenanceConfig.share),
         seal_quiet_seconds=read.seconds("RUNSTREAM_SEAL_QUIET_SECONDS", MaintenanceConfig.seal_quiet_seconds),
@@ -268,7 +275,7 @@ def _maintenance(read: "_Reader") -> MaintenanceConfig:
     )
 
 
-def _artifacts(read: "_Reader") -> ArtifactsConfig:
+def _artifacts(read: Variables) -> ArtifactsConfig:
     default = ArtifactsConfig
     return ArtifactsConfig(
         snapshot_max_files=read.integer("RUNSTREAM_SNAPSHOT_MAX_FILES", default.snapshot_max_files, 1),
@@ -278,7 +285,7 @@ def _artifacts(read: "_Reader") -> ArtifactsConfig:
     )
 
 
-def _jobs(read: "_Reader") -> JobsConfig:
+def _jobs(read: Variables) -> JobsConfig:
     return JobsConfig(
         lease_seconds=read.some_seconds("RUNSTREAM_JOBS_LEASE_SECONDS", JobsConfig.lease_seconds),
         start_seconds=read.some_seconds("RUNSTREAM_JOBS_START_SECONDS", JobsConfig.start_seconds),
@@ -287,65 +294,15 @@ def _jobs(read: "_Reader") -> JobsConfig:
     )
 
 
-def _kubernetes(read: "_Reader") -> KubernetesConfig:
+def _kubernetes(read: Variables) -> KubernetesConfig:
     default = KubernetesConfig
     return KubernetesConfig(
         clusters=read_clusters("RUNSTREAM_KUBERNETES_CLUSTERS", read.text("RUNSTREAM_KUBERNETES_CLUSTERS", default="")),
         image=read.text("RUNSTREAM_KUBERNETES_IMAGE", default=default.image),
         service_address=read.text("RUNSTREAM_KUBERNETES_SERVICE_ADDRESS", default=default.service_address),
+        authorities=read_authorities(
+            "RUNSTREAM_KUBERNETES_CA_FILE", read.text("RUNSTREAM_KUBERNETES_CA_FILE", default="")
+        ),
         stuck_seconds=read.seconds("RUNSTREAM_KUBERNETES_STUCK_SECONDS", default.stuck_seconds),
         lead_seconds=read.some_seconds("RUNSTREAM_KUBERNETES_LEAD_SECONDS", default.lead_seconds),
     )
-
-
-@dataclass(frozen=True)
-class _Reader:
-    environment: Mapping[str, str]
-
-    def text(self, *variables: str, default: str | None = None) -> str:
-        for variable in variables:
-            if value := self.environment.get(variable):
-                return value
-        if default is None:
-            raise ConfigurationError(" or ".join(variables), "not set, and there is no default")
-        return default
-
-    def integer(self, variable: str, default: int, least: int, most: int | None = None) -> int:
-        text = self.environment.get(variable)
-        if not text:
-            return default
-        limits = f"{least} or more" if most is None else f"{least} to {most}"
-        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
-            raise ConfigurationError(variable, f"expected a whole number, {limits}; got {text!r}")
-        return int(text)
-
-    def seconds(self, variable: str, default: float) -> float:
-        text = self.environment.get(variable)
-        try:
-            value = float(text) if text else default
-        except ValueError:
-            value = -1.0
-        if not 0 <= value < float("inf"):
-            raise ConfigurationError(variable, f"expected seconds, 0 or more; got {text!r}")
-        return value
-
-    def some_seconds(self, variable: str, default: float) -> float:
-        value = self.seconds(variable, default)
-        if not value:
-            raise ConfigurationError(variable, f"expected seconds, above 0; got {value!r}")
-        return value
-
-    def share(self, variable: str, default: float) -> float:
-        value = self.seconds(variable, default)
-        if not 0 < value <= 1:
-            raise ConfigurationError(variable, f"expected a part of the time, above 0 and up to 1; got {value!r}")
-        return value
-
-    def choice(self, variable: str, default: str, choices: tuple[str, ...]) -> str:
-        value = self.environment.get(variable) or default
-        if value not in choices:
-            raise ConfigurationError(variable, f"expected one of {', '.join(choices)}; got {value!r}")
-        return value
-
-    def loopback(self, variable: str, default: str) -> str:
-        return check_loopback(self.environment.get(variable) or default, variable)

@@ -85,6 +85,14 @@ class MalformedMessage(InvalidArgument):
         super().__init__(f"the message cannot be read: {problem}; send what the contract says, with all text in UTF-8")
 
 
+class Unauthenticated(RunstreamError):
+    """Nobody knows who calls."""
+
+
+class PermissionDenied(RunstreamError):
+    """The caller may know of what the request names, but may not do this."""
+
+
 class FailedPrecondition(RunstreamError):
     """The request is fine, but not in the present state."""
 

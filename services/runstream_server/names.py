@@ -11,6 +11,8 @@ _WORKSPACE = re.compile(r"[A-Za-z0-9_\-]{3,33}")
 _EXPERIMENT = re.compile(r"[A-Za-z0-9\-]{1,36}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
 _AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}")
+_SNAPSHOT = re.compile(r"[0-9a-f]{64}")
+_TOKEN = re.compile(r"[0-9a-f]{32}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _RUN = re.compile(r"\w[\w.:+@=\-]{0,255}")
 
@@ -172,3 +174,48 @@ class EnvironmentName:
     def __str__(self) -> str:
         name = f"workspaces/{self.workspace}/environments/{self.environment}"
         return name if self.version is None else f"{name}/versions/{self.version}"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class SnapshotName:
+    """`workspaces/{workspace}/snapshots/{snapshot}`."""
+
+    workspace: str
+    snapshot: str
+    """SHA-256 of the manifest, as 64 lower-case hexadecimal digits."""
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart; raises InvalidField if it is none."""
+        parent, _, snapshot = text.rpartition("/snapshots/")
+        if not _SNAPSHOT.fullmatch(snapshot):
+            raise InvalidField(
+                field, f"expected workspaces/WORKSPACE/snapshots/SNAPSHOT with 64 digits; got {text[:160]!r}"
+            )
+        return cls(WorkspaceName.parse(parent, field).workspace, snapshot)
+
+    def __str__(self) -> str:
+        return f"workspaces/{self.workspace}/snapshots/{self.snapshot}"
+
+
+@dataclass(frozen=True, order=True)
+class TokenName:
+    """`workspaces/{workspace}/tokens/{token}`, or `tokens/{token}` for one of no workspace."""
+
+    workspace: str
+    """Empty: none."""
+
+    token: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "name") -> Self:
+        """Takes a name apart that has a workspace; raises InvalidField if it is none."""
+        match text.split("/"):
+            case ["workspaces", workspace, "tokens", token] if _WORKSPACE.fullmatch(workspace) and _TOKEN.fullmatch(
+                token
+            ):
+                return cls(workspace, token)
+        raise InvalidField(field, f"expected workspaces/WORKSPACE/tokens/TOKEN; got {text[:120]!r}")
+
+    def __str__(self) -> str:
+        return f"workspaces/{self.workspace}/tokens/{self.token}" if self.workspace else f"tokens/{self.token}"

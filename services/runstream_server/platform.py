@@ -7,6 +7,7 @@ from datetime import datetime
 
 import grpc
 
+from runstream_server.auth import Auth
 from runstream_server.config import Config
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Hints, Postgres
@@ -26,6 +27,9 @@ class Platform:
 
     stream_channel: grpc.aio.Channel
     """Leads there too, by a connection of its own: streams that last must not use up the room for calls."""
+
+    auth: Auth
+    """Who may call, and tokens."""
 
     draining: asyncio.Event
     """Set when the process stops: streams say so, commit what arrived and end."""

@@ -94,7 +94,7 @@ async def test_a_second_server_on_the_port_is_refused(config: Config) -> None:
     ("variable", "value", "problem"),
     [
         ("RUNSTREAM_POSTGRES_DSN", "", "RUNSTREAM_POSTGRES_DSN: not set"),
-        ("RUNSTREAM_HOST", "0.0.0.0", "RUNSTREAM_HOST: calls are not authenticated"),
+        ("RUNSTREAM_HOST", "0.0.0.0", "RUNSTREAM_HOST: other machines reach '0.0.0.0'"),
         ("RUNSTREAM_PORT", "x", "RUNSTREAM_PORT: expected a whole number"),
         ("RUNSTREAM_S3_ENDPOINT", "http://127.0.0.1:1", "RUNSTREAM_S3_ENDPOINT"),
     ],

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -198,6 +199,35 @@ def test_a_new_backend_says_where_it_is_and_has_a_workspace(folder: Path, monkey
         }
         assert find_address() == backend.address
         assert workspace(backend.address, DEFAULT) == DEFAULT
+
+
+def outcome_of(address: str, token: str) -> str:
+    """How a call with a token, or with none, ends."""
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    with run_history(address) as stub:
+        try:
+            stub.GetWorkspace(messages.GetWorkspaceRequest(name=DEFAULT), timeout=15, metadata=metadata)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return "OK"
+
+
+def test_only_scripts_of_its_user_have_a_token_when_it_wants_some(copied: Path) -> None:
+    with running(copied, "--auth") as first:
+        first.wait_shown("Ctrl-C")
+        former, files = first.state["token"], [copied / "state" / "up.json", copied / "data" / "up.json"]
+        modes = [stat.S_IMODE(file.stat().st_mode) for file in files]
+        log = (copied / "data" / "logs" / "runstream.log").read_text()
+        codes = [outcome_of(first.address, token) for token in ("", former)]
+        first.end(signal.SIGKILL)
+    with running(copied, RUNSTREAM_AUTH="required") as second:
+        second.wait_shown("Ctrl-C")
+        codes += [outcome_of(second.address, token) for token in (former, second.state["token"])]
+
+    assert modes == [0o600, 0o600]
+    assert codes == ["UNAUTHENTICATED", "OK", "UNAUTHENTICATED", "OK"]
+    assert former not in first.shown + log
+    assert "token" not in read_state(copied / "state" / "up.json")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -96,7 +96,7 @@ async def workers(count: int, folder: Path) -> AsyncIterator[Up]:
         )
         try:
             said = await _serving(process, count)
-            await make_workspace(address)
+            await make_workspace(address, "")
             yield Up(address, process.pid, time.perf_counter() - begun, servers.postgres.dsn, folder)
             said.cancel()
         finally:

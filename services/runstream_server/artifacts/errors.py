@@ -127,12 +127,3 @@ class ArtifactDamaged(DataLoss):
             " the bucket from a backup",
             path=path,
         )
-
-
-class SnapshotNotFound(NotFound):
-    """No snapshot has the name."""
-
-    reason = "SNAPSHOT_NOT_FOUND"
-
-    def __init__(self, name: object) -> None:
-        super().__init__(f"no snapshot has the name {name}; check it, or create the snapshot first", snapshot=name)

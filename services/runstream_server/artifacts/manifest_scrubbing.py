@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from runstream_server.artifacts.snapshot_model import Manifest, SnapshotName
+from runstream_server.artifacts.snapshot_model import Manifest
 from runstream_server.artifacts.snapshot_store import SnapshotStore
 from runstream_server.errors import DataLoss
+from runstream_server.names import SnapshotName
 
 _NAMES_AT_ONCE = 500
 _ENTRIES_AT_ONCE = 1_000

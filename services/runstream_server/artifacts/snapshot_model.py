@@ -2,42 +2,17 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
 
 from runstream_server.artifacts.model import Blob
 from runstream_server.envelope import StoredBytesDamaged
-from runstream_server.errors import FailedPrecondition, InvalidField
-from runstream_server.names import WorkspaceName
+from runstream_server.errors import FailedPrecondition
+from runstream_server.names import SnapshotName
 
 MAX_ENTRIES = 20_000
-_ID = re.compile(r"[0-9a-f]{64}")
 _TOLD_FILES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotName:
-    """`workspaces/{workspace}/snapshots/{snapshot}`."""
-
-    workspace: str
-    snapshot: str
-    """SHA-256 of the manifest, as 64 lower-case hexadecimal digits."""
-
-    @classmethod
-    def parse(cls, text: str, field: str) -> Self:
-        """Takes a name apart; raises InvalidField if it is none."""
-        parent, _, snapshot = text.rpartition("/snapshots/")
-        if not _ID.fullmatch(snapshot):
-            raise InvalidField(
-                field, f"expected workspaces/WORKSPACE/snapshots/SNAPSHOT with 64 digits; got {text[:160]!r}"
-            )
-        return cls(WorkspaceName.parse(parent, field).workspace, snapshot)
-
-    def __str__(self) -> str:
-        return f"workspaces/{self.workspace}/snapshots/{self.snapshot}"
 
 
 @dataclass(frozen=True, slots=True)

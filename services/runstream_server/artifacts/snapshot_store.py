@@ -6,7 +6,8 @@ from asyncpg import Record
 
 from runstream_server.artifacts.content_store import content_of, place_of
 from runstream_server.artifacts.model import Blob, Content
-from runstream_server.artifacts.snapshot_model import Snapshot, SnapshotEntry, SnapshotName
+from runstream_server.artifacts.snapshot_model import Snapshot, SnapshotEntry
+from runstream_server.names import SnapshotName
 from runstream_server.postgres import Connection, Postgres
 
 

@@ -7,21 +7,20 @@ from datetime import datetime
 
 from runstream_server.artifacts.archive import Archive
 from runstream_server.artifacts.contents import Contents
-from runstream_server.artifacts.errors import SnapshotNotFound
 from runstream_server.artifacts.model import MAX_SMALL_BLOB_BYTES, Content
 from runstream_server.artifacts.snapshot_model import (
     Manifest,
     Snapshot,
     SnapshotEntry,
     SnapshotLimits,
-    SnapshotName,
     SnapshotTooLarge,
     snapshot_id,
 )
 from runstream_server.artifacts.snapshot_store import SnapshotStore
 from runstream_server.artifacts.using import Using
 from runstream_server.errors import Interrupted, InvalidField
-from runstream_server.names import WorkspaceName
+from runstream_server.names import SnapshotName, WorkspaceName
+from runstream_server.not_found import SnapshotNotFound
 from runstream_server.runhistory import RunHistory
 
 _ATTEMPTS = 4

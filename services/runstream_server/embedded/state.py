@@ -40,5 +40,7 @@ def read_state(path: Path) -> Mapping[str, Any]:
 def _write(path: Path, state: Mapping[str, object]) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    new.touch(0o600, exist_ok=False)  # it may hold a token
     new.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
     new.replace(path)

@@ -4,8 +4,8 @@ import asyncio
 import importlib
 import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -17,7 +17,7 @@ from runstream_server.embedded.errors import DatabaseUnusable
 from runstream_server.embedded.lock import lock_folder
 from runstream_server.embedded.port import choose_port, note_port
 from runstream_server.embedded.servers import Servers, run_servers
-from runstream_server.embedded.state import announced, state_folder
+from runstream_server.embedded.state import announced, read_state, state_folder
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
@@ -93,11 +93,13 @@ class Up:
             await migrate(app, config)
             server = await stack.enter_async_context(app.serve(config))
             note_port(server.port, self._settings.data / "port")
-            await make_workspace(server.address)
-            self._announce(stack, server.address)
+            await make_workspace(server.inner_address, config.auth.service_key)
+            secret = await stack.enter_async_context(self._token(config))
+            address = public_address(config, server.port)
+            self._announce(stack, address, secret)
             app.spare_garbage_collection()
             self._is_ready = True
-            self._ready(server.address)
+            self._ready(address)
             await self.stopping.wait()
             self._say("Stopping ...")
 
@@ -113,10 +115,23 @@ class Up:
         self._servers = await stack.enter_async_context(servers)
         return await loading
 
-    def _announce(self, stack: AsyncExitStack, address: str) -> None:
+    @asynccontextmanager
+    async def _token(self, config: Config) -> AsyncIterator[str]:
+        """The secret of an operator of this machine, for as long as this runs; empty where nobody needs one."""
+        if not config.auth.required:
+            yield ""
+            return
+        from runstream_server.embedded.token import own_token
+
+        async with own_token(config, read_state(self._settings.data / "up.json").get("token")) as secret:
+            yield secret
+
+    def _announce(self, stack: AsyncExitStack, address: str, secret: str) -> None:
         """Tells clients where it serves, and commands about the data also where its servers are."""
         settings, servers = self._settings, self._servers
         state = {"address": address, "pid": os.getpid(), "data": str(settings.data), "log": str(settings.logs)}
+        if secret:
+            state["token"] = secret
         stack.enter_context(announced(state, state_folder(settings.environment) / "up.json"))
         if servers.postgres:
             state["postgres"] = servers.postgres.dsn  # without a password: the folder of its socket is ours alone
@@ -169,13 +184,21 @@ async def migrate(app: ModuleType, config: Config) -> None:
         raise DatabaseUnusable(error) from error
 
 
-async def make_workspace(address: str) -> None:
-    """Makes the workspace of those who name none, unless it is there."""
+def public_address(config: Config, port: int) -> str:
+    """Where clients on this machine connect to; with the scheme where that is not the usual one."""
+    host = config.server.host
+    if host in ("0.0.0.0", "::", "[::]"):  # noqa: S104 - what it is called here, not bound
+        host = "localhost"
+    return f"grpcs://{host}:{port}" if config.server.tls else f"{host}:{port}"
+
+
+async def make_workspace(address: str, key: str) -> None:
+    """Makes the workspace of those who name none, unless it is there; shows `key`, that of our services."""
     from runstream.api.runs.v1 import run_history_service_pb2 as messages
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
     from runstream_server.rpc import open_channel
 
     request = messages.CreateWorkspaceRequest(workspace_id=DEFAULT_WORKSPACE, return_existing=True)
-    async with open_channel(address) as channel:
+    async with open_channel(address, secret=key) as channel:
         stub = cast("RunHistoryServiceAsyncStub", RunHistoryServiceStub(channel))
         await stub.CreateWorkspace(request, timeout=30)

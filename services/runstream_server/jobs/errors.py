@@ -1,17 +1,7 @@
 """What can go wrong with jobs, compute targets, environments and agents."""
 
-from runstream_server.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, Unavailable
-from runstream_server.jobs.model import LOCAL
+from runstream_server.errors import Aborted, AlreadyExists, FailedPrecondition, Unavailable
 from runstream_server.names import ComputeTargetName, RunName
-
-
-class ComputeTargetNotFound(NotFound):
-    """No compute target has the name."""
-
-    reason = "COMPUTE_TARGET_NOT_FOUND"
-
-    def __init__(self, name: ComputeTargetName) -> None:
-        super().__init__(f"no compute target has the name {name}; every workspace has `{LOCAL}`", compute_target=name)
 
 
 class ComputeTargetExists(AlreadyExists):
@@ -75,15 +65,6 @@ class NotAnAgentPool(FailedPrecondition):
         )
 
 
-class EnvironmentNotFound(NotFound):
-    """No environment has the name, or not this version."""
-
-    reason = "ENVIRONMENT_NOT_FOUND"
-
-    def __init__(self, name: object) -> None:
-        super().__init__(f"{name} does not exist; register the environment, or check the spelling", environment=name)
-
-
 class RunExists(AlreadyExists):
     """Another request made a run with this id."""
 
@@ -91,15 +72,6 @@ class RunExists(AlreadyExists):
 
     def __init__(self, name: RunName) -> None:
         super().__init__(f"{name} exists; choose another run_id, or leave it out", run=name)
-
-
-class JobNotFound(NotFound):
-    """The run does not exist, or was not submitted."""
-
-    reason = "JOB_NOT_FOUND"
-
-    def __init__(self, name: RunName) -> None:
-        super().__init__(f"{name} does not exist or was not submitted", run=name)
 
 
 class JobHeld(FailedPrecondition):

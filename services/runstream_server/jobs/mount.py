@@ -128,5 +128,6 @@ class Service:
             ),
             leases=Leases(jobs, self._runs, self._settling, self._patience.lease),
             agents=Agents(desk),
+            run_tokens=platform.auth.run_tokens,
             draining=platform.draining,
         )

@@ -5,7 +5,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from runstream_server.errors import DeadlineExceeded, Draining, Interrupted, MalformedMessage, RunstreamError
+from runstream_server.rpc.guarding import Answer, Guard, guard_answers, guard_message, guard_requests
 from runstream_server.rpc.limits import CallLimit
 from runstream_server.rpc.status import STATUS_DETAILS, status_code, status_details, status_message
 from runstream_server.telemetry import RpcMetrics, request_id
@@ -27,7 +28,6 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 """What serves one method, its kind and its serializers included."""
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_Answer: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _SLOW_SECONDS = 1.0
@@ -56,24 +56,35 @@ class CallPolicy:
     deserialize: Callable[[bytes], Any] | None = None
     """Reads the requests; None: the generated code does."""
 
+    guard: Guard | None = None
+    """Decides who may call; None: everybody."""
+
 
 def wrap(handler: Handler, policy: CallPolicy) -> Handler:
     """Returns `handler` with everything around it that all calls have in common."""
     metrics = RpcMetrics(policy.method)
     if handler.response_streaming:
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        serve = _serve_stream(_written(inner), policy, metrics)
+        serve = _serve_stream(_guarded(_written(inner), handler, policy), policy, metrics)
         make = (
             grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
         )
     else:
         inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        serve = _serve_message(_awaited(inner), policy, metrics)
+        serve = _serve_message(_guarded(_awaited(inner), handler, policy), policy, metrics)
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
     deserialize = _forgiving(policy.deserialize or handler.request_deserializer)
     return make(serve, _sized(deserialize) if handler.request_streaming else deserialize, handler.response_serializer)
+
+
+def _guarded(answer: Answer, handler: Handler, policy: CallPolicy) -> Answer:
+    if policy.guard is None:
+        return answer
+    guarded = guard_answers if handler.response_streaming else guard_message
+    guarded = guard_requests if handler.request_streaming else guarded
+    return guarded(answer, policy.guard, handler.request_deserializer)
 
 
 def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
@@ -110,13 +121,13 @@ def _readable(message: Any) -> Any:
     return message
 
 
-def _awaited(inner: Any) -> _Answer:
+def _awaited(inner: Any) -> Answer:
     if not iscoroutinefunction(inner):
         raise TypeError(f"{inner} must be a coroutine function")
     return inner  # type: ignore[no-any-return]
 
 
-def _written(inner: Any) -> _Answer:
+def _written(inner: Any) -> Answer:
     """Makes a writing coroutine of an async generator: garbage collection may close one that waits in `yield`."""
     if not isasyncgenfunction(inner):
         return _awaited(inner)
@@ -130,7 +141,7 @@ def _written(inner: Any) -> _Answer:
     return write_all
 
 
-def _serve_message(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _Answer:
+def _serve_message(inner: Answer, policy: CallPolicy, metrics: RpcMetrics) -> Answer:
     async def serve(request: Any, context: _Context) -> Any:
         async with _Call(context, policy, metrics):
             seconds = _seconds(context, policy)
@@ -145,11 +156,11 @@ def _serve_message(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _
     return serve
 
 
-def _serve_stream(inner: _Answer, policy: CallPolicy, metrics: RpcMetrics) -> _Answer:
+def _serve_stream(inner: Answer, policy: CallPolicy, metrics: RpcMetrics) -> Answer:
     async def serve(request: Any, context: _Context) -> None:
         async with _Call(context, policy, metrics):
             counted = _CountingContext(context, metrics)
-            await inner(counted.requests(request), counted)  # type: ignore[arg-type]
+            await inner(counted.requests(request), counted)
 
     return serve
 

@@ -1,6 +1,11 @@
 """Channel settings of both sides, in one place because they must fit each other."""
 
+from pathlib import Path
+from typing import cast
+
 import grpc
+
+from runstream_server.rpc.keyed import KeyedChannel
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 """How large one request message may be."""
@@ -39,17 +44,27 @@ def server_options(*, share_port: bool) -> list[tuple[str, int]]:
     ]
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """Opens a channel from one service to another. The core retries nothing: streams resume by their own protocol."""
-    return grpc.aio.insecure_channel(
-        address,
-        options=[
-            *_BOTH,
-            ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
-            ("grpc.max_send_message_length", MAX_REQUEST_BYTES + _MARGIN_BYTES),
-            ("grpc.max_reconnect_backoff_ms", 5_000),
-            ("grpc.enable_retries", 0),
-            ("grpc.use_local_subchannel_pool", 1),  # each channel has a connection of its own
-            ("grpc.enable_http_proxy", 0),  # a proxy for the outside world does not lead to our own services
-        ],
-    )
+_CLIENT: list[tuple[str, int]] = [
+    *_BOTH,
+    ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+    ("grpc.max_send_message_length", MAX_REQUEST_BYTES + _MARGIN_BYTES),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # each channel has a connection of its own
+    ("grpc.enable_http_proxy", 0),  # a proxy for the outside world does not lead to our own services
+]
+
+
+def open_channel(address: str, *, secret: str = "", authority: Path | None = None) -> grpc.aio.Channel:
+    """Opens a channel from one service to another. The core retries nothing: streams resume by their own protocol.
+
+    `secret` is shown with each call. An address that begins with `grpcs://` or `https://` speaks TLS; `authority` has
+    the certificates to trust there, in PEM. None: the usual ones.
+    """
+    scheme, _, place = address.rpartition("://")
+    if scheme in ("grpcs", "https"):
+        credentials = grpc.ssl_channel_credentials(authority.read_bytes() if authority else None)
+        channel = grpc.aio.secure_channel(place, credentials, options=_CLIENT)
+    else:
+        channel = grpc.aio.insecure_channel(place, options=_CLIENT)
+    return cast(grpc.aio.Channel, KeyedChannel(channel, secret)) if secret else channel

@@ -10,11 +10,14 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from runstream_server.config import ServerConfig, check_loopback
+from runstream_server.auth_config import Exposure, check_exposure, is_loopback
+from runstream_server.config import ServerConfig
 from runstream_server.errors import ConfigurationError
 from runstream_server.rpc.call import CallPolicy, Handler, wrap
+from runstream_server.rpc.guarding import Guards
 from runstream_server.rpc.limits import CallLimit
 from runstream_server.rpc.options import server_options
+from runstream_server.rpc.tls import server_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ LOOK_SECONDS = 5.0
 """How often a process looks whether it can do its work."""
 
 _BAD_ANSWERS = 2
+_INSIDE = "127.0.0.1"
 
 
 class RpcServer:
@@ -31,9 +35,11 @@ class RpcServer:
     (grpc/grpc#43436).
     """
 
-    def __init__(self, config: ServerConfig, access_log: str) -> None:
+    def __init__(self, config: ServerConfig, access_log: str, guards: Guards | None = None) -> None:
+        """`guards` decide who may call what; None: everybody may call everything."""
         self._config = config
         self._access_log = access_log
+        self._guards = guards
         self._server = grpc.aio.server(options=server_options(share_port=config.share_port))
         self._services: list[str] = []
         self._readers: dict[str, Callable[[bytes], Any]] = {}
@@ -45,21 +51,37 @@ class RpcServer:
         self.draining = asyncio.Event()
         """Set when the server stops: streams say so, commit what arrived and end."""
         self.port = self._bind()
+        self._inner_port = self._bind_inside()
 
     def _bind(self) -> int:
-        host = check_loopback(self._config.host, "RUNSTREAM_HOST")
+        config, tls = self._config, self._config.tls
+        check_exposure(config.host, Exposure(tls is not None, self._guards is not None, config.insecure))
+        place, credentials = f"{config.host}:{config.port}", server_credentials(tls) if tls else None
         try:
-            return self._server.add_insecure_port(f"{host}:{self._config.port}")
+            if credentials is None:
+                return self._server.add_insecure_port(place)
+            return self._server.add_secure_port(place, credentials)
         except RuntimeError:
             raise ConfigurationError(
                 "RUNSTREAM_PORT",
-                f"port {self._config.port} of {host} is taken; choose another one, or 0 for a free one",
+                f"port {config.port} of {config.host} is taken; choose another one, or 0 for a free one",
             ) from None
+
+    def _bind_inside(self) -> int | None:
+        """A port for the services themselves, where the other one is for names or hosts beyond this machine."""
+        if self._config.tls is None and is_loopback(self._config.host):
+            return None
+        return self._server.add_insecure_port(f"{_INSIDE}:0")
 
     @property
     def address(self) -> str:
         """Where the server listens: `host:port`."""
         return f"{self._config.host}:{self.port}"
+
+    @property
+    def inner_address(self) -> str:
+        """Where the services of this process reach each other, without TLS: `host:port`, of the loopback."""
+        return self.address if self._inner_port is None else f"{_INSIDE}:{self._inner_port}"
 
     @property
     def services(self) -> Sequence[str]:
@@ -92,6 +114,7 @@ class RpcServer:
             draining=self.draining,
             access_log=self._access_log,
             deserialize=self._readers.get(method),
+            guard=self._guards(method) if self._guards else None,
         )
 
     async def start(self) -> None:
@@ -122,9 +145,9 @@ class _WrappingHandler(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def rpc_server(config: ServerConfig, access_log: str) -> AsyncIterator[RpcServer]:
+async def rpc_server(config: ServerConfig, access_log: str, guards: Guards | None = None) -> AsyncIterator[RpcServer]:
     """Makes a server that is bound and not started; stops it, however the context ends."""
-    server = RpcServer(config, access_log)
+    server = RpcServer(config, access_log, guards)
     try:
         yield server
     finally:

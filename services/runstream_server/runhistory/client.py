@@ -14,6 +14,7 @@ from runstream.api.runs.v1 import run_pb2
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.errors import InvalidArgument, NotFound, Unavailable
 from runstream_server.names import RunName, WorkspaceName
+from runstream_server.not_found import RunNotFound, WorkspaceNotFound
 from runstream_server.runhistory.summaries import MetricSummary
 
 if TYPE_CHECKING:
@@ -33,24 +34,6 @@ RETRYABLE = (
 _ENDED_OR_TO_CANCEL = "end_time:* OR status = CancelRequested"
 ENDED = (run_pb2.RUN_STATUS_COMPLETED, run_pb2.RUN_STATUS_FAILED, run_pb2.RUN_STATUS_CANCELED)
 """The terminal statuses."""
-
-
-class RunNotFound(NotFound):
-    """No run has the name."""
-
-    reason = "RUN_NOT_FOUND"
-
-    def __init__(self, name: RunName) -> None:
-        super().__init__(f"no run has the name {name}; check it, or create the run first", run=name)
-
-
-class WorkspaceNotFound(NotFound):
-    """No workspace has the name."""
-
-    reason = "WORKSPACE_NOT_FOUND"
-
-    def __init__(self, name: WorkspaceName) -> None:
-        super().__init__(f"no workspace has the name {name}; check it, or create the workspace first", workspace=name)
 
 
 class FilterRefused(InvalidArgument):

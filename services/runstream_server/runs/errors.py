@@ -2,12 +2,12 @@
 
 from typing import TypeVar
 
+from runstream_server import not_found
 from runstream_server.errors import (
     AlreadyExists,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
-    NotFound,
     RunstreamError,
 )
 from runstream_server.names import ExperimentName, RunName, WorkspaceName
@@ -34,14 +34,11 @@ class ListingTooSlow(DeadlineExceeded):
         )
 
 
-class WorkspaceNotFound(NotFound):
+class WorkspaceNotFound(not_found.WorkspaceNotFound):
     """No workspace has this name."""
 
-    reason = "WORKSPACE_NOT_FOUND"
-
     def __init__(self, workspace: str) -> None:
-        name = WorkspaceName(workspace)
-        super().__init__(f"{name} does not exist; create it, or check the spelling", workspace=name)
+        super().__init__(WorkspaceName(workspace))
 
 
 class WorkspaceExists(AlreadyExists):
@@ -64,14 +61,11 @@ class WorkspaceNotEmpty(FailedPrecondition):
         super().__init__(f"{name} holds experiments; delete them first", workspace=name)
 
 
-class ExperimentNotFound(NotFound):
+class ExperimentNotFound(not_found.ExperimentNotFound):
     """No experiment has this name."""
 
-    reason = "EXPERIMENT_NOT_FOUND"
-
     def __init__(self, workspace: str, experiment: str) -> None:
-        name = ExperimentName(workspace, experiment)
-        super().__init__(f"{name} does not exist; create it, or check the spelling", experiment=name)
+        super().__init__(ExperimentName(workspace, experiment))
 
 
 class ExperimentExists(AlreadyExists):
@@ -98,14 +92,11 @@ class ExperimentNotEmpty(FailedPrecondition):
         super().__init__(f"{name} holds runs; archive it instead", experiment=name)
 
 
-class RunNotFound(NotFound):
+class RunNotFound(not_found.RunNotFound):
     """No run has this name."""
 
-    reason = "RUN_NOT_FOUND"
-
     def __init__(self, workspace: str, run: str) -> None:
-        name = RunName(workspace, run)
-        super().__init__(f"{name} does not exist; check the spelling", run=name)
+        super().__init__(RunName(workspace, run))
 
 
 class RunExists(AlreadyExists):

@@ -14,6 +14,7 @@ from runstream_server.runs.rules.feed import Feeds
 from runstream_server.runs.rules.listing import Listings
 from runstream_server.runs.rules.reaper import Reaper
 from runstream_server.runs.rules.runs import Runs, RunStores
+from runstream_server.runs.rules.tokens import WorkspaceTokens
 from runstream_server.runs.rules.watch import Watches
 from runstream_server.runs.rules.workspaces import Workspaces
 from runstream_server.runs.servicer import RunHistoryServicer
@@ -62,11 +63,14 @@ def rules_on(platform: Platform, signer: Signer, changes: ChangeStore, feeds: Fe
     workspaces, experiments = WorkspaceStore(postgres), ExperimentStore(postgres)
     requests, runs, summaries = RequestStore(postgres), RunStore(postgres), SummaryStore(postgres)
     identifiers = Identifiers()
+    workspace_rules = Workspaces(workspaces, requests, signer, now)
+    run_rules = Runs(RunStores(runs, HeartbeatStore(postgres), summaries), hints, now)
     return Rules(
-        workspaces=Workspaces(workspaces, requests, signer, now),
+        workspaces=workspace_rules,
         experiments=Experiments(experiments, workspaces, requests, signer, identifiers, now),
         creations=Creations(CreationStore(postgres), runs, hints, now),
-        runs=Runs(RunStores(runs, HeartbeatStore(postgres), summaries), hints, now),
+        runs=run_rules,
+        tokens=WorkspaceTokens(platform.auth.tokens, workspace_rules, run_rules),
         listings=Listings(
             ListingStore(postgres),
             summaries,
@@ -78,5 +82,6 @@ def rules_on(platform: Platform, signer: Signer, changes: ChangeStore, feeds: Fe
         ),
         watches=Watches(changes, feeds, experiments, workspaces, signer, now, platform.draining),
         identifiers=identifiers,
+        reaches=platform.auth.reaches,
         now=now,
     )

@@ -23,14 +23,15 @@ from tests.mortal import mortal
 @pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     """A backend of these tests. At their end nothing of what they submitted is left."""
-    with short_folder() as folder, _backend(folder) as backend:
+    with short_folder() as folder, running_site(folder) as backend:
         yield backend
 
 
 @contextmanager
-def _backend(folder: Path) -> Iterator[Site]:
+def running_site(folder: Path, *arguments: str) -> Iterator[Site]:
+    """A backend on a folder of its own. At the end nothing of what was submitted is left."""
     environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state")}
-    command = mortal(RUNSTREAM, "up", "--data", str(folder / "data"), "--port", "0")
+    command = mortal(RUNSTREAM, "up", "--data", str(folder / "data"), "--port", "0", *arguments)
     site = None
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

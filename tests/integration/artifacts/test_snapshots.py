@@ -16,11 +16,12 @@ import pytest
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream_server.artifacts.content_store import ContentStore
 from runstream_server.artifacts.contents import Contents
-from runstream_server.artifacts.snapshot_model import SnapshotLimits, SnapshotName
+from runstream_server.artifacts.snapshot_model import SnapshotLimits
 from runstream_server.artifacts.snapshot_store import SnapshotStore
 from runstream_server.artifacts.snapshots import Snapshots
 from runstream_server.artifacts.using import Using
 from runstream_server.config import ArtifactsConfig, Config
+from runstream_server.names import SnapshotName
 from runstream_server.objectstore import Bucket
 from runstream_server.postgres import Postgres
 from runstream_server.runhistory import RunHistory

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from runstream_server.config import Config
 from tests.api_server import PROGRAM, ApiServer, Namespace, api_server, open_client
 from tests.conditions import until_answered
 from tests.conftest import serve
+from tests.guarded import guarded_services
 from tests.integration.kubernetes.conftest import TARGET, lease_of, make_target
 from tests.submitted import SCRIPT, S, Submitter, make_submitter
 
@@ -113,6 +115,24 @@ async def test_a_run_is_made_and_completed_with_the_rights_of_the_guide(site: Si
     assert (await site.ended(run)).status == S.RUN_STATUS_COMPLETED
     assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     assert set(secret["data"]) == {"RUNSTREAM_ADDRESS"}
+
+
+async def test_the_token_of_a_job_that_waits_is_kept_fresh_with_the_rights_of_the_guide(
+    config: Config, server: ApiServer, namespace: Namespace, tmp_path: Path
+) -> None:
+    await namespace.grant()
+    async with guarded_services(knowing(config, server, tmp_path), run_lifetime=timedelta(seconds=1)) as guarded:
+        site = Site(namespace, await make_submitter(guarded.channel), guarded.channel)
+        await site.submit()
+        first = (await namespace.only("secrets"))["data"]
+
+        async def is_newer() -> bool:
+            (secret,) = await namespace.of("secrets")
+            return bool(secret["data"]["RUNSTREAM_TOKEN"] != first["RUNSTREAM_TOKEN"])
+
+        await until_answered(is_newer)
+
+    assert set(first) == {"RUNSTREAM_ADDRESS", "RUNSTREAM_TOKEN"}
 
 
 async def test_a_run_of_several_nodes_with_all_that_there_is_is_accepted(site: Site) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runstream._channel.address import find_address, is_loopback, parse_address
+from runstream._channel.address import find_address, is_loopback, parse_address, url_of
 from runstream.exceptions import UserErrorException
 
 
@@ -60,7 +60,8 @@ def test_a_damaged_state_file_is_as_none(state: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "host", "host:", ":1", "host:0", "host:65536", "host:x", "https://h:1", "a/b:1", "u@h:1"]
+    "text",
+    ["", "host", "host:", ":1", "host:0", "host:65536", "host:x", "https://h", "ftp://h:1", "://h:1", "a/b:1", "u@h:1"],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UserErrorException, match="host:port"):
@@ -72,6 +73,12 @@ def test_a_scheme_and_a_slash_are_dropped(text: str) -> None:
     assert parse_address(text) == "h:1"
 
 
+@pytest.mark.parametrize("text", ["https://h:1", "grpcs://h:1/", " GRPCS://h:1 "])
+def test_a_scheme_that_means_tls_is_kept_as_one(text: str) -> None:
+    assert parse_address(text) == "grpcs://h:1"
+    assert url_of(parse_address(text)) == "https://h:1"
+
+
 def test_loopback_is_told_from_other_hosts() -> None:
-    assert all(map(is_loopback, ("localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1")))
+    assert all(map(is_loopback, ("localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "grpcs://localhost:1")))
     assert not is_loopback("example.org:1")

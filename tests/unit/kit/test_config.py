@@ -1,5 +1,7 @@
 """Settings are read once, checked, and say which variable is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from runstream_server.config import Config
@@ -54,6 +56,8 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         ("RUNSTREAM_JOBS_START_SECONDS", "soon"),
         ("RUNSTREAM_JOBS_LOST_SECONDS", "-1"),
         ("RUNSTREAM_JOBS_REPORT_SECONDS", "0"),
+        ("RUNSTREAM_KUBERNETES_CA_FILE", "/nowhere/ca.pem"),
+        ("RUNSTREAM_KUBERNETES_CA_FILE", "/dev/null"),
         ("RUNSTREAM_KUBERNETES_CLUSTERS", "east"),
         ("RUNSTREAM_KUBERNETES_CLUSTERS", "east="),
         ("RUNSTREAM_KUBERNETES_CLUSTERS", "=/etc/east"),
@@ -91,3 +95,13 @@ def test_only_the_loopback_is_served_while_calls_are_not_authenticated(host: str
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "localhost", "127.1.2.3"])
 def test_every_loopback_address_is_served(host: str) -> None:
     assert Config.from_environment({**LEAST, "RUNSTREAM_HOST": host}).server.host == host
+
+
+def test_the_authorities_of_pods_are_those_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("-----BEGIN CERTIFICATE-----\n")
+
+    config = Config.from_environment({**LEAST, "RUNSTREAM_KUBERNETES_CA_FILE": str(file)})
+
+    assert config.kubernetes.authorities == file.read_text()
+    assert Config.from_environment(LEAST).kubernetes.authorities == ""

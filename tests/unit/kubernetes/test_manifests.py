@@ -219,3 +219,32 @@ def test_the_image_is_that_of_the_environment_then_the_target_then_the_service()
     images = [main_container(each)["image"] for each in (blueprint(PodNeeds("env:1")), blueprint(), plan)]
 
     assert images == ["env:1", "ml/train:1", "service:1"]
+
+
+def test_the_token_and_the_authorities_of_a_job_are_in_its_secret_alone() -> None:
+    plan = replace(blueprint(), address="grpcs://runs.ml:7878", run_token="rsr_secret", authorities="PEM")
+    job, secret = job_manifest(plan), secret_manifest(plan, "uid-1")
+    container = main_container(plan)
+    (token,) = [each for each in container["env"] if each["name"] == "RUNSTREAM_TOKEN"]
+    (file,) = [each["value"] for each in container["env"] if each["name"] == "RUNSTREAM_CA_FILE"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "authorities"]
+    (volume,) = [each for each in job["spec"]["template"]["spec"]["volumes"] if each["name"] == "authorities"]
+
+    check(job)
+    check(secret)
+    assert secret["stringData"] == {
+        "RUNSTREAM_ADDRESS": "grpcs://runs.ml:7878",
+        "RUNSTREAM_TOKEN": "rsr_secret",
+        "authorities.pem": "PEM",
+    }
+    assert token["valueFrom"]["secretKeyRef"]["name"] == volume["secret"]["secretName"] == plan.name
+    assert file == f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}"
+    assert "rsr_secret" not in json.dumps(job)
+    assert "rsr_secret" not in repr(plan)
+
+
+def test_without_tokens_pods_get_the_address_only() -> None:
+    plan = blueprint()
+
+    assert set(secret_manifest(plan, "uid-1")["stringData"]) == {"RUNSTREAM_ADDRESS"}
+    assert not {"RUNSTREAM_TOKEN", "RUNSTREAM_CA_FILE"} & {each["name"] for each in main_container(plan)["env"]}

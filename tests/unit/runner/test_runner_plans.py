@@ -1,6 +1,7 @@
 """Which processes jobs have, and what they are told."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,19 @@ def test_a_container_is_told_the_names_of_variables_and_not_their_values() -> No
     assert text.endswith("--ipc=host image:1 python train.py")
     assert "s3cr3t" not in text
     assert container.removal(2) == ["/bin/docker", "rm", "--force", "runstream-a-0", "runstream-a-1"]
+
+
+def test_a_container_follows_the_token_of_its_run_and_trusts_the_services_by_the_same_file() -> None:
+    container = Container("podman", "ml/train:1", job_pb2.ContainerOptions())
+    files = {"RUNSTREAM_TOKEN_FILE": "/jobs/run/access/token", "RUNSTREAM_CA_FILE": "/etc/ca.pem"}
+    known = {**files, "RUNSTREAM_TOKEN": "t"}
+
+    command = container.wrap(["python"], Path("/jobs/run/work"), known, 0)
+    pairs = list(pairwise(command))
+
+    assert ("--volume", "/jobs/run/access:/runstream/access:ro") in pairs
+    assert ("--env", "RUNSTREAM_TOKEN_FILE=/runstream/access/token") in pairs
+    assert ("--volume", "/etc/ca.pem:/runstream/authorities.pem:ro") in pairs
+    assert ("--env", "RUNSTREAM_CA_FILE=/runstream/authorities.pem") in pairs
+    assert ("--env", "RUNSTREAM_TOKEN") in pairs
+    assert not [part for part in container.wrap(["python"], Path("/work"), {}, 0) if "access" in part]

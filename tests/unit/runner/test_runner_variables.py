@@ -1,15 +1,20 @@
 """What a script finds in its environment."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from runstream._channel.tokens import Token
+from runstream._runner.access import Access
 from runstream._runner.job import JobToRun
 from runstream._runner.start import runner_environment
 from runstream._runner.variables import job_variables
-from runstream.api.jobs.v1.job_pb2 import JobDefinition
+from runstream.api.jobs.v1.job_pb2 import JobDefinition, RunToken
+from tests.conftest import forget_settings
 
 JOB = JobToRun("workspaces/space/runs/run", "host:7878", "holder")
 OF_SDK_V1 = {
@@ -28,8 +33,9 @@ OF_SDK_V1 = {
 }
 
 
-def variables(surroundings: Mapping[str, str]) -> dict[str, str]:
-    return job_variables(JOB, "digits", JobDefinition(), Path("/jobs/run"), surroundings)
+def variables(surroundings: Mapping[str, str], access: Mapping[str, str] | None = None) -> dict[str, str]:
+    access = Access(Path("/jobs/none"), JOB.address, {}).variables() if access is None else access
+    return job_variables(JOB, "digits", JobDefinition(), Path("/jobs/run"), access, surroundings)
 
 
 def test_programs_written_for_sdk_v1_find_all_that_it_named() -> None:
@@ -45,36 +51,59 @@ def test_where_no_token_is_needed_it_never_expires() -> None:
     assert datetime.fromtimestamp(int(found["AZUREML_RUN_TOKEN_EXPIRY"]), UTC).year == 9999
 
 
-def test_the_token_of_the_run_is_passed_on_with_what_is_known_of_its_end() -> None:
-    found = variables({"RUNSTREAM_TOKEN": "t", "AZUREML_RUN_TOKEN_EXPIRY": "1800000000"})
+def test_a_script_gets_the_run_token_and_no_other_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_settings(monkeypatch, {"RUNSTREAM_TOKEN": "of the starter", "RUNSTREAM_TOKEN_FILE": "/home/token"})
+    access = Access(tmp_path, JOB.address, os.environ)
+    others = variables(os.environ, access.variables())
+    access.take(RunToken(secret="rsr_1", expire_time=Timestamp(seconds=1_800_000_000)))
+    found = variables(os.environ, access.variables())
 
-    assert (found["AZUREML_RUN_TOKEN"], found["AZUREML_RUN_TOKEN_EXPIRY"]) == ("t", "1800000000")
-    assert "AZUREML_RUN_TOKEN_EXPIRY" not in variables({"RUNSTREAM_TOKEN": "t"})
+    assert not {"RUNSTREAM_TOKEN", "RUNSTREAM_TOKEN_FILE"} & set(others)
+    assert (found["AZUREML_RUN_TOKEN"], found["AZUREML_RUN_TOKEN_EXPIRY"]) == ("rsr_1", "1800000000")
+    assert found["RUNSTREAM_TOKEN"] == Path(found["RUNSTREAM_TOKEN_FILE"]).read_text().strip() == "rsr_1"
+    assert Path(found["RUNSTREAM_TOKEN_FILE"]).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_runner_shows_the_run_token_and_where_it_is_refused_that_of_who_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_settings(
+        monkeypatch, {"RUNSTREAM_TOKEN": "starter", "RUNSTREAM_TOKEN_FILE": "", "RUNSTREAM_STATE_DIR": str(tmp_path)}
+    )
+    access = Access(tmp_path, JOB.address, os.environ)
+    assert access.credential.token.secret == "starter"
+    access.take(RunToken(secret="rsr_1", expire_time=Timestamp(seconds=1_800_000_000)))
+
+    assert access.credential.replaces(Token("starter"))
+    assert access.credential.token.secret == "rsr_1"
+    assert not access.credential.replaces(Token("rsr_1"))
+    access.take(RunToken(secret="rsr_2"))
+    assert access.credential.replaces(Token("rsr_1"))
+    assert access.credential.token.secret == "rsr_2"
 
 
 def test_variables_of_an_mlflow_that_is_not_there_are_not_made_up() -> None:
     assert not [name for name in variables({}) if name.startswith("MLFLOW_")]
 
 
-@pytest.mark.parametrize(
-    ("known", "shares_token", "is_passed_on"),
-    [
-        ({}, True, True),
-        ({}, False, False),
-        ({"RUNSTREAM_RUN_ID": "parent"}, True, False),
-    ],
-)
-def test_only_who_submits_a_run_itself_shares_its_token(
-    known: dict[str, str], shares_token: bool, is_passed_on: bool
-) -> None:
-    environment = runner_environment({"RUNSTREAM_TOKEN": "t", "HOME": "/h", **known}, shares_token=shares_token)
+def test_a_runner_claims_its_job_with_the_token_of_who_starts_it_as_it_is_now(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("new")
+    known = {"RUNSTREAM_TOKEN": "old", "RUNSTREAM_TOKEN_FILE": str(file), "HOME": "/h", "RUNSTREAM_RUN_ID": "parent"}
 
-    assert ("RUNSTREAM_TOKEN" in environment) is is_passed_on
-    assert environment["HOME"] == "/h"
-    assert "RUNSTREAM_RUN_ID" not in environment
+    assert runner_environment(known) == {
+        "RUNSTREAM_TOKEN": "new",
+        "RUNSTREAM_TOKEN_FILE": str(file),
+        "HOME": "/h",
+    }
+
+
+@pytest.mark.parametrize(("token", "expected"), [("", {}), ("rsr_1", {"RUNSTREAM_TOKEN": "rsr_1"})])
+def test_a_runner_that_is_given_a_token_sees_no_other_one(token: str, expected: dict[str, str]) -> None:
+    assert runner_environment({"RUNSTREAM_TOKEN": "t", "RUNSTREAM_TOKEN_FILE": "/t"}, token) == expected
 
 
 def test_an_mlflow_server_of_the_users_own_is_passed_on_and_its_run_is_not() -> None:
     own = {"MLFLOW_TRACKING_URI": "http://mlflow", "MLFLOW_EXPERIMENT_NAME": "mine"}
 
-    assert runner_environment({**own, "MLFLOW_RUN_ID": "r"}, shares_token=True) == own
+    assert runner_environment({**own, "MLFLOW_RUN_ID": "r"}) == own

@@ -1,4 +1,4 @@
-"""A file waits for what passes: a token that is renewed, and bytes that the services did not keep so long."""
+"""A file waits for what passes: a token that is refused, and bytes that the services did not keep so long."""
 
 import asyncio
 from pathlib import Path
@@ -39,20 +39,22 @@ class Attendant:
 
     def __init__(self) -> None:
         self.refusals: list[Refusal] = []
+        self.stops: list[str] = []
 
     def take_refusal(self, refusal: Refusal) -> None:
         self.refusals.append(refusal)
 
     def stop(self, stopped: Stopped) -> None:
-        raise stopped
+        self.stops.append(stopped.reason)
 
 
 EXPIRED = AuthenticationException("The token has expired.", reason="TOKEN_EXPIRED")
+FROM_A_PROXY = AuthenticationException("Who are you?")
 COLLECTED = UserErrorException("The workspace has no such blob.", reason="BLOB_MISSING")
 
 
-async def sent(services: Services, folder: Path) -> list[Refusal]:
-    """Sends one file; what was refused."""
+async def sent(services: Services, folder: Path) -> Attendant:
+    """Sends one file; who was told of it."""
     (folder / "1").write_bytes(b"a")
     attendant = Attendant()
     client = Client("0" * 32, "workspaces/space/runs/run", services, None, "0" * 32)  # type: ignore[arg-type]
@@ -62,16 +64,25 @@ async def sent(services: Services, folder: Path) -> list[Refusal]:
     async with asyncio.timeout(30.0):
         await artifacts.reach()
     sending.cancel()
-    return attendant.refusals
+    return attendant
 
 
-async def test_a_file_is_kept_until_the_token_is_renewed(tmp_path: Path) -> None:
-    assert await sent(Services(EXPIRED, EXPIRED), tmp_path) == []
+async def test_a_file_is_kept_where_its_token_is_refused_and_that_is_told(tmp_path: Path) -> None:
+    told = await sent(Services(EXPIRED, EXPIRED), tmp_path)
+
+    assert (told.refusals, told.stops) == ([], ["TOKEN_EXPIRED"])
+    assert (tmp_path / "1").exists()
+
+
+async def test_a_file_waits_until_what_is_in_between_lets_it_pass(tmp_path: Path) -> None:
+    told = await sent(Services(FROM_A_PROXY, FROM_A_PROXY), tmp_path)
+
+    assert (told.refusals, told.stops) == ([], [])
     assert not (tmp_path / "1").exists()
 
 
 async def test_bytes_that_were_collected_before_they_got_a_name_are_sent_again(tmp_path: Path) -> None:
     services = Services(None, COLLECTED)
 
-    assert await sent(services, tmp_path) == []
+    assert (await sent(services, tmp_path)).refusals == []
     assert services.calls == ["FindMissingBlobs", "BindArtifacts"] * 2 + ["LogMetrics"]

@@ -13,6 +13,7 @@ from runstream._channel import Connection
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailure, to_exception
 from runstream._channel.exchange import Exchange, ExchangeEnded, end_side
+from runstream._channel.tokens import TOKEN_REASONS
 from runstream.api.jobs.v1 import agent_pb2 as messages
 
 WELCOME_SECONDS: Final = 15.0
@@ -38,6 +39,7 @@ class Conversation:
         self._roster = roster
         self._is_drained = False
         self._was_welcome = False
+        self._is_known = False
         self._replaced = 0
 
     def drain(self) -> None:
@@ -49,7 +51,8 @@ class Conversation:
         """Speaks without end.
 
         Raises:
-            AzureMLException: The service does not want this agent: there is no such compute target, for example.
+            AzureMLException: The service does not want this agent: there is no such compute target, for example. One
+                that was connected before waits for another token where its own is refused.
         """
         failures = 0
         while True:
@@ -86,7 +89,7 @@ class Conversation:
                 await call.ending() if response is grpc.aio.EOF else CallFailure("UNAVAILABLE", "no welcome")
             )
         logger.info("connected as %s", self._agent.name)
-        self._was_welcome, self._replaced = True, 0
+        self._was_welcome, self._is_known, self._replaced = True, True, 0
         return float(response.welcome.report_interval.ToTimedelta().total_seconds()) or WELCOME_SECONDS
 
     async def _listen(self, call: Exchange) -> None:
@@ -128,8 +131,9 @@ class Conversation:
     def _raise_if_final(self, failure: CallFailure) -> None:
         self._replaced = self._replaced + 1 if failure.reason == REPLACED else self._replaced
         is_refused = failure.code in FINAL_CODES and failure.reason and not self._was_welcome
-        if is_refused or self._replaced > MAX_REPLACED:
-            raise to_exception(failure, self._agent.name)
+        waits_for_token = self._is_known and failure.reason in TOKEN_REASONS
+        if (is_refused and not waits_for_token) or self._replaced > MAX_REPLACED:
+            raise to_exception(failure, self._agent.name, self._connect().credential.token.source)
 
 
 def _declined(offer: messages.JobOffer, reason: str) -> messages.JobDeclined:

@@ -8,6 +8,7 @@ from typing import Any
 
 import platformdirs
 
+from runstream._channel.private import write_private
 from runstream.exceptions import UserErrorException
 
 ADDRESS_VARIABLE = "RUNSTREAM_ADDRESS"
@@ -20,6 +21,10 @@ LOGIN_FILE = "login.json"
 UP_FILE = "up.json"
 
 REMEDY = "start `runstream up` on this machine, set RUNSTREAM_ADDRESS to host:port, or use `runstream login`"
+_SCHEMES = {"": False, "http": False, "grpc": False, "https": True, "grpcs": True}
+"""Schemes of addresses, and whether they mean TLS."""
+SECURE_SCHEME = "grpcs://"
+"""What an address begins with at which the services speak TLS."""
 
 
 def state_folder() -> Path:
@@ -41,7 +46,7 @@ def is_offline() -> bool:
 
 
 def find_address() -> str:
-    """The address of the services as `host:port`; `offline` in offline mode.
+    """The address of the services as `parse_address` gives it; `offline` in offline mode.
 
     It is `RUNSTREAM_ADDRESS`, else what `runstream login` stored, else that of a `runstream up` on this machine.
 
@@ -69,13 +74,15 @@ def find_address_and_source() -> tuple[str, str]:
     raise UserErrorException(f"No Runstream services found: {REMEDY}. {offline}.", reason="NO_ADDRESS")
 
 
-def store_login(address: str) -> Path:
-    """Has `find_address` of this user give `address` from now on; returns the file that says so."""
+def store_login(address: str, token: str = "") -> Path:
+    """Has `find_address` of this user give `address` from now on, and calls to it carry `token`.
+
+    Returns:
+        The file that says so, which only this user can read.
+    """
     file = state_folder() / LOGIN_FILE
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{LOGIN_FILE}.{os.getpid()}")
-    partial.write_text(json.dumps({"address": address}) + "\n", "utf-8")
-    partial.replace(file)
+    write_private(file, json.dumps({"address": address, **({"token": token} if token else {})}))
     return file
 
 
@@ -88,31 +95,64 @@ def forget_login() -> bool:
 
 
 def parse_address(text: str) -> str:
-    """`text` as `host:port`; a scheme `http://` or `grpc://` and a trailing slash are dropped.
+    """`text` as `host:port`, or as `grpcs://host:port` where the services speak TLS, which `https://` says as well.
+
+    A scheme `http://` or `grpc://` and a trailing slash are dropped.
 
     Raises:
         UserErrorException: It has no host, or no port from 1 to 65535.
     """
-    bare = text.strip().removeprefix("grpc://").removeprefix("http://").rstrip("/")
+    scheme, separator, rest = text.strip().rpartition("://")
+    bare = rest.rstrip("/")
     host, _, port = bare.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or any(c in bare for c in "/@ "):
-        raise UserErrorException(f"{text!r} is not an address: write host:port.", reason="INVALID_ADDRESS")
-    return bare
+    is_wrong = scheme.lower() not in _SCHEMES or (separator and not scheme)
+    if is_wrong or not host or not port.isdecimal() or not 0 < int(port) < 65536 or any(c in bare for c in "/@ "):
+        message = f"{text!r} is not an address: write host:port, or {SECURE_SCHEME}host:port for TLS."
+        raise UserErrorException(message, reason="INVALID_ADDRESS")
+    return f"{SECURE_SCHEME}{bare}" if _SCHEMES[scheme.lower()] else bare
+
+
+def is_secure(address: str) -> bool:
+    """Whether the services at `address` speak TLS."""
+    return address.startswith(SECURE_SCHEME)
+
+
+def host_and_port(address: str) -> str:
+    """`address` without a scheme."""
+    return address.removeprefix(SECURE_SCHEME)
+
+
+def url_of(address: str) -> str:
+    """`address` as programs for the web write it."""
+    return f"{'https' if is_secure(address) else 'http'}://{host_and_port(address)}"
 
 
 def is_loopback(address: str) -> bool:
     """Whether `address` is on this machine."""
-    host = address.rpartition(":")[0].strip("[]")
+    host = host_and_port(address).rpartition(":")[0].strip("[]")
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+def stored_tokens() -> dict[str, tuple[str, str]]:
+    """What `runstream login` and a `runstream up` of this machine say, by these words: an address, and its token."""
+    return {"runstream login": _address_and_token(_read_state(LOGIN_FILE)), "runstream up": _of_running_one()}
+
+
 def _login_address() -> str:
-    return str(_read_state(LOGIN_FILE).get("address", ""))
+    return _address_and_token(_read_state(LOGIN_FILE))[0]
 
 
 def _running_address() -> str:
+    return _of_running_one()[0]
+
+
+def _of_running_one() -> tuple[str, str]:
     state = _read_state(UP_FILE)
-    return str(state.get("address", "")) if _is_alive(state.get("pid")) else ""
+    return _address_and_token(state) if _is_alive(state.get("pid")) else ("", "")
+
+
+def _address_and_token(state: dict[str, Any]) -> tuple[str, str]:
+    return str(state.get("address") or ""), str(state.get("token") or "")
 
 
 def _read_state(name: str) -> dict[str, Any]:

@@ -7,17 +7,18 @@ import uuid
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import Message
 
 from runstream._channel.address import OFFLINE
+from runstream._channel.authorized import AuthorizedChannel, open_channel
 from runstream._channel.backoff import backoff_seconds
 from runstream._channel.errors import CallFailed, CallFailure, read_failure, to_exception, unreachable
 from runstream._channel.forked import RelayChannel, is_forked
-from runstream._channel.options import channel_options
 from runstream._channel.tasks import end_tasks
 from runstream._channel.threads import can_start_threads
+from runstream._channel.tokens import Credential
 from runstream.exceptions import RunEnvironmentException
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request", bound=Message, contravariant=True)
 Response = TypeVar("Response", bound=Message, covariant=True)
+
+_Key: TypeAlias = "tuple[str, Credential | None]"
 
 DEFAULT_TIMEOUT = 15.0
 CONNECT_SECONDS = 4.0
@@ -91,23 +94,36 @@ class Connection:
     logs: "LogServiceAsyncStub"
     jobs: "JobServiceAsyncStub"
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credential: Credential | None = None) -> None:
+        """Calls carry the token of `credential`; default: that of the surroundings."""
         self.address = address
-        self._channel: Any = RelayChannel(address) if needs_relay() else open_channel(address)
+        self.credential = credential or Credential.ambient(address)
+        self._channel: Any = RelayChannel(address) if needs_relay() else open_channel(address, self.credential)
         self._reached: asyncio.Task[None] | None = None
         self._add_stubs()
 
     @classmethod
-    def to(cls, address: str) -> "Connection":
-        """The connection of this process and of the running event loop to `address`, opened at the first use."""
+    def to(cls, address: str, credential: Credential | None = None) -> "Connection":
+        """The connection of this process and of the running event loop to `address`, opened at the first use.
+
+        There is one for each `credential`, and one that shows the token of the surroundings.
+        """
         if address == OFFLINE:
             from runstream._journal.connection import OfflineConnection
 
             return cast("Connection", OfflineConnection.shared())
         connections = _connections.setdefault(asyncio.get_running_loop(), {})
-        if address not in connections:
-            connections[address] = cls(address)
-        return connections[address]
+        key = address, credential
+        if key not in connections:
+            connections[key] = cls(address, credential)
+        return connections[key]
+
+    @classmethod
+    async def drop(cls, address: str, credential: Credential) -> None:
+        """Closes the connection to `address` with a `credential`, if there is one."""
+        connection = _connections.get(asyncio.get_running_loop(), {}).pop((address, credential), None)
+        if connection is not None:
+            await connection.close()
 
     @property
     def channel(self) -> "grpc.aio.Channel":
@@ -188,9 +204,9 @@ class Connection:
         try:
             yield
         except CallFailed as error:
-            raise to_exception(error.failure, self.address) from None
+            raise to_exception(error.failure, self.address, self.credential.token.source) from None
         except _rpc_error() as error:
-            raise to_exception(_failure(error), self.address) from None
+            raise to_exception(_failure(error), self.address, self.credential.token.source) from None
 
     async def close(self) -> None:
         """Closes the channel; calls under way are cancelled."""
@@ -203,10 +219,13 @@ class Connection:
     ) -> Response:
         clock = asyncio.get_running_loop().time
         for attempt in itertools.count():
+            token = self.credential.token
             try:
                 return await method(request, timeout=max(deadline - clock(), 0.001))
             except _rpc_error() as error:
                 failure = _failure(error)
+            if failure.code == "UNAUTHENTICATED" and self.credential.replaces(token):
+                continue
             pause = _pause(failure, attempt)
             if not retry or not failure.is_transient or clock() + pause > deadline:
                 break
@@ -250,15 +269,7 @@ def needs_relay() -> bool:
     return is_forked() or not can_start_threads()
 
 
-def open_channel(address: str) -> "grpc.aio.Channel":
-    """A channel to `address`, of this process and the running event loop."""
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # its fork handlers block; no channel crosses a fork anyway
-    import grpc.aio
-
-    return grpc.aio.insecure_channel(address, options=channel_options(address))
-
-
-async def await_ready(channel: "grpc.aio.Channel", address: str) -> None:
+async def await_ready(channel: AuthorizedChannel, address: str) -> None:
     """Waits for the first connection of `channel` to `address`.
 
     Raises:
@@ -274,7 +285,7 @@ async def await_ready(channel: "grpc.aio.Channel", address: str) -> None:
 
 
 async def _await_state(
-    channel: "grpc.aio.Channel", wanted: "set[grpc.ChannelConnectivity]", seconds: float
+    channel: AuthorizedChannel, wanted: "set[grpc.ChannelConnectivity]", seconds: float
 ) -> "grpc.ChannelConnectivity":
     async with asyncio.timeout(seconds):
         state = channel.get_state(try_to_connect=True)
@@ -321,7 +332,7 @@ def _leave_parent() -> None:
     _connections.clear()
 
 
-_connections: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Connection]]" = (
+_connections: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, Connection]]" = (
     weakref.WeakKeyDictionary()
 )
 

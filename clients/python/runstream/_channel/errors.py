@@ -7,17 +7,23 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from runstream._channel.address import MODE_VARIABLE, OFFLINE, REMEDY
+from runstream._channel.address import MODE_VARIABLE, OFFLINE, REMEDY, is_secure
+from runstream._channel.tokens import TOKEN_REASONS
 from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException, UserErrorException
 
 USER_ERRORS = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"})
 AUTHENTICATION_ERRORS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
+GIVE = (
+    "RUNSTREAM_TOKEN_FILE, RUNSTREAM_TOKEN or `runstream login --token-stdin` give another, `runstream token create`"
+    " makes one."
+)
 HTTP_STATUS = {
     "NOT_FOUND": 404,
     "ABORTED": 409,
     "RESOURCE_EXHAUSTED": 429,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 503,
+    "UNIMPLEMENTED": 501,
 }
 
 
@@ -65,15 +71,16 @@ def read_failure(code: str, message: str | None, details: bytes | None) -> CallF
     return CallFailure(code, message or "", info.reason, dict(info.metadata), delay)
 
 
-def to_exception(failure: CallFailure, address: str) -> AzureMLException:
-    """The exception that users see for `failure` of a call to `address`."""
+def to_exception(failure: CallFailure, address: str, token_source: str = "") -> AzureMLException:
+    """The exception that users see for `failure` of a call to `address`, with a token that `token_source` gave."""
     if failure.code == "UNAVAILABLE" and not failure.reason:  # said by gRPC itself: nobody answered
         failure = unreachable(address)
     reason, metadata = failure.reason, failure.metadata
     if failure.code in USER_ERRORS:
         return UserErrorException(failure.message, reason=reason, metadata=metadata)
     if failure.code in AUTHENTICATION_ERRORS:
-        return AuthenticationException(failure.message, reason=reason, metadata=metadata)
+        message = _authentication_message(failure, address, token_source)
+        return AuthenticationException(message, reason=reason, metadata=metadata)
     status = HTTP_STATUS.get(failure.code, 500)
     message = _service_message(failure, address)
     return ServiceException(message, status_code=status, reason=reason, metadata=metadata)
@@ -87,8 +94,20 @@ def is_away(error: BaseException) -> bool:
 def unreachable(address: str) -> CallFailure:
     """The failure of a call to services that nobody answers for."""
     offline = f"{MODE_VARIABLE}={OFFLINE} records without it, for `runstream sync` to upload"
-    message = f"Runstream cannot be reached at {address}: {REMEDY}. {offline}."
+    remedy = f"{REMEDY}, or RUNSTREAM_CA_FILE if its certificate is of an authority of your own"
+    message = f"Runstream cannot be reached at {address}: {remedy if is_secure(address) else REMEDY}. {offline}."
     return CallFailure("UNAVAILABLE", message, "UNREACHABLE")
+
+
+def _authentication_message(failure: CallFailure, address: str, token_source: str) -> str:
+    if failure.reason not in TOKEN_REASONS:
+        return failure.message
+    said = failure.message.rstrip(".") or f"Runstream at {address} refuses the call"
+    source = ""
+    if token_source:
+        is_missing = failure.reason == "TOKEN_MISSING"
+        source = f"{token_source} has no token. " if is_missing else f"The token is that of {token_source}. "
+    return f"{said}. {source}{GIVE}"
 
 
 def _service_message(failure: CallFailure, address: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from runstream._channel import connection, frames
+from runstream._channel.authorized import open_channel
 from runstream._channel.errors import CallFailed
 from runstream._channel.frames import Frame
 from runstream._channel.tasks import end_tasks
@@ -97,7 +98,7 @@ def _end(number: int, error: grpc.aio.AioRpcError) -> Frame:
 async def main(address: str, caller: socket.socket) -> None:
     """Relays the calls of `caller` to the services at `address` until it is gone."""
     reader, writer = await asyncio.open_connection(sock=caller)
-    channel = connection.open_channel(address)
+    channel = open_channel(address)
     try:
         await Relay(channel, address, writer).serve(reader)
     finally:

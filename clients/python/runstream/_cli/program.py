@@ -43,6 +43,7 @@ COMMANDS = {
     "spool": Entry("Look at what is recorded on this machine and not stored yet.", "runstream._cli.spool"),
     "status": Entry("Tell which services are found, and whether they answer.", "runstream._cli.status"),
     "sync": Entry("Upload what was recorded without the services.", "runstream._cli.sync"),
+    "token": Entry("Create, list and revoke tokens of the workspace.", "runstream._cli.token"),
     "up": Entry(
         "Run the whole backend on this machine until Ctrl-C.",
         remedy="it comes with the server; say: pip install 'runstream-server[embedded]'",

@@ -56,7 +56,11 @@ def global_options() -> Sequence[click.Option]:
             metavar="FORMAT",
             help=f"{', '.join(OUTPUT_FORMATS)}. Default: table on a terminal, else json.",
         ),
-        _shared("--address", metavar="HOST:PORT", help="Where the services are; see `runstream status`."),
+        _shared(
+            "--address",
+            metavar="HOST:PORT",
+            help="Where the services are, with grpcs:// for TLS; see `runstream status`.",
+        ),
         _shared("--verbose", is_flag=True, help="Say more about what happens."),
         _shared("--debug", is_flag=True, help="Say everything, and the stack trace of an error."),
         _shared("--only-show-errors", is_flag=True, help="Say nothing but errors."),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from runstream._channel.address import parse_address
 from runstream._runner.failures import JobFailed
 from runstream._runner.folder import JobFolder
 from runstream._runner.guard import guard
@@ -13,6 +14,7 @@ from runstream._runner.job import NOT_OURS, JobToRun, make_holder
 from runstream._runner.nodes import this_node
 from runstream._runner.recovery import end_processes
 from runstream._runner.waking import wake_uplink
+from runstream.exceptions import UserErrorException
 
 _RUN = re.compile(r"workspaces/[^/]+/runs/[^/]+")
 
@@ -34,7 +36,7 @@ def main() -> NoReturn:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m runstream._runner", description=__doc__)
     parser.add_argument("--run", type=_run_name, help="workspaces/{workspace}/runs/{run}")
-    parser.add_argument("--address", help="host:port of the services")
+    parser.add_argument("--address", type=_address, help="host:port of the services, grpcs://host:port with TLS")
     parser.add_argument("--lease", type=int, default=0, help="the lease of the offer; default: nobody offered the job")
     parser.add_argument("--keep", action="store_true", help="leave the working directory when the run has ended")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="end the job whose folder somebody left")
@@ -62,6 +64,13 @@ def _left_job(path: Path) -> JobToRun:
         sys.exit(NOT_OURS)
     end_processes(folder)
     return job
+
+
+def _address(text: str) -> str:
+    try:
+        return parse_address(text)
+    except UserErrorException as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def _run_name(text: str) -> str:

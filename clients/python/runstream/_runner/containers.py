@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from runstream._channel.authorized import CA_VARIABLE
+from runstream._channel.tokens import TOKEN_FILE_VARIABLE
+from runstream._runner.access import token_file
 from runstream._runner.children import Children
 from runstream._runner.environments.building import Console
 from runstream._runner.failures import JobFailed
@@ -24,9 +27,14 @@ INSIDE_VARIABLE: Final = "RUNSTREAM_IN_CONTAINER"
 """Set where the runner itself is in the container of the job."""
 ERROR: Final = "EnvironmentError"
 FOLDER: Final = "/runstream/work"
+ACCESS: Final = "/runstream/access"
+CERTIFICATES: Final = "/runstream/authorities.pem"
 REMOVAL_SECONDS: Final = 60.0
 _OF_MACHINE: Final = frozenset(
-    {"PATH", "HOME", "HOSTNAME", "LD_LIBRARY_PATH", "PYTHONPATH", "SHELL", "TMPDIR", "USER", "XDG_RUNTIME_DIR"}
+    {
+        *("PATH", "HOME", "HOSTNAME", "LD_LIBRARY_PATH", "PYTHONPATH", "SHELL", "TMPDIR", "USER", "XDG_RUNTIME_DIR"),
+        *(TOKEN_FILE_VARIABLE, CA_VARIABLE),
+    }
 )
 """Variables that mean something on this machine only."""
 
@@ -54,6 +62,7 @@ class Container:
             *(self.engine, "run", "--rm", "--init", "--name", f"{self.name}-{number}", "--network", "host"),
             *("--user", f"{os.getuid()}:{os.getgid()}", "--volume", f"{folder}:{FOLDER}", "--workdir", FOLDER),
             *(part for name in names for part in ("--env", name)),
+            *_mounts(folder.parent, variables),
             *(("--shm-size", self.options.shm_size) if self.options.shm_size else ()),
             *(("--gpus", str(self.gpus)) if self.gpus else ()),
             *self.options.arguments,
@@ -64,6 +73,19 @@ class Container:
     def removal(self, count: int) -> list[str]:
         """A command that ends the containers of the first so many processes, whatever became of who started them."""
         return _removal(self.engine, self.name, count)
+
+
+def _mounts(folder: Path, variables: Mapping[str, str]) -> list[str]:
+    """What lets processes in a container follow the token of the job with this folder, and trust the services."""
+    found = [(token_file(folder).parent, ACCESS, TOKEN_FILE_VARIABLE, f"{ACCESS}/{token_file(folder).name}")]
+    found = [each for each in found if variables.get(each[2])]
+    if authorities := variables.get(CA_VARIABLE):
+        found.append((Path(authorities), CERTIFICATES, CA_VARIABLE, CERTIFICATES))
+    return [
+        part
+        for source, place, name, value in found
+        for part in ("--volume", f"{source}:{place}:ro", "--env", f"{name}={value}")
+    ]
 
 
 def is_wanted(definition: JobDefinition, environment: Mapping[str, str] = os.environ) -> bool:

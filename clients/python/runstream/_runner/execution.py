@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from runstream._channel import Connection
 from runstream._runner import containers, endings
+from runstream._runner.access import Access
 from runstream._runner.children import Children
 from runstream._runner.console import BuildLog
 from runstream._runner.crew import Crew, linger_seconds
@@ -48,6 +49,7 @@ class Execution:
         holding: Holding,
         logs: JobLogs,
         folder: Path,
+        access: Access,
     ) -> None:
         self._job = job
         self._work = folder / WORK
@@ -58,7 +60,8 @@ class Execution:
         self._orders = orders
         self._holding = holding
         self._logs = logs
-        self._variables = job_variables(job, claimed.run.experiment_display_name, self._definition, folder)
+        experiment = claimed.run.experiment_display_name
+        self._variables = job_variables(job, experiment, self._definition, folder, access.variables())
         self._crew = Crew(children, logs)
         self._telling: asyncio.Task[None] | None = None
 

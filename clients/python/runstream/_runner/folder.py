@@ -2,7 +2,8 @@
 
 <jobs>/<job>/work/           the working directory of the script
 <jobs>/<job>/job.json        how far the runner is, for the one that comes after it
-    <jobs>/<job>/lock            locked as long as the guard or its runner lives
+<jobs>/<job>/access/token    its run token, see `access`
+<jobs>/<job>/lock            locked as long as the guard or its runner lives
 """
 
 import hashlib

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from runstream._channel import Connection
+from runstream._runner.access import Access
 from runstream._runner.causes import SPREAD_SECONDS, failure_property, failures_of, is_worth_telling
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
 from runstream._runner.lease import Lost
 from runstream._runner.nodes import this_node
 from runstream._runner.patience import call_patiently
-from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse, GetJobRequest
+from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse, GetJobRequest, RefreshRunTokenRequest
 from runstream.api.runs.v1.run_history_service_pb2 import AddPropertiesRequest, GetRunRequest
 from runstream.api.runs.v1.run_pb2 import RunStatus
 from runstream.exceptions import AzureMLException
@@ -55,9 +56,10 @@ class Holding(Protocol):
 class Following:
     """A job that another node has: this one executes its part, and says nothing about the whole."""
 
-    def __init__(self, job: JobToRun, connection: Connection) -> None:
+    def __init__(self, job: JobToRun, connection: Connection, access: Access) -> None:
         self._job = job
         self._connection = connection
+        self._access = access
         self._attempt = 1
         self._failures: asyncio.Queue[Ending] = asyncio.Queue()
         self._has_failed = False
@@ -72,14 +74,23 @@ class Following:
         try:
             found = await call_patiently(self._connection, jobs.GetJob, GetJobRequest(run=self._job.run))
             run = await call_patiently(self._connection, runs.GetRun, GetRunRequest(name=self._job.run))
+            await self._refresh()
         except AzureMLException as error:
             raise Lost(error.message) from error
         self._attempt = max(found.job.attempt, 1)
         return ClaimJobResponse(job=found.job, run=run.run)
 
     async def renew(self, hear: Callable[["RunStatus.ValueType", bool], None]) -> None:
-        """Waits for ever: the watch tells."""
-        await asyncio.Event().wait()
+        """Renews the run token, for ever; the rest is told by the watch."""
+        while True:
+            await asyncio.sleep(self._access.renewal_seconds)
+            with contextlib.suppress(AzureMLException):  # the watch tells of a job that has ended
+                await self._refresh()
+
+    async def _refresh(self) -> None:
+        jobs = self._connection.jobs
+        request = RefreshRunTokenRequest(run=self._job.run)
+        self._access.take((await call_patiently(self._connection, jobs.RefreshRunToken, request)).run_token)
 
     def report(self, status: "RunStatus.ValueType") -> None:
         """Says nothing."""

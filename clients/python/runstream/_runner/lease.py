@@ -11,6 +11,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runstream._channel import Connection
+from runstream._runner.access import Access
 from runstream._runner.causes import SETTLING_SECONDS, SPREAD_SECONDS, failures_of, first_cause
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
@@ -43,9 +44,10 @@ class Lost(Exception):
 class Lease:
     """The hold of a runner on its job."""
 
-    def __init__(self, job: JobToRun, connection: Connection, number: int = 0) -> None:
+    def __init__(self, job: JobToRun, connection: Connection, access: Access, number: int = 0) -> None:
         self._job = job
         self._connection = connection
+        self._access = access
         self.number = number
         self._attempt = 1
         self._seconds = 60.0
@@ -60,14 +62,16 @@ class Lease:
             Lost: It is somebody else's, or over.
         """
         request = ClaimJobRequest(run=self._job.run, holder=self._job.holder, lease=self._job.lease)
+        had_it, claim = bool(self.number), self._connection.jobs.ClaimJob
         try:
-            claimed = await call_patiently(self._connection, self._connection.jobs.ClaimJob, request)
+            claimed = await call_patiently(self._connection, claim, request, waits_for_token=had_it)
         except AzureMLException as error:
             raise Lost(error.message) from error
         self.number, self._attempt = claimed.lease, max(claimed.job.attempt, 1)
         self._seconds = claimed.lease_duration.ToTimedelta().total_seconds() or self._seconds
         self._is_bounded = claimed.job.definition.max_attempts > 1
         self._renewed_time = time.monotonic()
+        self._access.take(claimed.run_token)
         return claimed
 
     async def renew(self, hear: Callable[["RunStatus.ValueType", bool], None]) -> None:
@@ -76,19 +80,25 @@ class Lease:
         Raises:
             Lost: The lease does not count any more, or could not be renewed in time where somebody else would get it.
         """
-        request, pause = RenewLeaseRequest(run=self._job.run, lease=self.number), self._seconds / RENEWALS
+        pause = min(self._seconds / RENEWALS, self._access.renewal_seconds)
         while True:
             await asyncio.sleep(min(pause, self._left()))
             asked_time = time.monotonic()
             try:
                 async with asyncio.timeout(self._seconds / RENEWALS):
-                    answer = await self._connection.call(self._connection.jobs.RenewLease, request)
+                    answer = await self._connection.call(self._connection.jobs.RenewLease, self._renewal())
             except (AzureMLException, TimeoutError) as error:
                 self._check(error)
                 pause = min(self._seconds / RENEWALS, RETRY_SECONDS)
             else:
-                self._renewed_time, pause = asked_time, self._seconds / RENEWALS
+                self._renewed_time = asked_time
+                self._access.take(answer.run_token)
+                pause = min(self._seconds / RENEWALS, self._access.renewal_seconds)
                 hear(answer.status, answer.cancel_requested)
+
+    def _renewal(self) -> RenewLeaseRequest:
+        expire_time = self._access.expire_time
+        return RenewLeaseRequest(run=self._job.run, lease=self.number, run_token_expire_time=expire_time)
 
     def report(self, status: "RunStatus.ValueType") -> None:
         """Says how far the job is, as soon as `send_reports` gets through."""

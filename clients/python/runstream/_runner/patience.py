@@ -45,18 +45,25 @@ async def services_away(connection: Connection, run: str) -> None:
         await asyncio.sleep(ASK_SECONDS / 2)
 
 
-async def call_patiently(connection: Connection, method: UnaryMethod[Request, Response], request: Request) -> Response:
+async def call_patiently(
+    connection: Connection,
+    method: UnaryMethod[Request, Response],
+    request: Request,
+    *,
+    waits_for_token: bool = True,
+) -> Response:
     """Calls a method until the services answer, however long that takes.
 
     Raises:
         AzureMLException: They answered that they will not do it.
+        AuthenticationException: They refuse the token, and another one is not waited for.
     """
     failures = 0
     while True:
         try:
             return await connection.call(method, request)
         except AzureMLException as error:
-            if is_final(error):
+            if is_final(error) or (isinstance(error, AuthenticationException) and not waits_for_token):
                 raise
             _logger.info("%s", error.message)
         await asyncio.sleep(backoff_seconds(failures) + random.uniform(0, MAX_JITTER_SECONDS) * bool(failures))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel.interpreter import package_environment
+from runstream._channel.tokens import PRIVATE_VARIABLES, TOKEN_FILE_VARIABLE
+from runstream._runner.access import token_file
 from runstream._runner.folder import JobFolder, jobs_root
 from runstream._runner.processes import kill_marked
 from runstream._runner.start import leave_to_itself
@@ -44,6 +46,12 @@ def _lost(root: Path) -> Iterator[tuple[str, int, JobFolder]]:
                 yield progress.job.run, progress.lease, folder
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    """That of this process, with the token of the job that was left in the place of its own."""
+    known = {name: value for name, value in package_environment().items() if name not in PRIVATE_VARIABLES}
+    return {**known, TOKEN_FILE_VARIABLE: str(token_file(folder))}
+
+
 def _start(folder: Path) -> int:
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "runstream._runner", "--resume", str(folder)],
@@ -51,7 +59,7 @@ def _start(folder: Path) -> int:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env=package_environment(),
+        env=_environment(folder),
         start_new_session=True,
     )
     return leave_to_itself(process)

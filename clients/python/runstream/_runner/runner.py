@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import sys
 import time
@@ -16,6 +17,7 @@ from runstream._channel import Connection
 from runstream._channel.connection import close_connections
 from runstream._channel.threads import in_thread
 from runstream._runner import containers, endings, finish
+from runstream._runner.access import Access, remove_token
 from runstream._runner.children import Children
 from runstream._runner.execution import Execution
 from runstream._runner.failures import JobFailed
@@ -69,11 +71,12 @@ class Runner:
         self._folder = JobFolder.of(job)
         self._progress = self._folder.read()
         self._begin_ns = time.time_ns()
-        self._connection = Connection.to(job.address)
+        self._access = Access(self._folder.path, job.address, os.environ)
+        self._connection = Connection.to(job.address, self._access.credential)
         self._holding: Holding = (
-            Lease(job, self._connection, self._progress.lease)
+            Lease(job, self._connection, self._access, self._progress.lease)
             if this_node().is_first
-            else Following(job, self._connection)
+            else Following(job, self._connection, self._access)
         )
         self._logs = JobLogs(job)
         self._execution: Execution | None = None
@@ -124,6 +127,7 @@ class Runner:
             self._holding,
             self._logs,
             self._folder.path,
+            self._access,
         )
 
         def note_processes() -> None:
@@ -229,6 +233,7 @@ class Runner:
     def _leave_finished(self, ending: Ending | None) -> int:
         if ending is None:
             return LEFT
+        remove_token(self._folder.path, self._job.address, self._job.run)
         self._folder.remove(keeps_files=self._job.keeps_files or self._progress.skips_outputs)
         return CODES[ending.status]
 

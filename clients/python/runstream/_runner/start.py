@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel.interpreter import package_environment
+from runstream._channel.tokens import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, TOKEN_VARIABLES, read_token_file
 
 MODULE: Final = "runstream._runner"
 LOGS: Final = "runners"
@@ -23,21 +24,18 @@ _OF_ANOTHER_RUN: Final = re.compile(
     r"|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE"
 )
 """Variables that say which run, or which process of one, the submitting process is."""
-RUN_ID: Final = "RUNSTREAM_RUN_ID"
-TOKEN: Final = "RUNSTREAM_TOKEN"  # noqa: S105
-"""The variable with the token of this process."""
 
 _started: list["subprocess.Popen[bytes]"] = []
 
 
 def start_runner(
-    run: str, address: str, *, lease: int = 0, variables: Mapping[str, str] | None = None, shares_token: bool = True
+    run: str, address: str, *, lease: int = 0, variables: Mapping[str, str] | None = None, token: str | None = None
 ) -> int:
     """Starts the runner of a run, by its resource name, and returns the id of its process at once.
 
-    Its processes see the environment of this one, with `variables`; the token of this one with `shares_token` only,
-    and not where that is the token of another run. What the runner itself has to say goes to a file
-    in the folder `runners` of the user's state, which is removed after a week.
+    Its processes see the environment of this one, with `variables`, and no token of this one: with it, or with `token`
+    where that is not None, the runner only claims the job. What the runner itself has to say goes to a file in the
+    folder `runners` of the user's state, which is removed after a week.
 
     Raises:
         OSError: It cannot be started.
@@ -51,7 +49,7 @@ def start_runner(
             stdout=log,
             stderr=log,
             cwd="/",
-            env={**runner_environment(package_environment(), shares_token=shares_token), **(variables or {})},
+            env={**runner_environment(package_environment(), token), **(variables or {})},
             start_new_session=True,
         )
     return leave_to_itself(process)
@@ -80,12 +78,17 @@ def log_file(run_id: str) -> Path:
     return folder / f"{re.sub(r'[^A-Za-z0-9_.=-]', '_', run_id)[:200]}.log"
 
 
-def runner_environment(known: Mapping[str, str], *, shares_token: bool) -> dict[str, str]:
-    """What a runner gets of the variables of the process that starts it."""
+def runner_environment(known: Mapping[str, str], token: str | None = None) -> dict[str, str]:
+    """What a runner gets of the variables of the process that starts it; of its tokens none where there is another.
+
+    A file with a token may be gone before the runner reads it, as that of a job which submits another one and ends.
+    """
     passed_on = {name: value for name, value in known.items() if not _OF_ANOTHER_RUN.fullmatch(name)}
-    if not shares_token or RUN_ID in known:
-        passed_on.pop(TOKEN, None)
-    return passed_on
+    if token is None:
+        secret = read_token_file(Path(file)) if (file := known.get(TOKEN_FILE_VARIABLE)) else ""
+        return {**passed_on, TOKEN_VARIABLE: secret} if secret else passed_on
+    without = {name: value for name, value in passed_on.items() if name not in TOKEN_VARIABLES}
+    return {**without, TOKEN_VARIABLE: token} if token else without
 
 
 def _reap() -> None:

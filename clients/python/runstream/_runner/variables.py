@@ -5,21 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from runstream._channel.address import url_of
+from runstream._channel.tokens import PRIVATE_VARIABLES
 from runstream._runner.job import JobToRun
 from runstream._runner.nodes import NODE_VARIABLES
 from runstream._runner.processes import MARK_VARIABLE
 from runstream.api.jobs.v1.job_pb2 import JobDefinition
 
-NO_TOKEN: Final = "none-needed"  # noqa: S105
-"""The value of `AZUREML_RUN_TOKEN` where there is no token: programs written for SDK v1 want one that is not empty."""
-NEVER: Final = "253402300799"
-"""The value of `AZUREML_RUN_TOKEN_EXPIRY` then, in seconds since the Unix epoch: the last one of the year 9999."""
-TOKEN_VARIABLES: Final = ("RUNSTREAM_TOKEN", "AZUREML_RUN_TOKEN")
-WITHOUT_TOKEN: Final = {"AZUREML_RUN_TOKEN": NO_TOKEN, "AZUREML_RUN_TOKEN_EXPIRY": NEVER}
 OUTPUTS: Final = "outputs"
 DEFAULT_LABEL: Final = "runstream"
 _INHERITED_NOT: Final = frozenset(
-    {"RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__", *NODE_VARIABLES}
+    {
+        *("RUNSTREAM_MODE", "VIRTUAL_ENV", "PYTHONHOME", "__PYVENV_LAUNCHER__"),
+        *NODE_VARIABLES,
+        *PRIVATE_VARIABLES,
+    }
 )
 """Of this process, which says nothing about the environment of the job, nor about jobs that the job submits."""
 
@@ -29,9 +29,13 @@ def job_variables(
     experiment: str,
     definition: JobDefinition,
     folder: Path,
+    access: Mapping[str, str],
     surroundings: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """The variables of every process of a job: those of this process, then those of the definition, then ours."""
+    """The variables of every process of a job: those of this process, then those of the definition, then ours.
+
+    `access` are those with the run token; no process sees the token of whoever started the runner.
+    """
     inherited = {name: value for name, value in surroundings.items() if name not in _INHERITED_NOT}
     return {
         **inherited,
@@ -39,12 +43,12 @@ def job_variables(
         **definition.environment.definition.environment_variables,
         **definition.environment_variables,
         **_identity(job, experiment, surroundings),
+        **access,
         MARK_VARIABLE: str(folder),
     }
 
 
 def _identity(job: JobToRun, experiment: str, surroundings: Mapping[str, str]) -> dict[str, str]:
-    tokens = [surroundings[name] for name in TOKEN_VARIABLES if surroundings.get(name)]
     return {
         "RUNSTREAM_RUN_ID": job.run_id,
         "RUNSTREAM_WORKSPACE": job.workspace,
@@ -57,8 +61,7 @@ def _identity(job: JobToRun, experiment: str, surroundings: Mapping[str, str]) -
         "AZUREML_ARM_PROJECT_NAME": experiment,
         "AZUREML_EXPERIMENT_ID": experiment,
         "AZUREML_WORKSPACE_ID": job.workspace,
-        **({"AZUREML_RUN_TOKEN": tokens[0]} if tokens else WITHOUT_TOKEN),
-        "AZUREML_SERVICE_ENDPOINT": f"http://{job.address}",
-        "AZUREML_DISCOVERY_SERVICE_ENDPOINT": f"http://{job.address}",
+        "AZUREML_SERVICE_ENDPOINT": url_of(job.address),
+        "AZUREML_DISCOVERY_SERVICE_ENDPOINT": url_of(job.address),
         "AZUREML_OUTPUT_DIRECTORY": f"./{OUTPUTS}",
     }

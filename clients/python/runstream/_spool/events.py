@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runstream._channel.tokens import TOKEN_REASONS
+
 
 class Refusal(NamedTuple):
     """Values of one metric that were not stored."""
@@ -25,6 +27,11 @@ class Stop(NamedTuple):
 
     reason: str
     message: str
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether it is for the token: with another one it goes on."""
+        return self.reason in TOKEN_REASONS
 
 
 class Warned(NamedTuple):
@@ -71,6 +78,11 @@ class EventReader:
         whole = data[: data.rfind(b"\n") + 1]
         self._position += len(whole)
         return list(_decode(whole))
+
+
+def last_stop(path: Path) -> Stop | None:
+    """Why the uplink gave up on the spool of an events file, the last time; None: it never did."""
+    return next((event for event in reversed(EventReader(path).read()) if isinstance(event, Stop)), None)
 
 
 def _decode(lines: bytes) -> Iterator[Event]:

@@ -65,6 +65,13 @@ class Consignment:
         progress = read_progress(progress_of(self._spool))
         return progress is not None and progress.stopped
 
+    @property
+    def denial(self) -> Stop | None:
+        """Why it waits for another token; None: it does not."""
+        if not self.is_stopped:
+            return None
+        return self._stop if self._stop is not None and self._stop.is_denial else None
+
     def refusals(self) -> list[Refusal]:
         """What the services refused since the last call."""
         events = self._events.read()

@@ -2,7 +2,7 @@
 
     file    = header (1,024 bytes), records to the end
     header  = magic "RUNSPOOL", version u8, 3 zero bytes, crc u32, length u32,
-              JSON [run, writer, address, after, first], zeros;
+              JSON [run, writer, address, after, first, token], zeros;
               at 1,008: drops = crc u32, errno u16, metrics u16, values u64, overwritten in place
     record  = crc u32, length u32, body
     body    = type u8, payload                         (length bytes, 1 MiB at most)
@@ -37,7 +37,8 @@ for that one `log()` had not returned. A file of another version has another ver
 ARTIFACT, DEFINE_TABLE, TABLE, the 1 of FINISH, and what its header lacks: `after`, `first`, how many metrics.
 
 A process that logs much writes one spool after the other, each a writer of its own. `after` is the one before, which is
-carried up and removed before this one is begun, and `first` the one that the process began with.
+carried up and removed before this one is begun, and `first` the one that the process began with. `token` names a note
+beside the spools, `runstream._spool.tokens` says which; it is left out where there is none.
 """
 
 import json
@@ -118,6 +119,9 @@ class Header:
     first: str = ""
     """The writer of the first spool of the process; empty: this one."""
 
+    token: str = ""
+    """The note that says which token its calls carry, never a token; empty: what this user has stored."""
+
 
 class Drops(NamedTuple):
     """Values that never reached the spool."""
@@ -135,7 +139,8 @@ def encode_header(header: Header) -> bytes:
     Raises:
         ValueError: The names are too long for it.
     """
-    text = json.dumps([header.run, header.writer, header.address, header.after, header.first]).encode()
+    said = [header.run, header.writer, header.address, header.after, header.first]
+    text = json.dumps([*said, header.token] if header.token else said).encode()
     crc = zlib.crc32(_LENGTH.pack(len(text)) + text)
     packed = _HEADER.pack(_MAGIC, VERSION, crc, len(text)) + text
     if len(packed) > DROPS_OFFSET:

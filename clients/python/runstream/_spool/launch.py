@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from runstream._channel.interpreter import package_environment
+from runstream._channel.tokens import PRIVATE_VARIABLES
 from runstream._spool.lock import is_locked, lock_file_of_dead
 from runstream._spool.places import LOCK_NAME, LOG_NAME
 
@@ -79,10 +80,15 @@ def _launch(group: Path, lock: int) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             cwd="/",
-            env=package_environment(),
+            env=_environment(),
             pass_fds=(lock,),
             start_new_session=True,
         )
+
+
+def _environment() -> dict[str, str]:
+    """That of this process without its token: an uplink serves others too, and each spool says which one is its own."""
+    return {name: value for name, value in package_environment().items() if name not in PRIVATE_VARIABLES}
 
 
 def _reap() -> None:

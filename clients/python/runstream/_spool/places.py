@@ -45,9 +45,9 @@ def spool_root() -> Path:
     if chosen:
         return _absolute(chosen)
     usual = state_folder().absolute() / "spool"
-    if _can_make(usual):
+    if can_make(usual):
         return usual
-    return _make_private(_make_private(Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}") / "spool")
+    return make_private(make_private(Path(tempfile.gettempdir()) / f"runstream-{os.getuid()}") / "spool")
 
 
 def group_folder(address: str) -> Path:
@@ -81,7 +81,8 @@ def _absolute(chosen: str) -> Path:
     return Path(chosen).absolute()
 
 
-def _can_make(folder: Path) -> bool:
+def can_make(folder: Path) -> bool:
+    """Makes a folder that only this user can use, if it is not there; whether it can be written."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
@@ -89,7 +90,7 @@ def _can_make(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def _make_private(folder: Path) -> Path:
+def make_private(folder: Path) -> Path:
     """Makes a folder that only this user can use, or sees that it is one.
 
     Raises:

@@ -16,9 +16,11 @@ from runstream._spool.places import group_folder
 from runstream._spool.reports import Reports
 from runstream._spool.room import check_file, has_room, segment_bytes
 from runstream._spool.writer import SpoolWriter
+from runstream.exceptions import AzureMLException
 
 TEND_MICROSECONDS = 1_000_000
 """How often a process that logs looks after its uplink, and tries again to make a spool where it could not."""
+KEPT = "what is logged stays on this machine until there is another token"
 LOOK_SECONDS = 0.05
 """How long is waited for who logs by what is only tried now and then."""
 
@@ -96,7 +98,7 @@ class SpoolQueue:
         """
         self._tend_time = time + TEND_MICROSECONDS
         try:
-            if self._address != OFFLINE and (self._consignment is None or not self._consignment.is_stopped):
+            if self._address != OFFLINE and self._wants_uplink():
                 ensure_uplink(group_folder(self._address))
         except OSError as error:
             self._reports.add_trouble("what is logged stays on this machine until that passes", error)
@@ -106,6 +108,10 @@ class SpoolQueue:
             self._writer.abandon()
             self._writer = self._consignment = None
         self._make_room()
+
+    def _wants_uplink(self) -> bool:
+        """Whether the spool is to be carried, by another token perhaps."""
+        return self._consignment is None or not self._consignment.is_stopped or self._consignment.denial is not None
 
     def _make_room(self) -> None:
         """Begins another spool where this one is long, and stops or goes on with writing as the limit says."""
@@ -185,6 +191,8 @@ class SpoolQueue:
         for consignment in self._consignments():
             for refusal in consignment.refusals():
                 self._reports.add_refusal(refusal)
+            if denial := consignment.denial:
+                self._reports.add_trouble(KEPT, AzureMLException(denial.message))
         self._finished[:] = [each for each in self._finished if each not in gone]
 
     def _consignments(self) -> list[Consignment]:

@@ -99,4 +99,6 @@ class Reports:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, AzureMLException):
+        return error.message
     return why(error.errno) if isinstance(error, OSError) and error.errno else str(error) or repr(error)

@@ -35,6 +35,7 @@ from runstream._spool.records import (
 from runstream._spool.room import SpoolFull
 from runstream._spool.spool_file import SpoolFile
 from runstream._spool.tables import Rows, rows_record
+from runstream._spool.tokens import note_token
 from runstream._spool.values import cut
 
 MAX_DESCRIPTION_CHARACTERS = 5_000
@@ -71,7 +72,8 @@ class SpoolWriter:
         self.first: str = after.first if after else self.path.stem
         """The writer of the first spool of this process."""
         before = after.path.stem if after else ""
-        self._file = SpoolFile(self.path, Header(run, self.path.stem, address, before, self.first))
+        header = Header(run, self.path.stem, address, before, self.first, note_token(group, address, run))
+        self._file = SpoolFile(self.path, header)
         self._write = self._file.append
 
     @property

@@ -14,8 +14,9 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 import grpc
 
 from runstream._channel.backoff import backoff_seconds
-from runstream._channel.errors import CallFailure
+from runstream._channel.errors import CallFailure, to_exception
 from runstream._channel.exchange import Exchange, ExchangeEnded, end_side
+from runstream._channel.tokens import NO_TOKEN, TOKEN_REASONS, Credential
 from runstream._spool.progress import MAX_UNACKNOWLEDGED
 
 GATHER_SECONDS = 0.05
@@ -37,6 +38,7 @@ STOPPING_CODES = frozenset(
 )
 """With a reason they are the services' own word. Without one a proxy says them, or a server that is something else."""
 FENCED = "WRITER_FENCED"
+UNKNOWN = "TOKEN_UNKNOWN"
 MAX_FENCES = 5
 """How often in a row a stream is opened again after it was fenced: an opening that was given up may arrive late and
 fence its successor, but who is fenced again and again has a twin."""
@@ -78,6 +80,11 @@ class Stopped(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{message} ({reason})")
         self.reason = reason
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether it is for the token: with another one it goes on."""
+        return self.reason in TOKEN_REASONS
 
 
 class Piece(NamedTuple, Generic[Request]):
@@ -131,8 +138,12 @@ class AppendStream(Generic[Request]):
         source: Source[Request],
         channel: grpc.aio.Channel,
         patience: Patience = USUAL_PATIENCE,
+        credential: Credential | None = None,
     ) -> None:
+        """`credential` has the tokens that `start` shows: while there is another one, a refused one stops nothing."""
         self._start = start
+        self._credential = credential
+        self._token = NO_TOKEN
         self._source = source
         self._channel = channel
         self._patience = patience
@@ -166,6 +177,8 @@ class AppendStream(Generic[Request]):
 
     async def _carry(self) -> None:
         """One stream from its opening to its end."""
+        if self._credential is not None:
+            self._token = self._credential.token
         call = Exchange(self._start())
         sender: asyncio.Task[None] | None = None
         try:
@@ -238,11 +251,26 @@ class AppendStream(Generic[Request]):
             state = self._channel.get_state(try_to_connect=True)
 
     def _raise_if_stopped(self, failure: CallFailure) -> None:
+        if failure.reason in TOKEN_REASONS or self._is_out_of_reach(failure):
+            self._raise_if_denied(failure)
+            return
         if failure.reason:  # a broken connection says nothing about a twin
             self._fences = self._fences + 1 if failure.reason == FENCED else 0
         stopping = failure.code in STOPPING_CODES and failure.reason and failure.reason not in REWINDING_REASONS
         if stopping or self._fences > MAX_FENCES:
             raise Stopped(failure.reason, failure.message)
+
+    def _is_out_of_reach(self, failure: CallFailure) -> bool:
+        """Whether a token that stands in for another one may be the reason why nothing is found."""
+        return failure.code == "NOT_FOUND" and self._credential is not None and self._credential.stands_in
+
+    def _raise_if_denied(self, failure: CallFailure) -> None:
+        if self._credential is not None and self._credential.replaces(self._token):
+            return
+        if failure.reason not in TOKEN_REASONS:
+            message = f"the token of its writer is refused, and that of {self._token.source} does not reach the run"
+            raise Stopped(UNKNOWN, message)
+        raise Stopped(failure.reason, to_exception(failure, "its address", self._token.source).message)
 
 
 def _end_soon(call: Exchange, sender: "asyncio.Task[None]") -> None:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from runstream._channel.backoff import backoff_seconds
+from runstream._channel.tokens import TOKEN_REASONS
 from runstream._spool.artifacts import Artifact
 from runstream._spool.events import Refusal
 from runstream._transfer import bind, store
@@ -51,8 +52,8 @@ class Attendant(Protocol):
         """The services want nothing more of this writer."""
 
 
-class _NoRun(Exception):
-    """The run does not exist any more: everything stays where it is."""
+class _Stopped(Exception):
+    """The run does not exist any more, or the token is refused: everything stays where it is."""
 
 
 class Artifacts:
@@ -100,7 +101,7 @@ class Artifacts:
             await asyncio.sleep(LOOK_SECONDS)
         while True:
             await self._added.wait()
-            with contextlib.suppress(_NoRun):
+            with contextlib.suppress(_Stopped):
                 while self._waiting:
                     await self._store_together()
                     await self._store(self._waiting[0])
@@ -124,9 +125,9 @@ class Artifacts:
             try:
                 await self._send(artifact)
             except (AzureMLException, OSError) as error:
-                if _has_no_run(error):
+                if _stops(error):
                     self._attendant.stop(Stopped(str(getattr(error, "reason", "")), _text(error)))
-                    raise _NoRun from error
+                    raise _Stopped from error
                 is_collected = getattr(error, "reason", "") == "BLOB_MISSING"
                 if is_collected:  # the services were away for so long that they keep its bytes no more
                     self._digests.pop(artifact.number, None)
@@ -208,7 +209,9 @@ def _is_away(error: Exception) -> bool:
     return isinstance(error, AuthenticationException)
 
 
-def _has_no_run(error: Exception) -> bool:
+def _stops(error: Exception) -> bool:
+    if isinstance(error, AuthenticationException):
+        return error.reason in TOKEN_REASONS
     return isinstance(error, ServiceException) and error.reason in NOWHERE
 
 

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
 from runstream._channel import Connection
 from runstream._channel.tasks import end_tasks
+from runstream._channel.tokens import Credential
 from runstream._spool.artifacts import decode_artifact
 from runstream._spool.events import Refusal, Stop, append_event
 from runstream._spool.format import (
@@ -36,6 +37,7 @@ from runstream._uplink.followers import Client, Followers
 from runstream._uplink.metrics import LOOK_SECONDS, MetricSource
 from runstream._uplink.turns import earlier_spool, is_awaited
 from runstream._uplink.warnings import RunWarnings
+from runstream.exceptions import AuthenticationException
 
 IDLE_SECONDS: Final = 3_600.0
 """How long a writer that lives may be silent before the uplink stops waiting for it."""
@@ -54,8 +56,15 @@ _logger = logging.getLogger(__name__)
 class Carrier:
     """One spool on its way."""
 
-    def __init__(self, spool: Path, doorbell: Doorbell, followers: Followers, address: str = "") -> None:
-        """Opens the spool, which goes to `address` if it is given, else to where the spool says.
+    def __init__(
+        self,
+        spool: Path,
+        doorbell: Doorbell,
+        followers: Followers,
+        address: str = "",
+        credential: Credential | None = None,
+    ) -> None:
+        """Opens the spool, which goes to `address` if it is given, else to where the spool says, with a `credential`.
 
         Raises:
             OSError: It cannot be read, or its progress not be noted.
@@ -72,7 +81,7 @@ class Carrier:
         self._bell = doorbell.bell(spool)
         self._folders_bell = doorbell.bell()
         self._followers = followers
-        self._client = _client(self._reader.header, self._events, address)
+        self._client = _client(self._reader.header, self._events, address, credential, self.stop)
         self._earlier = earlier_spool(spool)
         self._artifacts = Artifacts(self._client, files_of(spool), self, self._is_next)
         self._source = MetricSource(self._reader, self._progress, doorbell.bell(spool), self)
@@ -80,6 +89,12 @@ class Carrier:
         self._mark = 0
         self._marked = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._is_denied = False
+
+    @property
+    def credential(self) -> Credential:
+        """What it shows to the services."""
+        return self._client.connection.credential
 
     @property
     def is_idle(self) -> bool:
@@ -128,10 +143,12 @@ class Carrier:
                 if not self._source.goes_on:
                     await self._followers.release(self._client)
             self._warn_of_drops()
-            if self._end is not None:
-                await end_run(self._client.connection, self._client.run, self._end, self._client.warnings)
+            if self._end is not None and not self._is_denied:
+                await self._end_run(self._end)
             self._client.warnings.sum_up()
             await self._client.warnings.deliver()
+            if denial := self._client.warnings.denial:
+                self.stop(Stopped(denial.reason, denial.message))
             return arrived and not self._progress.progress.stopped
         finally:
             self._reader.close()
@@ -175,8 +192,9 @@ class Carrier:
     async def _carry(self) -> bool:
         try:
             if await self._has_values():
-                connection = self._client.connection
-                await AppendStream(connection.metrics.WriteMetrics, self._source, connection.channel).run()
+                to = self._client.connection
+                stream = AppendStream(to.metrics.WriteMetrics, self._source, to.channel, credential=to.credential)
+                await stream.run()
         except Stopped as stopped:
             self.stop(stopped)
             await self._writer_leaves()
@@ -193,16 +211,24 @@ class Carrier:
         finally:
             await end_tasks(finding, stopping)
 
+    async def _end_run(self, end: EndOfRun) -> None:
+        try:
+            await end_run(self._client.connection, self._client.run, end, self._client.warnings)
+        except AuthenticationException as error:
+            self.stop(Stopped(error.reason, error.message))
+
     def stop(self, stopped: Stopped) -> None:
         """Notes that the services want nothing more of the writer."""
         if self._progress.progress.stopped:
             return
+        self._is_denied = stopped.is_denial
         _logger.error("writer %s of %s: %s", self._client.writer, self._client.run, stopped)
         with contextlib.suppress(OSError):
             append_event(self._events, Stop(stopped.reason, str(stopped)))
         self._progress.save(self._progress.progress._replace(stopped=True))
         self._stopped.set()
-        self._client.warnings.add(f"What a process logged is not recorded any further: {stopped}")
+        if not stopped.is_denial:
+            self._client.warnings.add(f"What a process logged is not recorded any further: {stopped}")
 
     async def _writer_leaves(self) -> None:
         """Returns when nobody writes any more, or nothing is followed for who does."""
@@ -243,10 +269,12 @@ class Carrier:
             self._client.warnings.add(f"{lost}{_why(drops.errno)} (writer {self._client.writer}).")
 
 
-def _client(header: Header, events: Path, address: str) -> Client:
-    connection = Connection.to(address or header.address)
+def _client(
+    header: Header, events: Path, address: str, credential: Credential | None, deny: Callable[[Stopped], None]
+) -> Client:
+    connection = Connection.to(address or header.address, credential)
     warnings = RunWarnings(connection, header.run, events)
-    return Client(header.writer, header.run, connection, warnings, header.first or header.writer)
+    return Client(header.writer, header.run, connection, warnings, header.first or header.writer, deny)
 
 
 def _why(errno: int) -> str:

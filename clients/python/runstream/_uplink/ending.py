@@ -13,7 +13,7 @@ from runstream._channel.errors import is_away
 from runstream._spool.records import EndOfRun
 from runstream._uplink.warnings import RunWarnings
 from runstream.api.runs.v1 import run_history_service_pb2 as api
-from runstream.exceptions import AzureMLException
+from runstream.exceptions import AuthenticationException, AzureMLException
 
 _logger = logging.getLogger(__name__)
 
@@ -23,6 +23,9 @@ async def end_run(connection: Connection, run: str, end: EndOfRun, warnings: Run
 
     Outputs that are not there any more, or that the run has already with other bytes, leave a warning, and so does an
     end that the services refuse: somebody else ended the run meanwhile.
+
+    Raises:
+        AuthenticationException: They refuse the token.
     """
     for doing, problem in (
         (partial(_upload, connection, run, end), "The outputs were not uploaded"),
@@ -30,6 +33,8 @@ async def end_run(connection: Connection, run: str, end: EndOfRun, warnings: Run
     ):
         try:
             await _persist(doing)
+        except AuthenticationException:
+            raise
         except (AzureMLException, OSError) as error:
             _logger.warning("%s: %s: %s", run, problem, error)
             warnings.add(f"{problem}: {getattr(error, 'message', error)}")
@@ -41,7 +46,7 @@ async def _persist(doing: Callable[[], Awaitable[None]]) -> None:
             await doing()
             break
         except AzureMLException as error:
-            if not is_away(error):
+            if not (is_away(error) or (isinstance(error, AuthenticationException) and not error.reason)):
                 raise
         await asyncio.sleep(backoff_seconds(failures))
 

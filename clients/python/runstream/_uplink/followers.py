@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from runstream._channel import Connection
 from runstream._channel.tasks import end_tasks
+from runstream._channel.tokens import Credential
 from runstream._spool.values import cut
 from runstream._uplink.append import AppendStream, Stopped
 from runstream._uplink.doorbell import Doorbell
@@ -14,6 +16,7 @@ from runstream._uplink.folders import MAX_FILES, FoundFile, find_files
 from runstream._uplink.logs import LogSource
 from runstream._uplink.outputs import OutputSource, is_output
 from runstream._uplink.warnings import RunWarnings
+from runstream.api.logs.v1.log_service_pb2 import WriteLogRequest
 
 RETRY_SECONDS: Final = (1.0, 5.0, 15.0)
 """Pauses after trouble with the disk in a row, before a file is given up."""
@@ -32,6 +35,8 @@ class Client(NamedTuple):
     warnings: RunWarnings
     first: str
     """The first of the writers that one process is, one after the other: what one of them wants, all of them do."""
+    deny: Callable[[Stopped], None] = lambda _: None
+    """Called when the services refuse the token."""
 
 
 class Key(NamedTuple):
@@ -58,9 +63,15 @@ class Follower:
         """Ends when the whole file is acknowledged and nobody wants more, or the server wants no more."""
 
     @property
+    def credential(self) -> Credential:
+        """What it shows to the services."""
+        return self._connection.credential
+
+    @property
     def is_wanted(self) -> bool:
-        """Whether any client wants it."""
-        return bool(self._clients)
+        """Whether any client wants it, and no token stands against it."""
+        is_denied = self._stopped is not None and self._stopped.is_denial
+        return bool(self._clients) and not (is_denied and self.task.done())
 
     def serves(self, client: Client) -> bool:
         """Whether a client wants it."""
@@ -120,7 +131,7 @@ class Follower:
     async def _send(self) -> None:
         while await self._source.appears():
             try:
-                await AppendStream(self._connection.logs.WriteLog, self._source, self._connection.channel).run()
+                await self._stream().run()
             except Stopped as stopped:
                 if not self._source.goes_on_after(stopped):
                     raise
@@ -128,13 +139,24 @@ class Follower:
                 self._source.remove()
                 return
 
+    def _stream(self) -> AppendStream[WriteLogRequest]:
+        connection = self._connection
+        return AppendStream(
+            connection.logs.WriteLog, self._source, connection.channel, credential=connection.credential
+        )
+
     def _stop(self, stopped: Stopped) -> None:
         self._stopped = stopped
         self._warn(list(self._clients.values()) or [self._last])
 
     def _warn(self, clients: list[Client]) -> None:
-        for client in clients if self._stopped is not None else ():
-            client.warnings.add(f"Log file {self._log!r} is not recorded any further: {self._stopped}")
+        for client in clients:
+            if self._stopped is None:
+                continue
+            if self._stopped.is_denial:
+                client.deny(self._stopped)
+            else:
+                client.warnings.add(f"Log file {self._log!r} is not recorded any further: {self._stopped}")
 
 
 class Followers:
@@ -145,6 +167,11 @@ class Followers:
         self._files: dict[Key, Follower] = {}
         self._folders: dict[Key, set[str]] = {}
         self._failed: set[Key] = set()
+
+    @property
+    def credentials(self) -> set[Credential]:
+        """What files are carried with."""
+        return {follower.credential for follower in self._files.values()}
 
     def follow_file(self, client: Client, log: str, local: Path) -> None:
         """Follows a file for a client."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from runstream._channel.connection import close_connections
 from runstream._channel.tasks import end_tasks
+from runstream._channel.tokens import Credential
 from runstream._spool.events import EventReader, Warned
 from runstream._spool.format import SpoolDamaged
 from runstream._spool.lock import is_live, lock_file, sign
@@ -29,16 +30,20 @@ from runstream._spool.places import (
     progress_of,
 )
 from runstream._spool.reader import read_header
+from runstream._spool.tokens import forget_tokens
 from runstream._uplink.carrier import Carrier
 from runstream._uplink.doorbell import Doorbell
 from runstream._uplink.followers import Followers
 from runstream._uplink.outputs import remove_orphaned_outputs
+from runstream._uplink.tokens import SpoolTokens, notes_in
 from runstream._uplink.turns import REST_SECONDS, USUAL_SHARES, Shares, Turns, has_more
 
 LEAVE_SECONDS: Final = 600.0
 """How long. The next uplink tries at once."""
 ORPHAN_SECONDS: Final = 24 * 3_600.0
 """How long a file may lie beside no spool."""
+MANY: Final = 100
+"""Of so many spools each is looked at as often as of one, of more of them more rarely."""
 REMOVED_SUFFIXES: Final = (PROGRESS_SUFFIX, EVENTS_SUFFIX, FILES_SUFFIX, STAGED_SUFFIX, ".new", ".unfinished")
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +71,7 @@ async def carry_group(group: Path, lock: int) -> None:
     uplink = Uplink(group)
     remove_orphans(group)
     remove_orphaned_outputs(group)
+    forget_tokens(group.parent, notes_in(group.parent))
     held: int | None = lock
     while held is not None:
         sign(held)
@@ -97,10 +103,12 @@ class Uplink:
         self._address = address
         self._is_errand = is_errand
         self._skipped = frozenset(skipped)
+        self._tokens = SpoolTokens(group, address)
         self._left: dict[Path, float] = {}
         self._carriers: dict[Path, Carrier] = {}
         self._pauses = pauses
         self._turns = Turns(group, shares)
+        self._denied_time = 0.0
 
     async def run(self) -> None:
         """Returns when every spool is carried to its end, or waits for a silent writer, or when the folder is gone."""
@@ -112,6 +120,7 @@ class Uplink:
         try:
             while True:
                 bell.arm()
+                self._try_denied(tasks)
                 waiting = self._waiting(tasks)
                 begun = self._turns.begin(waiting, tasks)
                 for spool in begun:
@@ -119,6 +128,7 @@ class Uplink:
                     tasks[spool].add_done_callback(lambda _: bell.ring())
                 for spool in self._turns.over(len(waiting) - len(begun), self._carriers) + _removed(tasks):
                     tasks[spool].cancel()
+                await self._tokens.drop_unused(self._used(followers))
                 if tasks:
                     work_time = time.monotonic()
                 if self._has_rest(tasks, work_time, len(waiting) > len(begun)) or not self._group.is_dir():
@@ -139,11 +149,21 @@ class Uplink:
         known = tasks.keys() | {spool for spool, until in self._left.items() if now < until}
         return self._turns.waiting(known)
 
+    def _used(self, followers: Followers) -> set[Credential]:
+        return {carrier.credential for carrier in self._carriers.values()} | followers.credentials
+
+    def _try_denied(self, tasks: "dict[Path, asyncio.Task[None]]") -> None:
+        """Has what was stopped for its token tried again, now and then, if there is another one."""
+        if time.monotonic() >= self._denied_time:
+            self._tokens.go_on(tasks.keys())
+            self._denied_time = time.monotonic() + self._pauses.look_seconds * (1 + len(tasks) // MANY)
+
     def _has_rest(self, tasks: "dict[Path, asyncio.Task[None]]", work_time: float, is_crowded: bool) -> bool:
         if self._is_errand:
             return not is_crowded and all(map(self._is_settled, tasks))
         if not tasks:
-            return time.monotonic() - work_time > self._pauses.linger_seconds
+            is_over = time.monotonic() - work_time > self._pauses.linger_seconds
+            return is_over and not any(map(is_live, self._tokens.denied()))
         return all(spool in self._carriers and self._carriers[spool].is_idle for spool in tasks)
 
     def _is_settled(self, spool: Path) -> bool:
@@ -156,7 +176,8 @@ class Uplink:
                 if self._skipped and read_header(spool).run in self._skipped:
                     self._left[spool] = math.inf
                     return
-                self._carriers[spool] = Carrier(spool, doorbell, followers, self._address)
+                credential = self._tokens.credential_of(spool)
+                self._carriers[spool] = Carrier(spool, doorbell, followers, self._address, credential)
                 if await self._carriers[spool].run():
                     remove_spool(spool)
                 return

@@ -14,7 +14,7 @@ from runstream._spool.events import EventReader, Refusal, Warned, append_event
 from runstream._spool.values import cut
 from runstream.api.runs.v1.run_history_service_pb2 import AddWarningsRequest
 from runstream.api.runs.v1.run_pb2 import RunWarning
-from runstream.exceptions import AzureMLException, ServiceException
+from runstream.exceptions import AuthenticationException, AzureMLException, ServiceException
 
 SOURCE: Final = "metrics"
 MAX_WARNINGS: Final = 100
@@ -48,6 +48,8 @@ class RunWarnings:
         self._waiting: deque[str] = deque()
         self._has_waiting = asyncio.Event()
         self._sending = asyncio.Lock()
+        self.denial: AuthenticationException | None = None
+        """Why the last delivery ended with something left; None: it did not."""
         self._restore()
 
     def add(self, text: str) -> None:
@@ -82,22 +84,33 @@ class RunWarnings:
             await self.deliver()
 
     async def deliver(self) -> None:
-        """Sends what waits, and returns when the run has it."""
+        """Sends what waits, and returns when the run has it, or when the services refuse the token."""
         async with self._sending:
-            failures = 0
-            while self._waiting:
-                if await self._add_to_run(self._waiting[0]):
-                    self._waiting.popleft()
-                    failures = 0
-                else:
-                    await asyncio.sleep(backoff_seconds(failures))
-                    failures += 1
+            self.denial = None
+            try:
+                await self._deliver()
+            except AuthenticationException as error:
+                self.denial = error
             self._has_waiting.clear()
+
+    async def _deliver(self) -> None:
+        failures = 0
+        while self._waiting:
+            if await self._add_to_run(self._waiting[0]):
+                self._waiting.popleft()
+                failures = 0
+            else:
+                await asyncio.sleep(backoff_seconds(failures))
+                failures += 1
 
     async def _add_to_run(self, text: str) -> bool:
         request = AddWarningsRequest(name=self._run, warnings=[RunWarning(source=SOURCE, message=text)])
         try:
             await self._connection.call(self._connection.runs.AddWarnings, request, retry=False)
+        except AuthenticationException as error:
+            if error.reason:
+                raise
+            return False
         except AzureMLException as error:
             if isinstance(error, ServiceException) and error.status_code in TRANSIENT:
                 return False

@@ -3,12 +3,14 @@
 import html
 from urllib.parse import quote
 
+from runstream._channel.address import url_of
+
 TABLE = "<table style='width:100%'><tr>{heads}</tr><tr>{cells}</tr></table>"
 
 
 def page(address: str, *parts: str) -> str:
     """The address of a page of the studio, which the gateway of the services at `address` serves."""
-    return "/".join([f"http://{address}", *(quote(part, safe="") for part in parts)])
+    return "/".join([url_of(address), *(quote(part, safe="") for part in parts)])
 
 
 def link(url: str, text: str) -> str:

@@ -13,9 +13,8 @@ from runstream_server.artifacts.convert.snapshots import (
     encode_snapshot,
 )
 from runstream_server.artifacts.servicer.transfers import Transfers, send
-from runstream_server.artifacts.snapshot_model import SnapshotName
 from runstream_server.artifacts.snapshots import Snapshots
-from runstream_server.names import WorkspaceName
+from runstream_server.names import SnapshotName, WorkspaceName
 from runstream_server.paging import page_size, page_token, read_page_token
 
 

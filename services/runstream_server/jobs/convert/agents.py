@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from runstream.api.jobs.v1 import agent_pb2 as messages
+from runstream_server.auth import RunToken
 from runstream_server.errors import InvalidField
 from runstream_server.jobs import limits
-from runstream_server.jobs.convert.jobs import encode_job
+from runstream_server.jobs.convert.jobs import encode_job, encode_run_token
 from runstream_server.jobs.convert.times import encode_duration, encode_time
 from runstream_server.jobs.limits import Checks
 from runstream_server.jobs.model import Agent, AgentFacts, HeldJob, Job
@@ -58,9 +59,10 @@ def encode_welcome(report_time: timedelta) -> messages.ConnectAgentResponse:
     return messages.ConnectAgentResponse(welcome=welcome)
 
 
-def encode_offer(job: Job) -> messages.ConnectAgentResponse:
-    """Offers a job."""
-    return messages.ConnectAgentResponse(offer=messages.JobOffer(job=encode_job(job), lease=job.lease))
+def encode_offer(job: Job, token: RunToken | None) -> messages.ConnectAgentResponse:
+    """Offers a job, with what its runner claims it by."""
+    offer = messages.JobOffer(job=encode_job(job), lease=job.lease, run_token=encode_run_token(token))
+    return messages.ConnectAgentResponse(offer=offer)
 
 
 def encode_revoked(held: HeldJob, reason: str) -> messages.ConnectAgentResponse:

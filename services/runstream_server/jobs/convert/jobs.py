@@ -6,6 +6,7 @@ from datetime import datetime
 from runstream.api.jobs.v1 import job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
+from runstream_server.auth import RunToken
 from runstream_server.errors import InvalidField
 from runstream_server.jobs import limits
 from runstream_server.jobs.convert.definitions import decode_spec
@@ -88,6 +89,21 @@ def _state(job: Job) -> "job_pb2.JobState.ValueType":
 def decode_held(run: str, lease: int, field: str = "run") -> HeldJob:
     """A job of which a caller believes to be the holder."""
     return HeldJob(RunName.parse(run, field), lease)
+
+
+def encode_run_token(token: RunToken | None) -> job_pb2.RunToken | None:
+    """A run token for a runner; None for none, which leaves a field absent."""
+    if token is None:
+        return None
+    return job_pb2.RunToken(secret=token.secret, expire_time=encode_time(token.expire_time))
+
+
+def decode_renewal(request: messages.RenewLeaseRequest) -> tuple[HeldJob, datetime | None]:
+    """A job of which a runner believes to be the holder, and when its run token expires; None: it has none."""
+    held, checks = decode_held(request.run, request.lease), Checks()
+    expire_time = decode_told_time(checks, request, "run_token_expire_time")
+    checks.done()
+    return held, expire_time
 
 
 def decode_claim(request: messages.ClaimJobRequest) -> tuple[HeldJob, str]:

@@ -1,4 +1,4 @@
-"""The six operations on a cluster. What the client library is and raises, nobody else knows."""
+"""The seven operations on a cluster. What the client library is and raises, nobody else knows."""
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -10,7 +10,7 @@ import httpx2
 from lightkube import ApiError, AsyncClient, KubeConfig
 from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import create_namespaced_resource
-from lightkube.types import CascadeType
+from lightkube.types import CascadeType, PatchType
 
 from runstream_server.cluster_config import IN_CLUSTER, ClusterConfig
 from runstream_server.errors import ConfigurationError
@@ -83,6 +83,17 @@ class Cluster:
             if refused.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
+
+    async def patch(self, kind: Kind, namespace: str, name: str, changes: Object) -> None:
+        """Merges changes into an object if it is there."""
+        try:
+            with _trouble():
+                await self._client.patch(
+                    _RESOURCES[kind], name, dict(changes), namespace=namespace, patch_type=PatchType.MERGE
+                )
+        except ClusterRefused as refused:
+            if refused.status != HTTPStatus.NOT_FOUND:
+                raise
 
     async def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """Deletes an object if it is there, and in the background what it owns."""

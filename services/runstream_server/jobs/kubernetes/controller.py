@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 
 from runstream_server.errors import RunstreamError
@@ -18,7 +18,7 @@ from runstream_server.jobs.kubernetes.making import Making
 from runstream_server.jobs.kubernetes.mirror import Mirror
 from runstream_server.jobs.kubernetes.model import JobView, Pods
 from runstream_server.jobs.kubernetes.outcomes import Outcomes
-from runstream_server.jobs.model import Assignment, Place
+from runstream_server.jobs.model import Assignment, JobState, Place
 from runstream_server.jobs.store.assignments import AT_ONCE, AssignmentStore
 from runstream_server.jobs.store.jobs import JobStore
 from runstream_server.jobs.telemetry import OFFERS
@@ -60,6 +60,8 @@ class Controller:
         self._room = asyncio.Semaphore(_MAKING_AT_ONCE)
         self._backoffs: dict[str, tuple[float, float]] = {}
         self._stuck: dict[str, float] = {}
+        self._expire_times: dict[str, datetime | None] = {}
+        """When the run tokens expire that Secrets have; what another process made is not known."""
         self.idle_since: float | None = None
         """Since when there is nothing to look after, in monotonic seconds; None: there is."""
 
@@ -113,6 +115,7 @@ class Controller:
         self._note_stuck(pods)
         names = {each.name for each in assignments}
         self._backoffs = {name: backoff for name, backoff in self._backoffs.items() if name in names}
+        self._expire_times = {name: time for name, time in self._expire_times.items() if name in names}
         async with asyncio.TaskGroup() as tasks:
             for each in assignments:
                 tasks.create_task(self._tend(each, jobs, pods.get(each.name, ())))
@@ -159,7 +162,10 @@ class Controller:
         not_before, _ = self._backoffs.get(assignment.name, (0.0, 0.0))
         patience = Patience(self._office.patience, self._stuck_for())
         decision = decide(assignment, jobs.get(assignment.name), pods, patience)
-        if decision is Step.NOTHING or monotonic() < not_before:
+        if monotonic() < not_before:
+            return
+        if decision is Step.NOTHING:
+            await self._renew_token(assignment)
             return
         if not self._mirror.is_ready and decision is not Step.CREATE:
             await self._tell_trouble(assignment, self._mirror.trouble)
@@ -168,6 +174,19 @@ class Controller:
             async with self._room:
                 await self._do(assignment, decision)
             self._backoffs.pop(assignment.name, None)
+        except ClusterTrouble as trouble:
+            await self._bear(assignment, trouble)
+
+    async def _renew_token(self, assignment: Assignment) -> None:
+        """Sees that a runner that begins after days finds a token that is taken; later ones it renews itself."""
+        if assignment.job_state is not JobState.OFFERED or not assignment.counts:
+            return
+        name = assignment.name
+        try:
+            async with self._room:
+                self._expire_times[name] = await self._office.making.renew(
+                    self._cluster, assignment, self._expire_times.get(name)
+                )
         except ClusterTrouble as trouble:
             await self._bear(assignment, trouble)
 
@@ -192,12 +211,13 @@ class Controller:
         if job is None or run is None or run.has_ended or run.is_to_cancel:
             return
         try:
-            uid = await self._office.making.make(self._cluster, self._installation, assignment, job, run)
+            made = await self._office.making.make(self._cluster, self._installation, assignment, job, run)
         except ClusterRefused as refused:
             if not refused.is_final:
                 raise
             await self._office.outcomes.refuse(assignment, str(refused))
             return
+        uid, self._expire_times[assignment.name] = made
         await self._office.assignments.made(assignment, uid)
         await self._tell(assignment, "was handed to the cluster")
 

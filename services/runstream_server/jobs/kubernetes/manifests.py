@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runstream_server.jobs.kubernetes import naming
@@ -19,6 +19,9 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 _INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 _ADDRESS = "RUNSTREAM_ADDRESS"
+_TOKEN = "RUNSTREAM_TOKEN"  # noqa: S105 - the name of a variable
+_AUTHORITIES = "authorities.pem"
+_AUTHORITIES_FOLDER = "/etc/runstream"
 _FOLDER = "/runstream"
 _USER = 1000
 _STORING_SECONDS = 60
@@ -53,6 +56,12 @@ class Blueprint:
 
     address: str
     """At which pods reach the services."""
+
+    run_token: str = field(default="", repr=False)
+    """What the runner claims the job with; empty: nothing is needed."""
+
+    authorities: str = ""
+    """The certificates that vouch for the services, as PEM; empty: those that the image knows."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -92,8 +101,17 @@ def secret_manifest(plan: Blueprint, uid: str) -> Manifest:
         "kind": "Secret",
         "metadata": metadata,
         "type": "Opaque",
-        "stringData": {_ADDRESS: plan.address},
+        "stringData": {
+            _ADDRESS: plan.address,
+            **({_TOKEN: plan.run_token} if plan.run_token else {}),
+            **({_AUTHORITIES: plan.authorities} if plan.authorities else {}),
+        },
     }
+
+
+def secret_patch(run_token: str) -> Manifest:
+    """What changes of the Secret when there is a newer run token."""
+    return {"stringData": {_TOKEN: run_token}}
 
 
 def service_manifest(plan: Blueprint, uid: str) -> Manifest | None:
@@ -142,9 +160,11 @@ def _pod_spec(plan: Blueprint) -> Manifest:
 
 
 def _container(plan: Blueprint) -> Manifest:
-    mounts = [{"name": "runstream", "mountPath": _FOLDER}]
+    mounts: list[Manifest] = [{"name": "runstream", "mountPath": _FOLDER}]
     if plan.needs.shm_bytes:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - it is a volume
+    if plan.authorities:
+        mounts.append({"name": "authorities", "mountPath": _AUTHORITIES_FOLDER, "readOnly": True})
     return {
         "name": MAIN,
         "image": plan.needs.image or plan.namespace.default_image or plan.image,
@@ -168,6 +188,12 @@ def _variables(plan: Blueprint) -> list[Manifest]:
         {"name": "RUNSTREAM_NODE_COUNT", "value": str(plan.needs.node_count)},
         {"name": "RUNSTREAM_NODE_INDEX", "valueFrom": index},
     ]
+    if plan.run_token:
+        variables.append(
+            {"name": _TOKEN, "valueFrom": {"secretKeyRef": {"name": plan.name, "key": _TOKEN, "optional": True}}}
+        )
+    if plan.authorities:
+        variables.append({"name": "RUNSTREAM_CA_FILE", "value": f"{_AUTHORITIES_FOLDER}/{_AUTHORITIES}"})
     if plan.needs.node_count > 1:
         variables.append({"name": "RUNSTREAM_MASTER_ADDR", "value": f"{plan.name}-0.{plan.name}"})
     return variables
@@ -186,6 +212,9 @@ def _volumes(plan: Blueprint) -> list[Manifest]:
     if plan.needs.shm_bytes:
         size = str(plan.needs.shm_bytes)
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
+    if plan.authorities:
+        items = [{"key": _AUTHORITIES, "path": _AUTHORITIES}]
+        volumes.append({"name": "authorities", "secret": {"secretName": plan.name, "items": items}})
     return volumes
 
 

@@ -36,7 +36,7 @@ class Kubernetes:
         office = Office(
             assignments=self._assignments,
             jobs=jobs,
-            making=Making(targets, self._reading, settings),
+            making=Making(targets, self._reading, settings, platform.auth.run_tokens),
             outcomes=Outcomes(jobs, runs, settling),
             patience=timedelta(seconds=settings.stuck_seconds),
         )

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from runstream_server.jobs.errors import EnvironmentNotFound
 from runstream_server.jobs.model import Environment
 from runstream_server.jobs.store.environments import EnvironmentStore
 from runstream_server.names import EnvironmentName, WorkspaceName
+from runstream_server.not_found import EnvironmentNotFound
 from runstream_server.runhistory import RunHistory
 
 PAGE_BYTES = 4 * 1024 * 1024

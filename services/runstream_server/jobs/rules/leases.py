@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
-from runstream_server.jobs.errors import JobEnded, JobHeld, JobNotFound, LeaseLost
+from runstream_server.jobs.errors import JobEnded, JobHeld, LeaseLost
 from runstream_server.jobs.model import HeldJob, Job, JobState, TargetKind, Verdict
 from runstream_server.jobs.rules.settling import CANCELED, Settling
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.jobs.telemetry import OFFERS
 from runstream_server.names import RunName
+from runstream_server.not_found import JobNotFound
 from runstream_server.runhistory import ManagedRun, ManagedRuns, StatusEntry, StatusRefused
 
 _OVER = (JobState.ENDING, JobState.ENDED)
@@ -70,6 +71,11 @@ class Leases:
             if not _is_of(job, held) or job.state not in _OVER:
                 raise LeaseLost(held.name, held.lease, job.lease)
         return await self._runs.beat(held.name)
+
+    async def check_open(self, name: RunName) -> None:
+        """Raises JobEnded if a job has ended, or is about to."""
+        if (await self._get(name)).state in _OVER:
+            raise JobEnded(name)
 
     async def report(self, held: HeldJob, entry: StatusEntry, *, is_last: bool) -> ManagedRun:
         """Moves the run of a job into a status, which ends the job if it is the last one. Idempotent.

@@ -10,7 +10,6 @@ from datetime import timedelta
 from itertools import groupby
 
 from runstream_server.errors import RunstreamError
-from runstream_server.jobs.errors import ComputeTargetNotFound
 from runstream_server.jobs.model import LOCAL, HeldJob, Job, JobState, TargetKind, Verdict
 from runstream_server.jobs.rules.cancellations import Cancellations
 from runstream_server.jobs.rules.forgetting import Forgetting
@@ -22,6 +21,7 @@ from runstream_server.jobs.store.queue import QueueStore
 from runstream_server.jobs.store.upkeep import AT_ONCE, Lapsed, UpkeepStore
 from runstream_server.jobs.telemetry import LOST, OFFERS, QUEUED
 from runstream_server.names import RunName
+from runstream_server.not_found import ComputeTargetNotFound
 from runstream_server.runhistory import ManagedRun, ManagedRuns
 
 logger = logging.getLogger(__name__)

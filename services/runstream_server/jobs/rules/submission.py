@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from runstream_server.jobs.errors import ComputeTargetNotFound, JobNotFound, RunExists
+from runstream_server.jobs.errors import RunExists
 from runstream_server.jobs.model import LOCAL, Job, JobState, Submission, TargetKind
 from runstream_server.jobs.rules.settling import Settling
 from runstream_server.jobs.rules.starting import Starters
 from runstream_server.jobs.rules.targets import Targets, local_target
 from runstream_server.jobs.store.jobs import JobStore
 from runstream_server.names import RunName
+from runstream_server.not_found import ComputeTargetNotFound, JobNotFound
 from runstream_server.runhistory import ManagedRun, ManagedRuns
 
 

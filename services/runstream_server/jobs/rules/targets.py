@@ -9,12 +9,12 @@ from runstream_server.jobs.errors import (
     ComputeTargetExists,
     ComputeTargetFixed,
     ComputeTargetInUse,
-    ComputeTargetNotFound,
 )
 from runstream_server.jobs.model import LOCAL, ComputeTarget, TargetKind
 from runstream_server.jobs.rules.starting import Starters
 from runstream_server.jobs.store.targets import TargetStore
 from runstream_server.names import ComputeTargetName, WorkspaceName
+from runstream_server.not_found import ComputeTargetNotFound
 from runstream_server.runhistory import RunHistory
 
 STATUS_SECONDS = 5.0

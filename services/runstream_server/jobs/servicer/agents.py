@@ -7,6 +7,7 @@ import grpc
 
 from runstream.api.jobs.v1 import agent_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
+from runstream_server.auth import RunTokens
 from runstream_server.errors import Draining, ProtocolError
 from runstream_server.jobs.convert.agents import (
     decode_declined,
@@ -44,15 +45,17 @@ class AgentMethods(Methods):
         )
 
     async def ConnectAgent(self, _: object, context: Any) -> None:  # type: ignore[override]
-        await AgentStream(context, self._rules.agents, self._rules.draining).serve()
+        rules = self._rules
+        await AgentStream(context, rules.agents, rules.run_tokens, rules.draining).serve()
 
 
 class AgentStream:
     """The stream of one agent, from its first message to its end, of which nothing is concluded."""
 
-    def __init__(self, context: Any, agents: Agents, draining: asyncio.Event) -> None:
+    def __init__(self, context: Any, agents: Agents, run_tokens: RunTokens, draining: asyncio.Event) -> None:
         self._context = context
         self._agents = agents
+        self._run_tokens = run_tokens
         self._draining = draining
         self._has_ended = False
 
@@ -103,10 +106,11 @@ class AgentStream:
                 await self._context.write(encode_draining())
                 raise Draining
             for news in await session.news():
-                await self._context.write(_encoded(news))
+                await self._context.write(await self._encoded(news))
             await session.wait()
             await asyncio.sleep(max(begun + _PACE_SECONDS - clock(), 0))
 
-
-def _encoded(news: Job | Revocation) -> agent_pb2.ConnectAgentResponse:
-    return encode_revoked(news.held, news.reason) if isinstance(news, Revocation) else encode_offer(news)
+    async def _encoded(self, news: Job | Revocation) -> agent_pb2.ConnectAgentResponse:
+        if isinstance(news, Revocation):
+            return encode_revoked(news.held, news.reason)
+        return encode_offer(news, await self._run_tokens.make(news.name))

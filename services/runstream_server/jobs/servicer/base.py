@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from runstream.api.jobs.v1.job_service_pb2_grpc import JobServiceServicer
+from runstream_server.auth import RunTokens
 from runstream_server.jobs.rules.agents import Agents
 from runstream_server.jobs.rules.environments import Environments
 from runstream_server.jobs.rules.leases import Leases
@@ -25,6 +26,7 @@ class Rules:
     submissions: Submissions
     leases: Leases
     agents: Agents
+    run_tokens: RunTokens
 
     draining: asyncio.Event
     """Set when the process stops."""

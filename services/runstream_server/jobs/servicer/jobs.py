@@ -7,10 +7,11 @@ from runstream.api.runs.v1 import run_pb2
 from runstream_server.jobs.convert.definitions import environment_name
 from runstream_server.jobs.convert.jobs import (
     decode_claim,
-    decode_held,
+    decode_renewal,
     decode_report,
     decode_submission,
     encode_job,
+    encode_run_token,
 )
 from runstream_server.jobs.convert.times import encode_duration
 from runstream_server.jobs.servicer.base import Context, Methods
@@ -37,18 +38,34 @@ class JobMethods(Methods):
     async def ClaimJob(self, request: messages.ClaimJobRequest, context: Context) -> messages.ClaimJobResponse:
         offered, holder = decode_claim(request)
         job, run = await self._rules.leases.claim(offered.name, holder, offered.lease)
+        token = await self._rules.run_tokens.make(offered.name)
         return messages.ClaimJobResponse(
-            job=encode_job(job), lease=job.lease, lease_duration=self._lease_duration(), run=_run(run)
+            job=encode_job(job),
+            lease=job.lease,
+            lease_duration=self._lease_duration(),
+            run=_run(run),
+            run_token=encode_run_token(token),
         )
 
     def _lease_duration(self) -> Duration:
         return encode_duration(self._rules.leases.duration)
 
     async def RenewLease(self, request: messages.RenewLeaseRequest, context: Context) -> messages.RenewLeaseResponse:
-        status, cancel_requested = await self._rules.leases.renew(decode_held(request.run, request.lease))
+        held, expire_time = decode_renewal(request)
+        status, cancel_requested = await self._rules.leases.renew(held)
+        token = await self._rules.run_tokens.renew(held.name, expire_time)
         return messages.RenewLeaseResponse(
-            status=run_pb2.RunStatus.Value(f"RUN_STATUS_{status}"), cancel_requested=cancel_requested
+            status=run_pb2.RunStatus.Value(f"RUN_STATUS_{status}"),
+            cancel_requested=cancel_requested,
+            run_token=encode_run_token(token),
         )
+
+    async def RefreshRunToken(
+        self, request: messages.RefreshRunTokenRequest, context: Context
+    ) -> messages.RefreshRunTokenResponse:
+        name = RunName.parse(request.run, "run")
+        await self._rules.leases.check_open(name)
+        return messages.RefreshRunTokenResponse(run_token=encode_run_token(await self._rules.run_tokens.make(name)))
 
     async def ReportJob(self, request: messages.ReportJobRequest, context: Context) -> messages.ReportJobResponse:
         held, entry, is_last = decode_report(request)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from runstream_server.errors import InvalidPageToken
+from runstream_server.names import WorkspaceName
 from runstream_server.paging import fitting
 from runstream_server.runs.errors import WorkspaceExists, WorkspaceNotEmpty, WorkspaceNotFound
 from runstream_server.runs.limits import described_bytes
@@ -58,13 +59,20 @@ class Workspaces:
             raise WorkspaceNotFound(workspace)
         return found
 
-    async def list(self, page_size: int, page_token: str) -> tuple[Sequence[Workspace], str]:
+    async def list(
+        self, page_size: int, page_token: str, *, only: WorkspaceName | None = None
+    ) -> tuple[Sequence[Workspace], str]:
         """Returns a page of workspaces in order of name, and the token of the next page.
+
+        `only` is the one that the caller reaches; None: all.
 
         Raises:
             InvalidPageToken: The token is not of this listing.
         """
         after = self._opened(page_token) if page_token else ""
+        if only is not None:
+            own = await self._store.get(only.workspace)
+            return [own] if own else [], ""
         found = await self._store.list(after, page_size + 1)
         page = fitting(found[:page_size], described_bytes)
         return page, self._signer.seal(_LISTING, [page[-1].workspace]) if len(found) > len(page) else ""

@@ -1,6 +1,8 @@
 """The method that streams changes of runs."""
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream_server.auth import caller
+from runstream_server.names import RunName
 from runstream_server.runs.convert.decoding import decode_run_names, decode_workspace_name
 from runstream_server.runs.convert.encoding import encode_run, encode_run_name
 from runstream_server.runs.rules.watch import Message, WatchRequest
@@ -18,10 +20,14 @@ class WatchMethods(Methods):
         watch = WatchRequest(workspace, names, request.filter, request.resume_token, request.include_present)
 
         async def send(message: Message) -> None:
-            changes = map(_encode, message.changes)
+            changes = [_encode(change) for change in message.changes if await self._is_reached(change)]
             await context.write(messages.WatchRunsResponse(changes=changes, resume_token=message.resume_token))
 
         await self._rules.watches.watch(watch, send)
+
+    async def _is_reached(self, change: Change) -> bool:
+        """Whether the caller may know of the run: changes of runs that the filter does not admit are told as well."""
+        return change.is_admitted or await self._rules.reaches(caller(), RunName(change.run.workspace, change.run.run))
 
 
 def _encode(change: Change) -> messages.RunChange:

@@ -1,6 +1,7 @@
 """The methods about workspaces."""
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream_server.auth import caller
 from runstream_server.names import check_workspace_id
 from runstream_server.runs import limits
 from runstream_server.runs.convert.decoding import (
@@ -51,7 +52,7 @@ class WorkspaceMethods(Methods):
         checks = Checks()
         page_size = checks.page_size(request.page_size)
         checks.done()
-        page, token = await self._rules.workspaces.list(page_size, request.page_token)
+        page, token = await self._rules.workspaces.list(page_size, request.page_token, only=caller().workspace)
         return messages.ListWorkspacesResponse(
             workspaces=[encode_workspace(workspace) for workspace in page], next_page_token=token
         )
@@ -67,5 +68,7 @@ class WorkspaceMethods(Methods):
     async def DeleteWorkspace(
         self, request: messages.DeleteWorkspaceRequest, context: Context
     ) -> messages.DeleteWorkspaceResponse:
-        await self._rules.workspaces.delete(decode_workspace_name(request.name, "name"))
+        workspace = decode_workspace_name(request.name, "name")
+        await self._rules.workspaces.delete(workspace)
+        await self._rules.tokens.revoke_all(workspace)
         return messages.DeleteWorkspaceResponse()

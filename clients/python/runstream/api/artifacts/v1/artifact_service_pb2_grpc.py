@@ -25,8 +25,12 @@ class ArtifactServiceStub(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
-    `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `JOBS_UNAVAILABLE`,
+    `DRAINING`, `INTERRUPTED`: call again after the `RetryInfo` delay.
     * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
     their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
@@ -154,8 +158,12 @@ class ArtifactServiceServicer(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
-    `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `JOBS_UNAVAILABLE`,
+    `DRAINING`, `INTERRUPTED`: call again after the `RetryInfo` delay.
     * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
     their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read
@@ -512,8 +520,12 @@ class ArtifactService(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`,
-    `INTERRUPTED`: call again after the `RetryInfo` delay.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `BUCKET_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `JOBS_UNAVAILABLE`,
+    `DRAINING`, `INTERRUPTED`: call again after the `RetryInfo` delay.
     * `UNAVAILABLE` / `BUCKET_REFUSED`, `BUCKET_CLOCK_SKEWED`: the bucket refuses the keys of the services, or finds that
     their clock is wrong. Whoever runs them sets it right; call again after the `RetryInfo` delay, data waits meanwhile.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay. A server takes 16 streams that read

@@ -299,20 +299,26 @@ class JobOffer(google.protobuf.message.Message):
 
     JOB_FIELD_NUMBER: builtins.int
     LEASE_FIELD_NUMBER: builtins.int
+    RUN_TOKEN_FIELD_NUMBER: builtins.int
     lease: builtins.int
     """The lease to claim it with."""
     @property
     def job(self) -> runstream.api.jobs.v1.job_pb2.Job:
         """The job, with its definition."""
 
+    @property
+    def run_token(self) -> runstream.api.jobs.v1.job_pb2.RunToken:
+        """What the runner claims it with, in place of the token of the agent. Absent: the services let everybody in."""
+
     def __init__(
         self,
         *,
         job: runstream.api.jobs.v1.job_pb2.Job | None = ...,
         lease: builtins.int = ...,
+        run_token: runstream.api.jobs.v1.job_pb2.RunToken | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["job", b"job", "lease", b"lease"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job", "run_token", b"run_token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job", "lease", b"lease", "run_token", b"run_token"]) -> None: ...
 
 global___JobOffer = JobOffer
 

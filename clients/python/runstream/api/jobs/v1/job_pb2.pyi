@@ -366,3 +366,28 @@ class ContainerOptions(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["arguments", b"arguments", "shm_size", b"shm_size", "use_container", b"use_container"]) -> None: ...
 
 global___ContainerOptions = ContainerOptions
+
+@typing.final
+class RunToken(google.protobuf.message.Message):
+    """A token with `TOKEN_ROLE_RUN` for the run of a job."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    secret: builtins.str
+    """The secret. Kept out of logs, arguments and tags."""
+    @property
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it ceases to be taken; RenewLease and RefreshRunToken return a newer one in time."""
+
+    def __init__(
+        self,
+        *,
+        secret: builtins.str = ...,
+        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expire_time", b"expire_time", "secret", b"secret"]) -> None: ...
+
+global___RunToken = RunToken

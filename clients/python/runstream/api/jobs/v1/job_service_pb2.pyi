@@ -343,6 +343,7 @@ class ClaimJobResponse(google.protobuf.message.Message):
     LEASE_FIELD_NUMBER: builtins.int
     LEASE_DURATION_FIELD_NUMBER: builtins.int
     RUN_FIELD_NUMBER: builtins.int
+    RUN_TOKEN_FIELD_NUMBER: builtins.int
     lease: builtins.int
     """The lease of the runner."""
     @property
@@ -359,6 +360,12 @@ class ClaimJobResponse(google.protobuf.message.Message):
     def run(self) -> runstream.api.runs.v1.run_pb2.Run:
         """The run, as it is now."""
 
+    @property
+    def run_token(self) -> runstream.api.jobs.v1.job_pb2.RunToken:
+        """What the program of the run shows to the services in place of the token of whoever submitted it. Absent: they let
+        everybody in.
+        """
+
     def __init__(
         self,
         *,
@@ -366,9 +373,10 @@ class ClaimJobResponse(google.protobuf.message.Message):
         lease: builtins.int = ...,
         lease_duration: google.protobuf.duration_pb2.Duration | None = ...,
         run: runstream.api.runs.v1.run_pb2.Run | None = ...,
+        run_token: runstream.api.jobs.v1.job_pb2.RunToken | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["job", b"job", "lease_duration", b"lease_duration", "run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["job", b"job", "lease", b"lease", "lease_duration", b"lease_duration", "run", b"run"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job", "lease_duration", b"lease_duration", "run", b"run", "run_token", b"run_token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job", "lease", b"lease", "lease_duration", b"lease_duration", "run", b"run", "run_token", b"run_token"]) -> None: ...
 
 global___ClaimJobResponse = ClaimJobResponse
 
@@ -380,17 +388,26 @@ class RenewLeaseRequest(google.protobuf.message.Message):
 
     RUN_FIELD_NUMBER: builtins.int
     LEASE_FIELD_NUMBER: builtins.int
+    RUN_TOKEN_EXPIRE_TIME_FIELD_NUMBER: builtins.int
     run: builtins.str
     """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
     lease: builtins.int
     """Required. The lease of the runner."""
+    @property
+    def run_token_expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the newest run token expires that the runner has: it says so with each renewal. Absent: it has none, so one is
+        returned where the services want one.
+        """
+
     def __init__(
         self,
         *,
         run: builtins.str = ...,
         lease: builtins.int = ...,
+        run_token_expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["lease", b"lease", "run", b"run"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["run_token_expire_time", b"run_token_expire_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lease", b"lease", "run", b"run", "run_token_expire_time", b"run_token_expire_time"]) -> None: ...
 
 global___RenewLeaseRequest = RenewLeaseRequest
 
@@ -402,19 +419,67 @@ class RenewLeaseResponse(google.protobuf.message.Message):
 
     STATUS_FIELD_NUMBER: builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: builtins.int
+    RUN_TOKEN_FIELD_NUMBER: builtins.int
     status: runstream.api.runs.v1.run_pb2.RunStatus.ValueType
     """The status of the run as it now is."""
     cancel_requested: builtins.bool
     """Whether the processes are asked to stop."""
+    @property
+    def run_token(self) -> runstream.api.jobs.v1.job_pb2.RunToken:
+        """A newer run token; the former one is taken until it expires. Absent: the one that the runner has lives for more than
+        half of its life yet, or the services let everybody in.
+        """
+
     def __init__(
         self,
         *,
         status: runstream.api.runs.v1.run_pb2.RunStatus.ValueType = ...,
         cancel_requested: builtins.bool = ...,
+        run_token: runstream.api.jobs.v1.job_pb2.RunToken | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cancel_requested", b"cancel_requested", "status", b"status"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["run_token", b"run_token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cancel_requested", b"cancel_requested", "run_token", b"run_token", "status", b"status"]) -> None: ...
 
 global___RenewLeaseResponse = RenewLeaseResponse
+
+@typing.final
+class RefreshRunTokenRequest(google.protobuf.message.Message):
+    """Request message for `JobService.RefreshRunToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """Required. The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+
+global___RefreshRunTokenRequest = RefreshRunTokenRequest
+
+@typing.final
+class RefreshRunTokenResponse(google.protobuf.message.Message):
+    """Response message for `JobService.RefreshRunToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_TOKEN_FIELD_NUMBER: builtins.int
+    @property
+    def run_token(self) -> runstream.api.jobs.v1.job_pb2.RunToken:
+        """The run token; former ones are taken until they expire. Absent: the services let everybody in."""
+
+    def __init__(
+        self,
+        *,
+        run_token: runstream.api.jobs.v1.job_pb2.RunToken | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["run_token", b"run_token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["run_token", b"run_token"]) -> None: ...
+
+global___RefreshRunTokenResponse = RefreshRunTokenResponse
 
 @typing.final
 class ReportJobRequest(google.protobuf.message.Message):

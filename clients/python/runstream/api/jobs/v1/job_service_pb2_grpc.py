@@ -15,6 +15,10 @@ class JobServiceStub(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -47,6 +51,11 @@ class JobServiceStub(object):
                 '/runstream.api.jobs.v1.JobService/RenewLease',
                 request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.FromString,
+                )
+        self.RefreshRunToken = channel.unary_unary(
+                '/runstream.api.jobs.v1.JobService/RefreshRunToken',
+                request_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenResponse.FromString,
                 )
         self.ReportJob = channel.unary_unary(
                 '/runstream.api.jobs.v1.JobService/ReportJob',
@@ -114,6 +123,10 @@ class JobServiceServicer(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -172,6 +185,17 @@ class JobServiceServicer(object):
         Errors:
         * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
         * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshRunToken(self, request, context):
+        """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -334,6 +358,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.FromString,
                     response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.SerializeToString,
             ),
+            'RefreshRunToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshRunToken,
+                    request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenResponse.SerializeToString,
+            ),
             'ReportJob': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportJob,
                     request_deserializer=runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.ReportJobRequest.FromString,
@@ -405,6 +434,10 @@ class JobService(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -477,6 +510,23 @@ class JobService(object):
         return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/RenewLease',
             runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseRequest.SerializeToString,
             runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RenewLeaseResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RefreshRunToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.jobs.v1.JobService/RefreshRunToken',
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenRequest.SerializeToString,
+            runstream_dot_api_dot_jobs_dot_v1_dot_job__service__pb2.RefreshRunTokenResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -27,6 +27,10 @@ class JobServiceStub:
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+      the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+      role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -89,6 +93,17 @@ class JobServiceStub:
     Errors:
     * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
     * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+    """
+
+    RefreshRunToken: grpc.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenRequest,
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse,
+    ]
+    """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
     """
 
     ReportJob: grpc.UnaryUnaryMultiCallable[
@@ -234,6 +249,10 @@ class JobServiceAsyncStub:
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+      the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+      role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -295,6 +314,17 @@ class JobServiceAsyncStub:
     Errors:
     * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
     * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+    """
+
+    RefreshRunToken: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenRequest,
+        runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse,
+    ]
+    """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+    Errors:
+    * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+    * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
     """
 
     ReportJob: grpc.aio.UnaryUnaryMultiCallable[
@@ -440,6 +470,10 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+      the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+      role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -509,6 +543,19 @@ class JobServiceServicer(metaclass=abc.ABCMeta):
         Errors:
         * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
         * `ABORTED` / `LEASE_LOST`: somebody else has the job, or it was given up: stop the processes.
+        """
+
+    @abc.abstractmethod
+    def RefreshRunToken(
+        self,
+        request: runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse, collections.abc.Awaitable[runstream.api.jobs.v1.job_service_pb2.RefreshRunTokenResponse]]:
+        """Returns a run token for a job that has not ended; for runners of those nodes that do not hold the job.
+
+        Errors:
+        * `NOT_FOUND` / `JOB_NOT_FOUND`: the run does not exist or was not submitted.
+        * `FAILED_PRECONDITION` / `JOB_ENDED`: its run has ended.
         """
 
     @abc.abstractmethod

@@ -18,6 +18,10 @@ class LogServiceStub(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -76,6 +80,10 @@ class LogServiceServicer(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
@@ -227,6 +235,10 @@ class LogService(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
     * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.

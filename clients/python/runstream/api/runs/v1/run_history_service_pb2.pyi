@@ -13,6 +13,7 @@ import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import runstream.api.runs.v1.experiment_pb2
 import runstream.api.runs.v1.run_pb2
+import runstream.api.runs.v1.token_pb2
 import runstream.api.runs.v1.workspace_pb2
 import sys
 import typing
@@ -1580,3 +1581,188 @@ class RunMetricSummaries(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["run", b"run", "summaries", b"summaries"]) -> None: ...
 
 global___RunMetricSummaries = RunMetricSummaries
+
+@typing.final
+class CreateTokenRequest(google.protobuf.message.Message):
+    """Request message for `RunHistoryService.CreateToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    TOKEN_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    request_id: builtins.str
+    """Makes a retry safe: a UUID of the caller's choice. A repeated request returns the token that the first one created
+    with another secret; the former one ceases to be taken within a minute.
+    """
+    @property
+    def token(self) -> runstream.api.runs.v1.token_pb2.Token:
+        """Required. The token to create, with any role but `TOKEN_ROLE_OPERATOR`; `name` and fields marked output only are
+        ignored. `expire_time` is in the future. With `TOKEN_ROLE_RUN` it is not later than the service allows, a day from
+        now unless set otherwise, and that by default.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        token: runstream.api.runs.v1.token_pb2.Token | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["token", b"token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "request_id", b"request_id", "token", b"token"]) -> None: ...
+
+global___CreateTokenRequest = CreateTokenRequest
+
+@typing.final
+class CreateTokenResponse(google.protobuf.message.Message):
+    """Response message for `RunHistoryService.CreateToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    SECRET_FIELD_NUMBER: builtins.int
+    secret: builtins.str
+    """Its secret: `rst_`, or `rsr_` with `TOKEN_ROLE_RUN`, then 43 letters, digits, `-` and `_`."""
+    @property
+    def token(self) -> runstream.api.runs.v1.token_pb2.Token:
+        """The token as stored."""
+
+    def __init__(
+        self,
+        *,
+        token: runstream.api.runs.v1.token_pb2.Token | None = ...,
+        secret: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["token", b"token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["secret", b"secret", "token", b"token"]) -> None: ...
+
+global___CreateTokenResponse = CreateTokenResponse
+
+@typing.final
+class ListTokensRequest(google.protobuf.message.Message):
+    """Request message for `RunHistoryService.ListTokens`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    SHOW_RUN_TOKENS_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The workspace. Format: `workspaces/{workspace}`."""
+    page_size: builtins.int
+    """How many to return at most: 1 to 1,000. Default, when 0: 100. Larger values are an `INVALID_ARGUMENT`."""
+    page_token: builtins.str
+    """The `next_page_token` of the page before; `show_run_tokens` must be as it was. Default: empty, the first page."""
+    show_run_tokens: builtins.bool
+    """Whether those with `TOKEN_ROLE_RUN` are returned too, of which each submitted run has some. Default: false."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        show_run_tokens: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "show_run_tokens", b"show_run_tokens"]) -> None: ...
+
+global___ListTokensRequest = ListTokensRequest
+
+@typing.final
+class ListTokensResponse(google.protobuf.message.Message):
+    """Response message for `RunHistoryService.ListTokens`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Gets the next page. Empty: this is the last one."""
+    @property
+    def tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runstream.api.runs.v1.token_pb2.Token]:
+        """The tokens of this page."""
+
+    def __init__(
+        self,
+        *,
+        tokens: collections.abc.Iterable[runstream.api.runs.v1.token_pb2.Token] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "tokens", b"tokens"]) -> None: ...
+
+global___ListTokensResponse = ListTokensResponse
+
+@typing.final
+class GetOwnTokenRequest(google.protobuf.message.Message):
+    """Request message for `RunHistoryService.GetOwnToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___GetOwnTokenRequest = GetOwnTokenRequest
+
+@typing.final
+class GetOwnTokenResponse(google.protobuf.message.Message):
+    """Response message for `RunHistoryService.GetOwnToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    @property
+    def token(self) -> runstream.api.runs.v1.token_pb2.Token:
+        """The token. Absent: the service lets everybody in, whatever they show."""
+
+    def __init__(
+        self,
+        *,
+        token: runstream.api.runs.v1.token_pb2.Token | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["token", b"token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["token", b"token"]) -> None: ...
+
+global___GetOwnTokenResponse = GetOwnTokenResponse
+
+@typing.final
+class RevokeTokenRequest(google.protobuf.message.Message):
+    """Request message for `RunHistoryService.RevokeToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Format: `workspaces/{workspace}/tokens/{token}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___RevokeTokenRequest = RevokeTokenRequest
+
+@typing.final
+class RevokeTokenResponse(google.protobuf.message.Message):
+    """Response message for `RunHistoryService.RevokeToken`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    @property
+    def token(self) -> runstream.api.runs.v1.token_pb2.Token:
+        """The token as it now is."""
+
+    def __init__(
+        self,
+        *,
+        token: runstream.api.runs.v1.token_pb2.Token | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["token", b"token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["token", b"token"]) -> None: ...
+
+global___RevokeTokenResponse = RevokeTokenResponse

@@ -11,7 +11,11 @@ class RunHistoryServiceStub(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -174,6 +178,26 @@ class RunHistoryServiceStub(object):
                 request_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RecordMetricSummariesRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RecordMetricSummariesResponse.FromString,
                 )
+        self.CreateToken = channel.unary_unary(
+                '/runstream.api.runs.v1.RunHistoryService/CreateToken',
+                request_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.CreateTokenResponse.FromString,
+                )
+        self.ListTokens = channel.unary_unary(
+                '/runstream.api.runs.v1.RunHistoryService/ListTokens',
+                request_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.ListTokensResponse.FromString,
+                )
+        self.GetOwnToken = channel.unary_unary(
+                '/runstream.api.runs.v1.RunHistoryService/GetOwnToken',
+                request_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.GetOwnTokenRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.GetOwnTokenResponse.FromString,
+                )
+        self.RevokeToken = channel.unary_unary(
+                '/runstream.api.runs.v1.RunHistoryService/RevokeToken',
+                request_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RevokeTokenResponse.FromString,
+                )
 
 
 class RunHistoryServiceServicer(object):
@@ -182,7 +206,11 @@ class RunHistoryServiceServicer(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -190,7 +218,7 @@ class RunHistoryServiceServicer(object):
     """
 
     def CreateWorkspace(self, request, context):
-        """Creates a workspace.
+        """Creates a workspace. Whose token names a workspace may create that one only.
 
         Errors:
         * `ALREADY_EXISTS` / `WORKSPACE_EXISTS`: the name is taken.
@@ -210,7 +238,7 @@ class RunHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkspaces(self, request, context):
-        """Lists workspaces in ascending order of name.
+        """Lists the workspaces that the caller may read, in ascending order of name.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -230,7 +258,8 @@ class RunHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWorkspace(self, request, context):
-        """Deletes a workspace that holds no experiment.
+        """Deletes a workspace that holds no experiment. Its tokens are revoked: whoever makes another one of this name later
+        does not let them in.
 
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
@@ -369,6 +398,9 @@ class RunHistoryServiceServicer(object):
         A change that was acknowledged before the call is seen by it. Paging is stable: a run that does not change meanwhile
         is returned exactly once.
 
+        A token with `TOKEN_ROLE_RUN` gets runs below its run only, and the filter has to speak of `parent`, `ancestor` or
+        `root`: there is no list of the whole workspace for it.
+
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         * `INVALID_ARGUMENT` / `INVALID_FILTER`, `INVALID_ORDER`: the message says where and why.
@@ -498,7 +530,8 @@ class RunHistoryServiceServicer(object):
         Each changed run is sent in its newest state, in the order of transactions; states in between may be left out,
         the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
         happened for 15 s.
-        A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
+        A slow reader is sent fewer states in between. With `TOKEN_ROLE_RUN`, `names` are given or the filter is as for
+        ListRuns; of other runs than those in its reach nothing is sent. To resume, on any replica, call again with the last
         `resume_token`: nothing is missed.
 
         Errors:
@@ -538,6 +571,52 @@ class RunHistoryServiceServicer(object):
         """Takes metric summaries from the metrics service. Summaries of runs that do not exist are ignored.
 
         Idempotent and safe out of order: a summary whose `revision` is not above the stored one changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateToken(self, request, context):
+        """Creates a token of a workspace. Its secret is in the answer and nowhere else.
+
+        Whoever may create runs may create tokens with `TOKEN_ROLE_RUN`; all others need `TOKEN_ROLE_ADMIN`.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
+        * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+        * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
+        * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """Lists the tokens of a workspace, newest first, without their secrets. Those that expired or were revoked are listed
+        for 30 days, with `TOKEN_ROLE_RUN` for a day.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOwnToken(self, request, context):
+        """Returns the token that the caller shows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Revokes a token: within a minute it is refused everywhere, and streams that it opened are ended.
+
+        Idempotent: revoking again changes nothing.
+
+        Errors:
+        * `NOT_FOUND` / `TOKEN_NOT_FOUND`: no token of the workspace has this name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -696,6 +775,26 @@ def add_RunHistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RecordMetricSummariesRequest.FromString,
                     response_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RecordMetricSummariesResponse.SerializeToString,
             ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.CreateTokenRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.ListTokensRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'GetOwnToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOwnToken,
+                    request_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.GetOwnTokenRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.GetOwnTokenResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RevokeTokenResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'runstream.api.runs.v1.RunHistoryService', rpc_method_handlers)
@@ -709,7 +808,11 @@ class RunHistoryService(object):
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+    the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+    role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
     after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -1223,5 +1326,73 @@ class RunHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/runstream.api.runs.v1.RunHistoryService/RecordMetricSummaries',
             runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RecordMetricSummariesRequest.SerializeToString,
             runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RecordMetricSummariesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.runs.v1.RunHistoryService/CreateToken',
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.CreateTokenRequest.SerializeToString,
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.CreateTokenResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.runs.v1.RunHistoryService/ListTokens',
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.ListTokensRequest.SerializeToString,
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.ListTokensResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetOwnToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.runs.v1.RunHistoryService/GetOwnToken',
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.GetOwnTokenRequest.SerializeToString,
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.GetOwnTokenResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/runstream.api.runs.v1.RunHistoryService/RevokeToken',
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RevokeTokenRequest.SerializeToString,
+            runstream_dot_api_dot_runs_dot_v1_dot_run__history__service__pb2.RevokeTokenResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -23,7 +23,11 @@ class RunHistoryServiceStub:
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+      the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+      role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -35,7 +39,7 @@ class RunHistoryServiceStub:
         runstream.api.runs.v1.run_history_service_pb2.CreateWorkspaceRequest,
         runstream.api.runs.v1.run_history_service_pb2.CreateWorkspaceResponse,
     ]
-    """Creates a workspace.
+    """Creates a workspace. Whose token names a workspace may create that one only.
 
     Errors:
     * `ALREADY_EXISTS` / `WORKSPACE_EXISTS`: the name is taken.
@@ -55,7 +59,7 @@ class RunHistoryServiceStub:
         runstream.api.runs.v1.run_history_service_pb2.ListWorkspacesRequest,
         runstream.api.runs.v1.run_history_service_pb2.ListWorkspacesResponse,
     ]
-    """Lists workspaces in ascending order of name.
+    """Lists the workspaces that the caller may read, in ascending order of name.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -75,7 +79,8 @@ class RunHistoryServiceStub:
         runstream.api.runs.v1.run_history_service_pb2.DeleteWorkspaceRequest,
         runstream.api.runs.v1.run_history_service_pb2.DeleteWorkspaceResponse,
     ]
-    """Deletes a workspace that holds no experiment.
+    """Deletes a workspace that holds no experiment. Its tokens are revoked: whoever makes another one of this name later
+    does not let them in.
 
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
@@ -214,6 +219,9 @@ class RunHistoryServiceStub:
     A change that was acknowledged before the call is seen by it. Paging is stable: a run that does not change meanwhile
     is returned exactly once.
 
+    A token with `TOKEN_ROLE_RUN` gets runs below its run only, and the filter has to speak of `parent`, `ancestor` or
+    `root`: there is no list of the whole workspace for it.
+
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     * `INVALID_ARGUMENT` / `INVALID_FILTER`, `INVALID_ORDER`: the message says where and why.
@@ -343,7 +351,8 @@ class RunHistoryServiceStub:
     Each changed run is sent in its newest state, in the order of transactions; states in between may be left out,
     the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
     happened for 15 s.
-    A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
+    A slow reader is sent fewer states in between. With `TOKEN_ROLE_RUN`, `names` are given or the filter is as for
+    ListRuns; of other runs than those in its reach nothing is sent. To resume, on any replica, call again with the last
     `resume_token`: nothing is missed.
 
     Errors:
@@ -385,13 +394,62 @@ class RunHistoryServiceStub:
     Idempotent and safe out of order: a summary whose `revision` is not above the stored one changes nothing.
     """
 
+    CreateToken: grpc.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.CreateTokenRequest,
+        runstream.api.runs.v1.run_history_service_pb2.CreateTokenResponse,
+    ]
+    """Creates a token of a workspace. Its secret is in the answer and nowhere else.
+
+    Whoever may create runs may create tokens with `TOKEN_ROLE_RUN`; all others need `TOKEN_ROLE_ADMIN`.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
+    * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+    * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
+    * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
+    """
+
+    ListTokens: grpc.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.ListTokensRequest,
+        runstream.api.runs.v1.run_history_service_pb2.ListTokensResponse,
+    ]
+    """Lists the tokens of a workspace, newest first, without their secrets. Those that expired or were revoked are listed
+    for 30 days, with `TOKEN_ROLE_RUN` for a day.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+    """
+
+    GetOwnToken: grpc.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.GetOwnTokenRequest,
+        runstream.api.runs.v1.run_history_service_pb2.GetOwnTokenResponse,
+    ]
+    """Returns the token that the caller shows."""
+
+    RevokeToken: grpc.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.RevokeTokenRequest,
+        runstream.api.runs.v1.run_history_service_pb2.RevokeTokenResponse,
+    ]
+    """Revokes a token: within a minute it is refused everywhere, and streams that it opened are ended.
+
+    Idempotent: revoking again changes nothing.
+
+    Errors:
+    * `NOT_FOUND` / `TOKEN_NOT_FOUND`: no token of the workspace has this name.
+    """
+
 class RunHistoryServiceAsyncStub:
     """Records workspaces, experiments and runs: what ran, when, with which labels, and how it ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+      the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+      role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -402,7 +460,7 @@ class RunHistoryServiceAsyncStub:
         runstream.api.runs.v1.run_history_service_pb2.CreateWorkspaceRequest,
         runstream.api.runs.v1.run_history_service_pb2.CreateWorkspaceResponse,
     ]
-    """Creates a workspace.
+    """Creates a workspace. Whose token names a workspace may create that one only.
 
     Errors:
     * `ALREADY_EXISTS` / `WORKSPACE_EXISTS`: the name is taken.
@@ -422,7 +480,7 @@ class RunHistoryServiceAsyncStub:
         runstream.api.runs.v1.run_history_service_pb2.ListWorkspacesRequest,
         runstream.api.runs.v1.run_history_service_pb2.ListWorkspacesResponse,
     ]
-    """Lists workspaces in ascending order of name.
+    """Lists the workspaces that the caller may read, in ascending order of name.
 
     Errors:
     * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -442,7 +500,8 @@ class RunHistoryServiceAsyncStub:
         runstream.api.runs.v1.run_history_service_pb2.DeleteWorkspaceRequest,
         runstream.api.runs.v1.run_history_service_pb2.DeleteWorkspaceResponse,
     ]
-    """Deletes a workspace that holds no experiment.
+    """Deletes a workspace that holds no experiment. Its tokens are revoked: whoever makes another one of this name later
+    does not let them in.
 
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
@@ -581,6 +640,9 @@ class RunHistoryServiceAsyncStub:
     A change that was acknowledged before the call is seen by it. Paging is stable: a run that does not change meanwhile
     is returned exactly once.
 
+    A token with `TOKEN_ROLE_RUN` gets runs below its run only, and the filter has to speak of `parent`, `ancestor` or
+    `root`: there is no list of the whole workspace for it.
+
     Errors:
     * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
     * `INVALID_ARGUMENT` / `INVALID_FILTER`, `INVALID_ORDER`: the message says where and why.
@@ -710,7 +772,8 @@ class RunHistoryServiceAsyncStub:
     Each changed run is sent in its newest state, in the order of transactions; states in between may be left out,
     the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
     happened for 15 s.
-    A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
+    A slow reader is sent fewer states in between. With `TOKEN_ROLE_RUN`, `names` are given or the filter is as for
+    ListRuns; of other runs than those in its reach nothing is sent. To resume, on any replica, call again with the last
     `resume_token`: nothing is missed.
 
     Errors:
@@ -752,13 +815,62 @@ class RunHistoryServiceAsyncStub:
     Idempotent and safe out of order: a summary whose `revision` is not above the stored one changes nothing.
     """
 
+    CreateToken: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.CreateTokenRequest,
+        runstream.api.runs.v1.run_history_service_pb2.CreateTokenResponse,
+    ]
+    """Creates a token of a workspace. Its secret is in the answer and nowhere else.
+
+    Whoever may create runs may create tokens with `TOKEN_ROLE_RUN`; all others need `TOKEN_ROLE_ADMIN`.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
+    * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+    * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
+    * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
+    """
+
+    ListTokens: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.ListTokensRequest,
+        runstream.api.runs.v1.run_history_service_pb2.ListTokensResponse,
+    ]
+    """Lists the tokens of a workspace, newest first, without their secrets. Those that expired or were revoked are listed
+    for 30 days, with `TOKEN_ROLE_RUN` for a day.
+
+    Errors:
+    * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+    * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+    """
+
+    GetOwnToken: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.GetOwnTokenRequest,
+        runstream.api.runs.v1.run_history_service_pb2.GetOwnTokenResponse,
+    ]
+    """Returns the token that the caller shows."""
+
+    RevokeToken: grpc.aio.UnaryUnaryMultiCallable[
+        runstream.api.runs.v1.run_history_service_pb2.RevokeTokenRequest,
+        runstream.api.runs.v1.run_history_service_pb2.RevokeTokenResponse,
+    ]
+    """Revokes a token: within a minute it is refused everywhere, and streams that it opened are ended.
+
+    Idempotent: revoking again changes nothing.
+
+    Errors:
+    * `NOT_FOUND` / `TOKEN_NOT_FOUND`: no token of the workspace has this name.
+    """
+
 class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
     """Records workspaces, experiments and runs: what ran, when, with which labels, and how it ended.
 
     Every method may also fail with:
     * `INVALID_ARGUMENT` / `INVALID_FIELD`: a field breaks its documented limits; `BadRequest` names each such field.
     * `INVALID_ARGUMENT` / `MALFORMED_MESSAGE`: the bytes are not such a message; text that is not UTF-8 for example.
-    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
+    * `UNAUTHENTICATED` / `TOKEN_MISSING`, `TOKEN_UNKNOWN`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`: the service wants a token, and
+      the call has none that it takes. Open streams end so within a minute after their token.
+    * `PERMISSION_DENIED` / `ROLE_TOO_SMALL`: the token does not allow this in its own workspace; the message says which
+      role does. What is out of its reach is `NOT_FOUND`, as if it did not exist.
+    * `UNAVAILABLE` / `DATABASE_UNAVAILABLE`, `RUN_HISTORY_UNAVAILABLE`, `CONTENDED`, `DRAINING`, `INTERRUPTED`: call again
       after the `RetryInfo` delay.
     * `RESOURCE_EXHAUSTED` / `TOO_MANY_CALLS`: call again after the `RetryInfo` delay.
     * `DEADLINE_EXCEEDED` / `DEADLINE_EXCEEDED`: the call took longer than its deadline, or than the server gives it.
@@ -771,7 +883,7 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
         request: runstream.api.runs.v1.run_history_service_pb2.CreateWorkspaceRequest,
         context: _ServicerContext,
     ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.CreateWorkspaceResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.CreateWorkspaceResponse]]:
-        """Creates a workspace.
+        """Creates a workspace. Whose token names a workspace may create that one only.
 
         Errors:
         * `ALREADY_EXISTS` / `WORKSPACE_EXISTS`: the name is taken.
@@ -795,7 +907,7 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
         request: runstream.api.runs.v1.run_history_service_pb2.ListWorkspacesRequest,
         context: _ServicerContext,
     ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.ListWorkspacesResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.ListWorkspacesResponse]]:
-        """Lists workspaces in ascending order of name.
+        """Lists the workspaces that the caller may read, in ascending order of name.
 
         Errors:
         * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
@@ -819,7 +931,8 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
         request: runstream.api.runs.v1.run_history_service_pb2.DeleteWorkspaceRequest,
         context: _ServicerContext,
     ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.DeleteWorkspaceResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.DeleteWorkspaceResponse]]:
-        """Deletes a workspace that holds no experiment.
+        """Deletes a workspace that holds no experiment. Its tokens are revoked: whoever makes another one of this name later
+        does not let them in.
 
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
@@ -982,6 +1095,9 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
         A change that was acknowledged before the call is seen by it. Paging is stable: a run that does not change meanwhile
         is returned exactly once.
 
+        A token with `TOKEN_ROLE_RUN` gets runs below its run only, and the filter has to speak of `parent`, `ancestor` or
+        `root`: there is no list of the whole workspace for it.
+
         Errors:
         * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
         * `INVALID_ARGUMENT` / `INVALID_FILTER`, `INVALID_ORDER`: the message says where and why.
@@ -1131,7 +1247,8 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
         Each changed run is sent in its newest state, in the order of transactions; states in between may be left out,
         the last one never is. A message without changes and with a resume token comes at first, and whenever nothing
         happened for 15 s.
-        A slow reader is sent fewer states in between. To resume, on any replica, call again with the last
+        A slow reader is sent fewer states in between. With `TOKEN_ROLE_RUN`, `names` are given or the filter is as for
+        ListRuns; of other runs than those in its reach nothing is sent. To resume, on any replica, call again with the last
         `resume_token`: nothing is missed.
 
         Errors:
@@ -1177,6 +1294,59 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
         """Takes metric summaries from the metrics service. Summaries of runs that do not exist are ignored.
 
         Idempotent and safe out of order: a summary whose `revision` is not above the stored one changes nothing.
+        """
+
+    @abc.abstractmethod
+    def CreateToken(
+        self,
+        request: runstream.api.runs.v1.run_history_service_pb2.CreateTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.CreateTokenResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.CreateTokenResponse]]:
+        """Creates a token of a workspace. Its secret is in the answer and nowhere else.
+
+        Whoever may create runs may create tokens with `TOKEN_ROLE_RUN`; all others need `TOKEN_ROLE_ADMIN`.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`, `RUN_NOT_FOUND`: the workspace or the run does not exist.
+        * `ALREADY_EXISTS` / `TOKEN_EXISTS`: `request_id` made another token.
+        * `FAILED_PRECONDITION` / `TOO_MANY_TOKENS`: 1,000 tokens of the workspace, or of the run, are taken at present.
+        * `FAILED_PRECONDITION` / `TOKENS_NOT_NEEDED`: the service lets everybody in.
+        """
+
+    @abc.abstractmethod
+    def ListTokens(
+        self,
+        request: runstream.api.runs.v1.run_history_service_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.ListTokensResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.ListTokensResponse]]:
+        """Lists the tokens of a workspace, newest first, without their secrets. Those that expired or were revoked are listed
+        for 30 days, with `TOKEN_ROLE_RUN` for a day.
+
+        Errors:
+        * `NOT_FOUND` / `WORKSPACE_NOT_FOUND`: no workspace has this name.
+        * `INVALID_ARGUMENT` / `INVALID_PAGE_TOKEN`: the token is not from an earlier page of this listing.
+        """
+
+    @abc.abstractmethod
+    def GetOwnToken(
+        self,
+        request: runstream.api.runs.v1.run_history_service_pb2.GetOwnTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.GetOwnTokenResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.GetOwnTokenResponse]]:
+        """Returns the token that the caller shows."""
+
+    @abc.abstractmethod
+    def RevokeToken(
+        self,
+        request: runstream.api.runs.v1.run_history_service_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runstream.api.runs.v1.run_history_service_pb2.RevokeTokenResponse, collections.abc.Awaitable[runstream.api.runs.v1.run_history_service_pb2.RevokeTokenResponse]]:
+        """Revokes a token: within a minute it is refused everywhere, and streams that it opened are ended.
+
+        Idempotent: revoking again changes nothing.
+
+        Errors:
+        * `NOT_FOUND` / `TOKEN_NOT_FOUND`: no token of the workspace has this name.
         """
 
 def add_RunHistoryServiceServicer_to_server(servicer: RunHistoryServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
