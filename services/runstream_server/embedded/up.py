@@ -118,12 +118,14 @@ class Up:
     @asynccontextmanager
     async def _token(self, config: Config) -> AsyncIterator[str]:
         """The secret of an operator of this machine, for as long as this runs; empty where nobody needs one."""
+        from runstream_server.embedded.token import own_token, revoke_former
+
+        if former := read_state(self._settings.data / "up.json").get("token"):
+            await revoke_former(config, str(former))
         if not config.auth.required:
             yield ""
             return
-        from runstream_server.embedded.token import own_token
-
-        async with own_token(config, read_state(self._settings.data / "up.json").get("token")) as secret:
+        async with own_token(config) as secret:
             yield secret
 
     def _announce(self, stack: AsyncExitStack, address: str, secret: str) -> None:
