@@ -29,7 +29,7 @@ from tests.server_process import ServerProcess
 from tests.spools import Spools, spools_in
 from tests.submitted import make_submitter
 
-RUN_TOKEN_SECONDS = 4.0
+RUN_TOKEN_SECONDS = 6.0
 """So that a run soon outlives its first one."""
 
 

@@ -125,28 +125,23 @@ async def says(lines: asyncio.StreamReader, text: str) -> None:
             assert not lines.at_eof()
 
 
-async def test_a_script_of_an_agent_has_the_token_of_its_run_and_not_that_of_the_agent(
-    jobs: Jobs, guarded: Guarded
-) -> None:
-    secret = (await guarded.issue()).secret
-    async with agent(guarded, "tokens-pool", RUNSTREAM_TOKEN=secret, AGENT=secret[::-1]):
-        definition = job_pb2.JobDefinition(command=shlex.join([sys.executable, "-c", TELLING]))
-        submitted = await jobs.submitter.submit(definition, compute_target=f"{WORKSPACE}/computeTargets/tokens-pool")
-        await jobs.printed(submitted.run.name, "rsr_")
-        assert await jobs.log(submitted.run.name) == "[]\nrsr_\n"
-
-
-async def test_an_agent_outlives_its_token_and_goes_on_with_the_next_one_in_its_file(
+async def test_an_agent_keeps_its_token_from_scripts_and_goes_on_with_the_next_one_in_its_file(
     jobs: Jobs, guarded: Guarded, tmp_path: Path
 ) -> None:
     file, first = tmp_path / "token", await guarded.issue()
     file.write_text(first.secret)
-    async with agent(guarded, "lasting-pool", RUNSTREAM_TOKEN_FILE=str(file), RUNSTREAM_TOKEN="") as lines:
+    of_agent = {"RUNSTREAM_TOKEN_FILE": str(file), "RUNSTREAM_TOKEN": first.secret, "AGENT": first.secret[::-1]}
+    definition = job_pb2.JobDefinition(command=shlex.join([sys.executable, "-c", TELLING]))
+    async with agent(guarded, "tokens-pool", **of_agent) as lines:
+        submitted = await jobs.submitter.submit(definition, compute_target=f"{WORKSPACE}/computeTargets/tokens-pool")
+        await jobs.printed(submitted.run.name, "rsr_")
         await guarded.tokens.revoke(first.name)
         await says(lines, "not connected")
         await says(lines, "not connected")
         file.write_text((await guarded.issue()).secret)
         await says(lines, "connected as")
+
+    assert await jobs.log(submitted.run.name) == "[]\nrsr_\n"
 
 
 async def test_each_node_of_a_job_renews_its_own_token(
