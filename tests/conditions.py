@@ -4,9 +4,13 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 SECONDS = 60.0
 LOOK_SECONDS = 0.005
@@ -26,6 +30,37 @@ async def until_answered(condition: Callable[[], Awaitable[bool]], seconds: floa
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(LOOK_SECONDS)
+
+
+async def begun(work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """A task of some work, which waits for something now, or has ended."""
+    waits = asyncio.Event()
+
+    async def watched() -> T:
+        return await _telling(work, waits)
+
+    task = asyncio.create_task(watched())
+    task.add_done_callback(lambda _: waits.set())
+    await waits.wait()
+    return task
+
+
+@types.coroutine
+def _telling(work: Coroutine[Any, Any, T], waits: asyncio.Event) -> Generator[Any, None, T]:
+    """Does some work, and sets the event as soon as it waits."""
+    go_on: Callable[[], Any] = partial(work.send, None)
+    while True:
+        try:
+            awaited = go_on()
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        waits.set()
+        try:
+            yield awaited
+        except BaseException as error:  # noqa: BLE001 - a cancellation, for example: the work has to deal with it
+            go_on = partial(work.throw, error)
+        else:
+            go_on = partial(work.send, None)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

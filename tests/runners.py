@@ -43,6 +43,14 @@ class Runner:
         async with asyncio.timeout(SECONDS):
             return await self.process.wait()
 
+    async def kill_all(self) -> list[psutil.Process]:
+        """Kills guard and runner at once; returns the processes that the guard had below it."""
+        below = self.processes()
+        self.process.kill()
+        kill(below[0].pid)
+        await self.ended()
+        return below
+
     @property
     def pid(self) -> int:
         """The process id of the runner below the guard."""

@@ -56,9 +56,18 @@ def spare_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def utc_now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
 @asynccontextmanager
 async def serve(
-    config: Config, services: Sequence[str] = tuple(MOUNTS), *, peers: str | None = None
+    config: Config,
+    services: Sequence[str] = tuple(MOUNTS),
+    *,
+    peers: str | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[RpcServer]:
     """Serves the named services while the context is open; at its end drains and stops.
 
@@ -66,7 +75,7 @@ async def serve(
     """
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(open_postgres(config.postgres))
-        authorisation = await stack.enter_async_context(auth.open_auth(config.auth, postgres, _now))
+        authorisation = await stack.enter_async_context(auth.open_auth(config.auth, postgres, now))
         access_log = config.telemetry.access_log
         server = await stack.enter_async_context(rpc_server(config.server, access_log, authorisation.guards))
         hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))
@@ -84,7 +93,7 @@ async def serve(
             stream_channel=stream_channel,
             draining=server.draining,
             auth=authorisation,
-            now=_now,
+            now=now,
         )
         for service in services:
             await stack.enter_async_context(MOUNTS[service](server, platform))
@@ -98,7 +107,3 @@ def _open_channel(config: Config, address: str) -> AbstractAsyncContextManager[g
     """Opens a channel to our own services."""
     secret = config.auth.service_key if config.auth.required else ""
     return open_channel(address, secret=secret, authority=config.auth.authority)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -127,6 +127,14 @@ def migrate() -> None:
     click.echo(f"{_migrate(config)} migrations applied", err=True)
 
 
+data_of_up = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of a `runstream up` that runs. Default: what variables say, else the one of this user.",
+)
+"""For commands about what is stored."""
+
+
 @main.command(name="collect-garbage", epilog="Example: runstream-server collect-garbage --dry-run")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
 @click.option(
@@ -138,14 +146,15 @@ def migrate() -> None:
     metavar="SECONDS",
     help="How long blobs stay that a client was told of. Default: RUNSTREAM_COLLECT_GRACE_SECONDS, else a day.",
 )
-def collect_garbage(dry_run: bool, strays: bool, grace: float | None) -> None:
+@data_of_up
+def collect_garbage(dry_run: bool, strays: bool, grace: float | None, data: Path | None) -> None:
     """Remove blobs that nothing refers to from the bucket, and tell in JSON what was removed.
 
     The services do so themselves from time to time. It may run while they serve.
     """
     from runstream_server.artifacts import upkeep
 
-    config = _configuration()
+    config = _configuration_beside_up(data)
     _logs(config)
     seconds = timedelta(seconds=config.artifacts.grace_seconds if grace is None else grace)
     with _told_errors():
@@ -154,7 +163,8 @@ def collect_garbage(dry_run: bool, strays: bool, grace: float | None) -> None:
 
 
 @main.command(epilog="Example: runstream-server scrub")
-def scrub() -> None:
+@data_of_up
+def scrub(data: Path | None) -> None:
     """Read all blobs, snapshots, logs and metrics again, and tell in JSON which ones were lost or changed.
 
     Exit code: 1 if there are any. A client that uploads the same file again mends a blob that is damaged. It may run
@@ -164,7 +174,7 @@ def scrub() -> None:
     from runstream_server.logs import scrubbing as logs
     from runstream_server.metrics import scrubbing as metrics
 
-    config = _configuration()
+    config = _configuration_beside_up(data)
     _logs(config)
     with _told_errors():
         found = asyncio.run(upkeep.scrub(config))
@@ -180,6 +190,14 @@ def _chosen(services: str) -> Sequence[str]:
     if unknown := [each for each in chosen if each not in SERVICES]:
         raise click.BadParameter(f"no service {unknown[0]!r}; there are {', '.join(SERVICES)}", param_hint="--services")
     return chosen
+
+
+def _configuration_beside_up(data: Path | None) -> Config:
+    """The settings of a command about what is stored, also by a `runstream up` of this machine."""
+    from runstream_server.embedded.running import with_servers
+
+    with _told_errors():
+        return Config.from_environment(with_servers(data.absolute() if data else None, os.environ))
 
 
 def _configuration() -> Config:

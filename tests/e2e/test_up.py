@@ -1,5 +1,6 @@
 """`runstream up` as a person or a supervisor runs it: a real process tree, real signals."""
 
+import json
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from runstream_server.embedded.s3 import EmbeddedS3
 from runstream_server.embedded.state import read_state
 from tests.conditions import wait_until
 from tests.conftest import short_folder
+from tests.mortal import mortal
 
 SECONDS = 60
 COMMAND = (str(Path(sys.executable).with_name("runstream-server")), "up")
@@ -116,7 +118,7 @@ def started(folder: Path, *arguments: str, **variables: str) -> Iterator[Running
     """Starts a backend; at the end stops it."""
     environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state"), **variables}
     process = subprocess.Popen(
-        [*COMMAND, "--data", str(folder / "data"), *arguments],
+        mortal(*COMMAND, "--data", str(folder / "data"), *arguments),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -290,6 +292,29 @@ def test_killed_servers_are_started_again_and_the_services_answer(copied: Path) 
 
         wait_until(lambda: answers(backend.address))
         assert backend.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_what_a_backend_stores_is_scrubbed_while_it_runs(copied: Path, is_named: bool) -> None:
+    arguments = ("--data", str(copied / "data")) if is_named else ()
+    with running(copied) as backend:
+        scrubbed = upkeep(copied, "scrub", *arguments)
+        collected = upkeep(copied, "collect-garbage", "--dry-run", *arguments)
+        assert backend.end(signal.SIGINT) == 0
+    afterwards = upkeep(copied, "scrub", *arguments)
+
+    assert (scrubbed.returncode, json.loads(scrubbed.stdout)["damaged"]) == (0, []), scrubbed.stderr
+    assert (collected.returncode, json.loads(collected.stdout)["dry_run"]) == (0, True), collected.stderr
+    assert afterwards.returncode == 2
+    missing = f"no `runstream up` runs on {copied / 'data'}" if is_named else "RUNSTREAM_S3_ENDPOINT"
+    assert missing in afterwards.stderr
+
+
+def upkeep(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command about what is stored, of a user without settings."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RUNSTREAM_")}
+    environment = others | {"RUNSTREAM_STATE_DIR": str(folder / "state")}
+    return subprocess.run([COMMAND[0], *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_second_signal_stops_at_once(copied: Path) -> None:

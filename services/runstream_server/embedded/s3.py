@@ -19,6 +19,7 @@ from runstream_server.embedded.lock import lock_folder
 
 HOST = "127.0.0.1"
 BACKLOG = 512
+CREDENTIALS = "credentials.json"
 PROBE_SECONDS = 1.0
 STOP_SIGNALS = ((signal.SIGTERM, 10.0),)
 
@@ -57,7 +58,7 @@ async def run_s3(folder: Path, *, log: Path | None = None, bucket: str = "runstr
     if importlib.util.find_spec("nanio") is None:
         raise EmbeddedMissing("nanio")
     with lock_folder(folder) as folder, _listen(folder / "port") as listener:
-        keys = _keys(folder / "credentials.json")
+        keys = _keys(folder / CREDENTIALS)
         port: int = listener.getsockname()[1]
         child = Child(
             _program(folder, bucket, listener, log or folder / "s3.log"),
@@ -101,6 +102,16 @@ def _listen(mark: Path) -> Iterator[socket.socket]:
         listener.listen(BACKLOG)
         mark.write_text(f"{listener.getsockname()[1]}\n")
         yield listener
+
+
+def read_keys(folder: Path) -> tuple[str, str]:
+    """The access key and the secret key of the server on a folder, which has run there.
+
+    Raises:
+        OSError: None has.
+    """
+    keys = json.loads((folder / CREDENTIALS).read_text())
+    return str(keys["access_key"]), str(keys["secret_key"])
 
 
 def _keys(path: Path) -> dict[str, str]:

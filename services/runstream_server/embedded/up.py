@@ -5,7 +5,7 @@ import importlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -96,7 +96,7 @@ class Up:
             await make_workspace(server.inner_address, config.auth.service_key)
             secret = await stack.enter_async_context(self._token(config))
             address = public_address(config, server.port)
-            stack.enter_context(self._announced(address, secret))
+            self._announce(stack, address, secret)
             app.spare_garbage_collection()
             self._is_ready = True
             self._ready(address)
@@ -128,12 +128,18 @@ class Up:
         async with own_token(config) as secret:
             yield secret
 
-    def _announced(self, address: str, secret: str) -> AbstractContextManager[None]:
-        settings = self._settings
+    def _announce(self, stack: AsyncExitStack, address: str, secret: str) -> None:
+        """Tells clients where it serves, and commands about the data also where its servers are."""
+        settings, servers = self._settings, self._servers
         state = {"address": address, "pid": os.getpid(), "data": str(settings.data), "log": str(settings.logs)}
         if secret:
             state["token"] = secret
-        return announced(state, state_folder(settings.environment) / "up.json", settings.data / "up.json")
+        stack.enter_context(announced(state, state_folder(settings.environment) / "up.json"))
+        if servers.postgres:
+            state["postgres"] = servers.postgres.dsn  # without a password: the folder of its socket is ours alone
+        if servers.s3:
+            state |= {"s3": servers.s3.endpoint, "bucket": servers.s3.bucket}
+        stack.enter_context(announced(state, settings.data / "up.json"))
 
 
 def configure(settings: UpSettings, servers: Servers) -> Config:

@@ -233,8 +233,47 @@ class Agent:
     last_seen_time: datetime
     runs: tuple[str, ...] = ()
 
-    used_slots: int = 0
-    used_gpus: int = 0
+
+@dataclass(frozen=True, slots=True)
+class PoolRoom:
+    """What the connected agents of a pool have together."""
+
+    agents: int
+    slots: int
+    free_slots: int
+    """Of those that do not drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOutlook:
+    """What a job may expect of the connected agents of its pool."""
+
+    agents: int
+    taking: int
+    """How many do not drain."""
+
+    unknown_label: str
+    """The first label of the job, `key=value`, that no agent has; empty: each is there somewhere."""
+
+    labelled: int
+    """How many have all labels of the job. What follows is about these."""
+
+    most_slots: int
+    most_gpus: int
+    large: int
+    """How many have enough slots and GPUs for the job, free or not."""
+
+    able: int
+    """How many of the large ones do not drain."""
+
+    willing: int
+    """How many of the able ones have not declined the job."""
+
+    with_free_gpus: int
+    """How many do not drain and have enough free GPUs."""
+
+    free: int
+    """How many do not drain and have enough free GPUs and slots."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from runstream_server.jobs.servicer import JobServicer, Rules
 from runstream_server.jobs.store.agents import AgentStore
 from runstream_server.jobs.store.environments import EnvironmentStore
 from runstream_server.jobs.store.jobs import JobStore
+from runstream_server.jobs.store.pools import PoolStore
 from runstream_server.jobs.store.queue import QueueStore
 from runstream_server.jobs.store.targets import TargetStore
 from runstream_server.jobs.store.upkeep import UpkeepStore
@@ -95,7 +96,9 @@ class Service:
     def _make_starters(self, kubernetes: "Kubernetes | None") -> Starters:
         return {
             TargetKind.LOCAL: CallerStarts(),
-            TargetKind.AGENT_POOL: AgentsStart(self._stores.agents, self._stores.jobs, self._report_time),
+            TargetKind.AGENT_POOL: AgentsStart(
+                PoolStore(self._platform.postgres), self._stores.jobs, self._report_time
+            ),
             TargetKind.KUBERNETES: NoClusters() if kubernetes is None else kubernetes.starter,
         }
 

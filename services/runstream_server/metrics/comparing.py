@@ -1,11 +1,12 @@
 """Compares series of many runs: each thinned to what a chart shows."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
 from runstream_server.metrics.gathering import Gathering, make_scale
+from runstream_server.metrics.helpings import helpings
 from runstream_server.metrics.model import Series, Span, StoredChunk
 from runstream_server.metrics.queries import Axis, CompareRequest, ThinnedSeries
 from runstream_server.metrics.sources import ChunkSource
@@ -14,7 +15,10 @@ from runstream_server.metrics.windows import KnownSpan
 
 _GROUP_SERIES = 1_000
 _KNOWN_POINTS = 4_000_000
+"""Of series whose overviews are got together."""
+
 _READ_POINTS = 200_000
+"""Of series whose values are in memory at once."""
 
 
 class Comparison:
@@ -28,10 +32,10 @@ class Comparison:
         """Yields the series that have a number in the range, in the order of the runs and then of the metrics."""
         series = await self._series(request)
         first_times = await self._first_times(request)  # after the series, so that each has a run that began
-        for group in _groups(series):
+        for group in helpings(series, lambda each: each.count, _KNOWN_POINTS, _GROUP_SERIES):
             known = await self._source.known([Span(series, 0, series.count) for series in group])
             gatherings = await asyncio.to_thread(_gatherings, request, known, first_times)
-            for together in _read_together(gatherings):
+            for together in helpings(gatherings, lambda each: each.span_points, _READ_POINTS):
                 for thinned in await self._thinned(together):
                     if thinned.count:
                         yield thinned
@@ -73,31 +77,3 @@ def _gatherings(
 def _add(gatherings: Mapping[int, Gathering], chunks: Iterable[StoredChunk]) -> None:
     for chunk in chunks:
         gatherings[chunk.series.number].add(chunk)
-
-
-def _groups(series: Iterable[Series]) -> Iterator[Sequence[Series]]:
-    """Cuts series into groups whose overviews are got together."""
-    group: list[Series] = []
-    points = 0
-    for each in series:
-        if group and (points + each.count > _KNOWN_POINTS or len(group) >= _GROUP_SERIES):
-            yield group
-            group, points = [], 0
-        group.append(each)
-        points += each.count
-    if group:
-        yield group
-
-
-def _read_together(gatherings: Iterable[Gathering]) -> Iterator[Sequence[Gathering]]:
-    """Cuts gatherings into groups that hold few values at once."""
-    group: list[Gathering] = []
-    points = 0
-    for each in gatherings:
-        if group and points + each.span_points > _READ_POINTS:
-            yield group
-            group, points = [], 0
-        group.append(each)
-        points += each.span_points
-    if group:
-        yield group

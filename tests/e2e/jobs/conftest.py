@@ -17,6 +17,7 @@ from tests.barriers import Barrier, barrier_at
 from tests.conditions import wait_until
 from tests.conftest import forget_settings, short_folder
 from tests.job_sites import RUNSTREAM, Site
+from tests.mortal import mortal
 
 
 @pytest.fixture(scope="package")
@@ -30,7 +31,7 @@ def site() -> Iterator[Site]:
 def running_site(folder: Path, *arguments: str) -> Iterator[Site]:
     """A backend on a folder of its own. At the end nothing of what was submitted is left."""
     environment = {**os.environ, "RUNSTREAM_STATE_DIR": str(folder / "state")}
-    command = [RUNSTREAM, "up", "--data", str(folder / "data"), "--port", "0", *arguments]
+    command = mortal(RUNSTREAM, "up", "--data", str(folder / "data"), "--port", "0", *arguments)
     site = None
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

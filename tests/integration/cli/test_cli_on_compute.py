@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from runstream.core import RunConfiguration
 from tests.command_line import Cli
 
@@ -89,3 +91,20 @@ async def test_attaching_again_keeps_configurations_and_packages(cli: Cli) -> No
     assert len(attached.result["files"]) == 1
     assert RunConfiguration.load(cli.folder, "local").target == "pool"
     assert list(docker.environment.python.conda_dependencies.pip_packages) == ["numpy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "looked_at"),
+    [
+        (("train.py",), "There is no script train.py in the folder {here}."),
+        (("--source-directory", "src", "train.py"), "There is no source folder {here}/src."),
+    ],
+)
+async def test_nothing_is_made_for_a_script_that_is_not_there(
+    cli: Cli, arguments: tuple[str, ...], looked_at: str
+) -> None:
+    refused = await cli("run", "submit-script", "-e", "digits", *arguments, code=2)
+    experiments = await cli("experiment", "list")
+
+    assert looked_at.format(here=cli.folder) in refused.err
+    assert experiments.result == []

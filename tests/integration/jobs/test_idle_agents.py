@@ -1,7 +1,6 @@
 """Agents that a queue has nothing for: when it is searched for them again."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 
@@ -13,7 +12,7 @@ from runstream_server.names import ComputeTargetName, RunName
 from runstream_server.postgres import Postgres
 from tests.conftest import Backend
 from tests.connected_agents import POOL, make_pool
-from tests.integration.jobs.test_one_clock import service_with_clock
+from tests.jobs_clock import service_with_clock
 from tests.submitted import Submitter
 
 TARGET = ComputeTargetName("space", "pool")
@@ -24,7 +23,7 @@ LARGE = job_pb2.JobDefinition(script="train.py", requirements=job_pb2.JobRequire
 async def service(backend: Backend, postgres: Postgres, submitter: Submitter) -> AsyncIterator[Service]:
     """The job service of a process, with a pool; what others do is not hinted at to it."""
     await make_pool(submitter.channel)
-    async with service_with_clock(backend, postgres, timedelta(0)) as made:
+    async with service_with_clock(backend, postgres) as made:
         yield made
 
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +16,6 @@ from runstream.api.jobs.v1 import compute_target_pb2, job_pb2
 from runstream.api.jobs.v1 import job_service_pb2 as messages
 from runstream.api.runs.v1 import run_history_service_pb2 as runs
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.auth import open_auth
-from runstream_server.auth_config import AuthConfig
 from runstream_server.jobs.model import (
     AgentFacts,
     HeldJob,
@@ -37,15 +34,14 @@ from runstream_server.jobs.rules.settling import CANCELED
 from runstream_server.jobs.store.jobs import Change, JobStore
 from runstream_server.jobs.store.upkeep import UpkeepStore
 from runstream_server.names import ComputeTargetName, RunName
-from runstream_server.postgres import Hints, Postgres
+from runstream_server.postgres import Postgres
 from runstream_server.runhistory import ManagedRuns, StatusEntry
 from tests import stubs
 from tests.append_clients import failure_of
 from tests.conditions import until_answered
 from tests.conftest import Backend
 from tests.connected_agents import POOL, agent, held_by, make_pool
-from tests.guarded import now
-from tests.jobs_clock import pass_time
+from tests.jobs_clock import pass_time, service_with_clock
 from tests.submitted import LOCAL, S, Submitter
 
 STEP = timedelta(seconds=10)
@@ -58,7 +54,7 @@ class Keeper:
 
     backend: Backend
     postgres: Postgres
-    service: Any = None
+    service: Service
 
     async def pass_time(self, time: timedelta) -> None:
         """Lets time pass, looking after the jobs meanwhile."""
@@ -71,22 +67,9 @@ class Keeper:
 
 @pytest.fixture
 async def keeper(backend: Backend, postgres: Postgres) -> AsyncIterator[Keeper]:
-    kept = Keeper(backend, postgres)
-    async with open_auth(AuthConfig(), postgres, now) as auth, asyncio.TaskGroup() as tasks:
-        platform: Any = SimpleNamespace(
-            config=backend.config,
-            postgres=postgres,
-            hints=Hints(),
-            channel=backend.channel,
-            stream_channel=backend.channel,
-            auth=auth,
-            draining=asyncio.Event(),
-            now=now,
-        )
-        kept.service = Service(platform, tasks)
-        await kept.service.reaper.make_pass()
-        yield kept
-        kept.service.cancellations.stop()
+    async with service_with_clock(backend, postgres) as service:
+        await service.reaper.make_pass()
+        yield Keeper(backend, postgres, service)
 
 
 @pytest.fixture

@@ -1,48 +1,22 @@
 """Processes whose clocks are wrong: who has a job for how long is judged by the clock of the database alone."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from runstream.api.jobs.v1 import job_pb2
-from runstream_server.auth import open_auth
-from runstream_server.auth_config import AuthConfig
 from runstream_server.jobs.model import AgentFacts, HeldJob, Job
 from runstream_server.jobs.mount import Service
 from runstream_server.names import ComputeTargetName, RunName
-from runstream_server.postgres import Hints, Postgres
+from runstream_server.postgres import Postgres
 from tests.conftest import Backend
 from tests.connected_agents import POOL, make_pool
-from tests.guarded import now
-from tests.jobs_clock import pass_time
+from tests.jobs_clock import pass_time, service_with_clock
 from tests.submitted import Submitter
 
 DAY = timedelta(days=1)
 TWICE = job_pb2.JobDefinition(script="train.py", max_attempts=2)
-
-
-@asynccontextmanager
-async def service_with_clock(backend: Backend, postgres: Postgres, wrong_by: timedelta) -> AsyncIterator[Service]:
-    """The job service of a process whose clock is wrong."""
-    async with open_auth(AuthConfig(), postgres, now) as auth, asyncio.TaskGroup() as tasks:
-        platform: Any = SimpleNamespace(
-            config=backend.config,
-            postgres=postgres,
-            hints=Hints(),
-            channel=backend.channel,
-            stream_channel=backend.channel,
-            auth=auth,
-            draining=asyncio.Event(),
-            now=lambda: now() + wrong_by,
-        )
-        service = Service(platform, tasks)
-        yield service
-        service.cancellations.stop()
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.append_clients import failure_of
 from tests.conftest import Backend
-from tests.integration.jobs.test_one_clock import service_with_clock
-from tests.jobs_clock import pass_time
+from tests.jobs_clock import pass_time, service_with_clock
 from tests.make_runs import WORKSPACE
 from tests.submitted import S, Submitter
 
@@ -23,7 +22,7 @@ from tests.submitted import S, Submitter
 @pytest.fixture
 async def service(backend: Backend, postgres: Postgres) -> AsyncIterator[Service]:
     """The job service of a process."""
-    async with service_with_clock(backend, postgres, timedelta(0)) as made:
+    async with service_with_clock(backend, postgres) as made:
         yield made
 
 

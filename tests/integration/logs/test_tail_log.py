@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,45 +28,28 @@ from runstream_server.postgres import Hints, Postgres
 from runstream_server.rpc import open_channel
 from runstream_server.runhistory import RunHistory, run_watch
 from tests import stubs
-from tests.append_clients import Failure, failure_of, failure_of_stream, log_stream
+from tests.append_clients import failure_of_stream, log_stream
 from tests.conftest import Backend, serve
 from tests.make_runs import make_run
 from tests.set_clocks import SetClock
+from tests.tail_calls import TailCall
 
 PATH = "user_logs/std_log.txt"
-SECONDS = 20.0
 
 
-class Tail:
+class Tail(TailCall):
     """A call of TailLog."""
 
-    def __init__(self, call: Any) -> None:
-        self.call = call
-        self.text = b""
-        self.cursor = ""
-        self.ended = messages.TAIL_END_UNSPECIFIED
+    text = b""
+    cursor = ""
 
-    async def hear(self) -> None:
-        async with asyncio.timeout(SECONDS):
-            message = await self.call.read()
-        assert message is not grpc.aio.EOF
+    def take(self, message: messages.TailLogResponse) -> None:
         self.text += message.data
-        self.cursor, self.ended = message.cursor, message.ended
+        self.cursor = message.cursor
 
     async def reads(self, text: bytes) -> None:
         while not self.text.endswith(text):
             await self.hear()
-
-    async def ends(self) -> int:
-        while not self.ended:
-            await self.hear()
-        return self.ended
-
-    async def fails(self) -> Failure:
-        with suppress(grpc.aio.AioRpcError):
-            while True:
-                await self.hear()
-        return await failure_of(self.call)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -27,30 +27,24 @@ from runstream_server.postgres import Hints, Postgres
 from runstream_server.rpc import open_channel
 from runstream_server.runhistory import RunHistory, run_watch
 from tests import stubs
-from tests.append_clients import Failure, doubles, failure_of, failure_of_stream, metrics_stream
+from tests.append_clients import doubles, failure_of_stream, metrics_stream
 from tests.conftest import Backend, serve
 from tests.make_runs import make_run
 from tests.set_clocks import SetClock
+from tests.tail_calls import SECONDS, TailCall
 
-SECONDS = 20.0
 
-
-class Tail:
+class Tail(TailCall):
     """A call of TailSeries. Checks that values join on to those that came before."""
 
     def __init__(self, call: Any, cursor: Mapping[tuple[str, str], int]) -> None:
-        self.call = call
+        super().__init__(call)
         self.values: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self.cursor = dict(cursor)
-        self.ended = messages.TAIL_END_UNSPECIFIED
 
-    async def hear(self) -> None:
-        async with asyncio.timeout(SECONDS):
-            message = await self.call.read()
-        assert message is not grpc.aio.EOF
+    def take(self, message: messages.TailSeriesResponse) -> None:
         if message.HasField("values"):
             self._heard(message.values)
-        self.ended = message.ended
 
     def _heard(self, values: messages.ReadSeriesResponse) -> None:
         place = values.run, values.columns.metric
@@ -61,17 +55,6 @@ class Tail:
     async def has(self, run: str, metric: str, values: Sequence[float]) -> None:
         while self.values[run, metric] != values:
             await self.hear()
-
-    async def ends(self) -> int:
-        while not self.ended:
-            await self.hear()
-        return self.ended
-
-    async def fails(self) -> Failure:
-        with suppress(grpc.aio.AioRpcError):
-            while True:
-                await self.hear()
-        return await failure_of(self.call)
 
 
 def positions(cursor: Mapping[tuple[str, str], int]) -> list[messages.SeriesPosition]:

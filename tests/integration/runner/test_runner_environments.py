@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from runstream._runner.environments.cache import environments_root
 from runstream._runner.environments.sdk import sdk_identity, sdk_requirements
 from tests.runners import Jobs, S
 from tests.wheels import make_wheels
@@ -45,7 +46,10 @@ async def test_a_run_finds_the_packages_of_its_environment_and_the_sdk(jobs: Job
     printed = await jobs.log(first.name)
     assert printed.startswith("1.5 True /")
     assert await jobs.log(second.name) == printed
-    assert "tiny" in await jobs.log(first.name, BUILD_LOG)
+    said = (await jobs.log(first.name, BUILD_LOG)).splitlines()[0]
+    assert re.fullmatch(
+        rf"Making an environment for this run and later ones: python .*tiny==1\.5; in {environments_root()}/\w+", said
+    )
     assert BUILD_LOG not in await jobs.logs(second.name)
 
 

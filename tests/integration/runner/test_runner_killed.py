@@ -51,11 +51,8 @@ async def test_a_runner_goes_on_when_its_guard_is_killed(jobs: Jobs, gate: Gate)
 async def test_a_script_dies_with_its_guard_and_its_runner(jobs: Jobs) -> None:
     runner = await jobs.start(await jobs.submit("import signal\nprint('begun')\nsignal.pause()"))
     await jobs.printed(runner.run, "begun\n")
-    processes = runner.processes()
 
-    runner.process.kill()
-    kill(processes[0].pid)
-    await runner.ended()
+    processes = await runner.kill_all()
 
     await gone(processes)
 
@@ -63,10 +60,7 @@ async def test_a_script_dies_with_its_guard_and_its_runner(jobs: Jobs) -> None:
 async def test_a_job_whose_guard_and_runner_were_killed_is_ended_by_the_next_runner(jobs: Jobs) -> None:
     runner = await jobs.start(await jobs.submit(WAITING))
     await jobs.printed(runner.run, "child\n")
-    processes = runner.processes()
-    runner.process.kill()
-    kill(processes[0].pid)
-    await runner.ended()
+    processes = await runner.kill_all()
 
     await jobs.execute("print('another')")
 

@@ -117,6 +117,10 @@ class History:
         runs, _ = await self.rules.creations.create_batch("team", new, None)
         return runs
 
+    async def count(self, table: str) -> int:
+        """How many rows a table of the run history has."""
+        return int(await self.postgres.fetchval(f"SELECT count(*) FROM runs.{table}"))
+
 
 @pytest.fixture
 async def history(postgres: Postgres) -> AsyncIterator[History]:

@@ -23,27 +23,39 @@ from runstream_server.appendstreams import (
 from runstream_server.errors import ProtocolError, RunstreamError
 from runstream_server.names import RunName
 from runstream_server.runhistory import RunFacts
+from tests.conditions import SECONDS, until
 
 KEY = AppendKey("space", "run", "writer")
 SENT_BYTES = 100
 LIMIT = 10_000
+MANY = 100
 REFUSALS = 50
 """Of each message: told in words, they take much more memory than what was sent."""
 
 
 class Client:
-    """Sends small messages without end, and takes in so many answers."""
+    """Sends small messages without end, each when the one before is committed, and takes in so many answers."""
 
     received_bytes = SENT_BYTES
 
     def __init__(self, hears: int) -> None:
         self.sent = 0
+        self.many_sent = asyncio.Event()
+        self._committed = asyncio.Event()
         self._hears = hears
 
     async def read(self) -> int:
-        await asyncio.sleep(0)
+        if self.sent > 1:  # the first one opens the stream
+            await self._committed.wait()
+            self._committed.clear()
         self.sent += 1
+        if self.sent == MANY:
+            self.many_sent.set()
         return self.sent - 1
+
+    async def commit(self, appends: Sequence[Append[None]]) -> Sequence[Outcome]:
+        self._committed.set()
+        return [Committed(each.end, each.refusals) for each in appends]
 
     async def write(self, _message: object) -> None:
         self._hears -= 1
@@ -88,27 +100,29 @@ class Watch:
         yield RunFacts(run, None, cancel_requested=False)
 
 
-async def commit(appends: Sequence[Append[None]]) -> Sequence[Outcome]:
-    return [Committed(each.end, each.refusals) for each in appends]
-
-
-async def sent_to(client: Client, turns: int) -> int:
-    """How many messages are read of a client while the loop turns so often."""
+@asynccontextmanager
+async def served(client: Client) -> AsyncIterator[AppendStream[None]]:
+    """The stream of a client."""
     limits = AppendLimits(max_in_flight_bytes=LIMIT, pace_seconds=0)
     watch: Any = Watch()
     context: Any = client
-    async with append_hub("unit", commit, limits=limits, watch=watch, draining=asyncio.Event()) as hub:
-        serving = asyncio.create_task(AppendStream(context, RefusingDialect(), hub).serve())
-        for _ in range(turns):
-            await asyncio.sleep(0)
+    async with append_hub("unit", client.commit, limits=limits, watch=watch, draining=asyncio.Event()) as hub:
+        stream = AppendStream(context, RefusingDialect(), hub)
+        serving = asyncio.create_task(stream.serve())
+        yield stream
         serving.cancel()
         await asyncio.wait([serving])
-    return client.sent
 
 
 async def test_refusals_for_a_client_that_does_not_listen_are_bounded() -> None:
-    assert await sent_to(Client(hears=1), turns=2_000) <= 2 + LIMIT // (REFUSALS * SENT_BYTES)
+    client = Client(hears=1)
+    async with served(client) as stream:
+        await until(lambda: stream._progress._in_flight_bytes >= LIMIT)
+
+    assert client.sent <= 2 + LIMIT // (REFUSALS * SENT_BYTES)
 
 
 async def test_a_client_that_listens_goes_on() -> None:
-    assert await sent_to(Client(hears=10_000), turns=2_000) > 100
+    client = Client(hears=10_000)
+    async with served(client), asyncio.timeout(SECONDS):
+        await client.many_sent.wait()

@@ -5,6 +5,7 @@ import asyncio
 from runstream_server.appendstreams import Committed, Notice, Refusal
 from runstream_server.appendstreams.budget import ByteBudget
 from runstream_server.appendstreams.progress import REFUSALS_AT_ONCE, Progress
+from tests.conditions import begun
 
 REFUSAL = Refusal(1, "m", "NO_VALUES", "none", 0)
 
@@ -34,22 +35,22 @@ async def test_what_was_durable_before_is_acknowledged_again() -> None:
 async def test_there_is_room_again_when_the_acknowledgement_is_written_and_not_before() -> None:
     progress = Progress(10)
     progress.take(10)
-    waiting = asyncio.create_task(progress.room())
+    waiting = await begun(progress.room())
     progress.commit(Committed(1), 10)
     acknowledgement = progress.take_acknowledgement()
-    await asyncio.sleep(0)
+    committed = await begun(progress.room())
     assert not waiting.done()
+    assert not committed.done()
 
     assert acknowledgement is not None
     progress.written(acknowledgement)
-    await waiting
+    await asyncio.gather(waiting, committed)
 
 
 async def test_all_is_settled_when_each_piece_is_acknowledged() -> None:
     progress = Progress(10)
     progress.take(0)
-    settled = asyncio.create_task(progress.settled())
-    await asyncio.sleep(0)
+    settled = await begun(progress.settled())
     assert not settled.done()
 
     progress.commit(Committed(1), 0)
@@ -83,8 +84,7 @@ async def test_streams_wait_while_the_budget_is_exhausted() -> None:
     budget = ByteBudget(10)
     await budget.room()
     budget.take(25)
-    waiting = asyncio.create_task(budget.room())
-    await asyncio.sleep(0)
+    waiting = await begun(budget.room())
     assert budget.exhausted
 
     budget.give_back(14)

@@ -18,7 +18,7 @@ from runstream.core.runconfig import (
     PyTorchConfiguration,
     TensorflowConfiguration,
 )
-from runstream.exceptions import RunConfigurationException
+from runstream.exceptions import ExperimentExecutionException, RunConfigurationException
 
 MPI, PYTORCH = job_pb2.DISTRIBUTION_KIND_MPI, job_pb2.DISTRIBUTION_KIND_PYTORCH
 TENSORFLOW, PLAIN = job_pb2.DISTRIBUTION_KIND_TENSORFLOW, job_pb2.DISTRIBUTION_KIND_UNSPECIFIED
@@ -225,6 +225,11 @@ def test_details_that_are_too_long_are_left_out(src: ScriptRunConfig) -> None:
 
     assert definition.details_json == ""
     assert run_definition(job_pb2.Job(definition=definition))["script"] == "train.py"
+
+
+def test_a_folder_that_is_not_there_is_told_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentExecutionException, match=f"There is no source folder {tmp_path}/missing"):
+        plan_job(ScriptRunConfig(tmp_path / "missing", command="ls"))
 
 
 def test_packages_may_be_in_a_file_of_the_source_folder(src: ScriptRunConfig) -> None:

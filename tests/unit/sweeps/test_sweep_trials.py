@@ -59,6 +59,21 @@ def test_a_run_is_active_until_all_that_it_logged_is_read() -> None:
     assert known.best is run
 
 
+def test_a_run_makes_room_when_what_it_had_logged_is_known_though_more_may_come() -> None:
+    known = trials()
+    run = known.hear(record(run_pb2.RUN_STATUS_RUNNING))
+    assert run is not None
+    known.take(run, [1.0])
+    run.is_caught_up = True
+    assert known.under_way == [run]
+
+    known.hear(record(run_pb2.RUN_STATUS_COMPLETED))
+
+    assert known.under_way == []
+    assert known.tried[0].has_ended
+    assert known.active == [run]
+
+
 def test_a_deleted_run_is_not_waited_for() -> None:
     known = trials()
     known.hear(record(run_pb2.RUN_STATUS_RUNNING))

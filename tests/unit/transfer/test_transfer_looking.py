@@ -10,6 +10,7 @@ import pytest
 from runstream._transfer.contents import look_at, read, size_of
 from runstream._transfer.looking import looked_at
 from runstream.exceptions import UserErrorException
+from tests.conditions import begun
 
 DEADLINE_SECONDS = 30.0
 HUGE_BYTES = 1 << 40
@@ -20,8 +21,7 @@ async def test_a_file_that_nobody_waits_for_any_more_is_not_hashed_to_its_end(tm
     with file.open("wb") as opened:
         opened.truncate(HUGE_BYTES)
     before = set(threading.enumerate())
-    looking = asyncio.create_task(looked_at(file))
-    await asyncio.sleep(0)
+    looking = await begun(looked_at(file))
     (thread,) = set(threading.enumerate()) - before
 
     looking.cancel()

@@ -13,6 +13,7 @@ from runstream._spool.progress import MAX_UNACKNOWLEDGED
 from runstream._uplink.append import GATHER_SECONDS, MAX_FENCES, AppendStream, Patience, Piece, Stopped, Window
 from runstream.api.metrics.v1 import metrics_service_pb2 as api
 from tests import stubs
+from tests.conditions import begun
 
 Request, Response = api.WriteMetricsRequest, api.WriteMetricsResponse
 Behaviour = Callable[["Peer"], Awaitable[None]]
@@ -289,8 +290,7 @@ async def test_a_window_bounds_the_number_of_pieces_too() -> None:
     for position in range(MAX_UNACKNOWLEDGED):
         await window.has_room()
         window.add(position, 1)
-    waiting = asyncio.ensure_future(window.has_room())
-    await asyncio.sleep(0)
+    waiting = await begun(window.has_room())
     assert not waiting.done()
     window.release(0)
     await waiting

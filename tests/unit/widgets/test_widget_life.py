@@ -7,7 +7,7 @@ from typing import Any
 
 from runstream.widgets._run_data import Show, size_of
 from runstream.widgets._widget import RunWidget
-from tests.conditions import SECONDS
+from tests.conditions import SECONDS, wait_until
 
 
 class Gathered:
@@ -30,14 +30,22 @@ class Gathered:
         self.chosen.set()
 
 
+class Failing(Gathered):
+    """Data that fails in a way nobody expected."""
+
+    async def follow(self, show: Show) -> None:
+        raise ValueError("no such thing")
+
+
 class Source:
     """Makes data, and tells when."""
 
-    def __init__(self) -> None:
+    def __init__(self, *kinds: type[Gathered]) -> None:
         self.made: queue.Queue[Gathered] = queue.Queue()
+        self._kinds = iter(kinds)
 
     def __call__(self) -> Any:
-        made = Gathered()
+        made = next(self._kinds, Gathered)()
         self.made.put(made)
         return made
 
@@ -73,6 +81,18 @@ def test_a_page_chooses_a_log_and_nothing_else() -> None:
 
     assert data.chosen.wait(SECONDS)
     assert widget.log_tail == {"path": "logs/a.txt"}
+    widget.close()
+
+
+def test_what_nobody_expected_is_shown_and_the_next_view_begins_anew() -> None:
+    source = Source(Failing)
+    widget = RunWidget(source)
+    wait_until(lambda: widget._gathering is not None and widget._gathering.done())
+
+    assert (widget.link["state"], widget.link["message"]) == ("failed", "Stopped by ValueError: no such thing")
+    source.made.get_nowait()
+    widget._hear(None, {"kind": "shown", "view": "a"}, [])
+    assert source.made.get(timeout=SECONDS).begun.wait(SECONDS)
     widget.close()
 
 

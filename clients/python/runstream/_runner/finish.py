@@ -14,10 +14,13 @@ from runstream._channel.threads import in_thread
 from runstream._runner.failures import JobFailed
 from runstream._runner.folder import Ending
 from runstream._runner.job import JobToRun
-from runstream._runner.patience import is_final
+from runstream._runner.patience import call_patiently, is_final
 from runstream._runner.variables import OUTPUTS
+from runstream._runner.watch import TERMINAL
 from runstream._transfer import upload
 from runstream._transfer.contents import Source
+from runstream.api.jobs.v1.job_service_pb2 import GetJobRequest
+from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
 from runstream.exceptions import AzureMLException
 
 STATUS_FILE: Final = "azureml-logs/process_status.json"
@@ -62,6 +65,17 @@ async def store_outputs(connection: Connection, job: JobToRun, work: Path) -> No
         refused = await _upload_each(connection, job.run, files) if len(files) > 1 else [_text(error)]
         if refused:
             raise JobFailed(OUTPUTS_ERROR, _complaint(refused)) from error
+
+
+async def is_last_attempt(connection: Connection, run: str, attempt: int) -> bool:
+    """Whether a run has ended and was not executed again after an attempt, whose results are those of the run."""
+    try:
+        found = await call_patiently(connection, connection.jobs.GetJob, GetJobRequest(run=run))
+        ended = await call_patiently(connection, connection.runs.GetRun, GetRunRequest(name=run))
+    except AzureMLException as error:
+        _logger.warning("nothing more of %s is stored: %s", run, error.message)
+        return False
+    return ended.run.status in TERMINAL and max(found.job.attempt, 1) == attempt
 
 
 async def store_document(connection: Connection, run: str, name: str, document: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from runstream._channel import Connection
@@ -90,7 +91,8 @@ class Runner:
             _logger.warning("%s is not executed: %s", self._job.run, lost)
             claimed = None
         if claimed is None:
-            return self._leave(Ending(""))
+            self._progress = replace(self._progress, processes=terminated(self._progress.processes))
+            return self._leave_finished(await self._store_late())
         self._orders.hear(claimed.run.status, claimed.run.HasField("cancel_request_time"))
         async with self._beside():
             if this_node().is_first:
@@ -100,9 +102,11 @@ class Runner:
                 ending = await self._end_lost(claimed) if comes_after else await self._execute(claimed)
                 self._note(replace(self._progress, ending=ending))
             finished = await self._finish(ending) if ending.status else ending
+            if finished is not None and not finished.status:
+                finished = await self._store_late()
             if self._execution is not None:
                 await self._execution.close()
-        return LEFT if finished is None else self._leave(finished)
+        return self._leave_finished(finished)
 
     async def _claim(self) -> ClaimJobResponse:
         claimed = await self._holding.claim()
@@ -150,28 +154,48 @@ class Runner:
         """Stores the results and reports the end; how it ended after all. None: another runner has to go on with it."""
         if self._orders.order is None:
             self._holding.report(RUN_STATUS_FINALIZING)
-        outputs = None if self._progress.skips_outputs else self._folder.work / OUTPUTS
-        missing = await in_thread(finish.Missing, ending, outputs)
-        concluding = asyncio.create_task(self._conclude(ending, missing), name="conclude")
-        lost = asyncio.create_task(self._orders.lost.wait(), name="lost")
-        leaving = asyncio.create_task(self._leave_undone(missing), name="leave")
-        await asyncio.wait({concluding, lost, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (concluding, lost, leaving):
-            task.cancel()
-        await asyncio.wait({concluding, lost, leaving})
-        if not concluding.cancelled():
-            return concluding.result()
-        return Ending("") if self._orders.lost.is_set() else None
+        missing = await in_thread(finish.Missing, ending, self._outputs)
+        finished = await _unless(self._conclude(ending, missing), self._orders.lost.wait(), self._leave_undone(missing))
+        return Ending("") if finished is None and self._orders.lost.is_set() else finished
+
+    @property
+    def _outputs(self) -> Path | None:
+        return None if self._progress.skips_outputs else self._folder.work / OUTPUTS
+
+    async def _store_late(self) -> Ending | None:
+        """Stores what a run has here that ended without this runner, of which nothing was heard for too long.
+
+        None: another runner has to go on with it.
+        """
+        ending = Ending("")
+        if not self._progress.lease:
+            return ending
+        missing = await in_thread(finish.Missing, ending, self._outputs)
+        return await _unless(self._conclude_late(ending, missing), self._leave_undone(missing))
+
+    async def _conclude_late(self, ending: Ending, missing: finish.Missing) -> Ending:
+        missing.stored("end")
+        if await self._is_last_attempt():
+            await self._store_all(ending, missing)
+        return ending
 
     async def _conclude(self, ending: Ending, missing: finish.Missing) -> Ending:
-        settling = asyncio.create_task(in_thread(self._logs.settle), name="settle")
-        try:
-            ending = await self._store(ending, settling, missing)
-        finally:
-            settling.cancel()
+        if self._orders.order is Order.ENDED and not await self._is_last_attempt():
+            return Ending("")
+        ending = await self._store_all(ending, missing)
         ending = await self._holding.cause_of(ending)
         await self._holding.end(ending)
         return ending
+
+    async def _is_last_attempt(self) -> bool:
+        return await finish.is_last_attempt(self._connection, self._job.run, self._progress.attempt)
+
+    async def _store_all(self, ending: Ending, missing: finish.Missing) -> Ending:
+        settling = asyncio.create_task(in_thread(self._logs.settle), name="settle")
+        try:
+            return await self._store(ending, settling, missing)
+        finally:
+            settling.cancel()
 
     async def _leave_undone(self, missing: finish.Missing) -> None:
         """Returns when the runner is to end, and the services are away so that it cannot do what is left to do."""
@@ -206,7 +230,9 @@ class Runner:
         except OSError as error:  # another runner would know less, which is no reason for this one to stop
             _logger.warning("%s cannot be written: %s", self._folder.path, error)
 
-    def _leave(self, ending: Ending) -> int:
+    def _leave_finished(self, ending: Ending | None) -> int:
+        if ending is None:
+            return LEFT
         remove_token(self._folder.path, self._job.address, self._job.run)
         self._folder.remove(keeps_files=self._job.keeps_files or self._progress.skips_outputs)
         return CODES[ending.status]
@@ -240,3 +266,13 @@ class Runner:
         while True:
             await asyncio.sleep(1.0)
             await in_thread(self._logs.tend)
+
+
+async def _unless(work: Coroutine[Any, Any, Ending], *stops: Coroutine[Any, Any, Any]) -> Ending | None:
+    """The result of some work; None: one of the stops came first, and the work was cancelled."""
+    working, *stopping = [asyncio.create_task(each) for each in (work, *stops)]
+    await asyncio.wait({working, *stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, *stopping):
+        task.cancel()
+    await asyncio.wait({working, *stopping})
+    return None if working.cancelled() else working.result()

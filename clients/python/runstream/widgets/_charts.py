@@ -30,6 +30,7 @@ class Charts:
         self._curves: dict[str, Curve] = {}
         self._positions: dict[str, int] = {}
         self._has_more = False
+        self._is_loaded = False
 
     async def load(self) -> None:
         """Reads what is stored."""
@@ -38,11 +39,13 @@ class Charts:
             if series.kind == metrics_api.SERIES_KIND_VALUES and series.HasField("last"):
                 self._begin(series)
         await self._load_points()
+        self._is_loaded = True
         self._picture.touch(CHARTS)
 
     async def follow(self) -> None:
-        """Reads what is stored, and takes what comes until the run has ended."""
-        await lasting(self.load)
+        """Reads what is stored, and takes what comes until the run has ended. Begun again, it goes on from there."""
+        if not self._is_loaded:
+            await lasting(self.load)
         while not await lasting(self._tail):
             pass
 

@@ -53,7 +53,7 @@ class ChildRuns:
             while not self._ended.is_set():
                 self._hint.clear()
                 await lasting(self.load)
-                await self._wait()
+                await self._wait(watching)
             await lasting(self.load)
         finally:
             watching.cancel()
@@ -63,13 +63,16 @@ class ChildRuns:
         async for _ in watch_runs(self._run._connection, request, lambda is_heard: self._hint.set()):
             self._hint.set()
 
-    async def _wait(self) -> None:
+    async def _wait(self, watching: "asyncio.Task[None]") -> None:
+        """Waits until it is time to read again; raises what the watch was stopped by."""
         ended = asyncio.ensure_future(self._ended.wait())
         hint = asyncio.ensure_future(self._hint.wait())
         try:
             await asyncio.wait({ended}, timeout=PAUSE_SECONDS)
             longest = REFRESH_SECONDS if self._is_busy else None
-            await asyncio.wait({ended, hint}, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, hint, watching}, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
             hint.cancel()
+        if watching.done():
+            watching.result()

@@ -9,7 +9,7 @@ from runstream.core._log_reading import read_log
 from runstream.core._log_tail import LogTail
 from runstream.core._run.logs import shown_log
 from runstream.exceptions import AzureMLException
-from runstream.widgets._lasting import lasting
+from runstream.widgets._lasting import lasting, may_pass
 from runstream.widgets._log_lines import MAX_LINES, LogLines
 from runstream.widgets._picture import LOG_TAIL, Picture, Section
 
@@ -56,16 +56,23 @@ class LogView:
         try:
             while True:
                 is_over, log = self._ended.is_set(), await lasting(self._wanted)
-                if log is not None and log.path != self._path:
+                if log is not None and (log.path != self._path or self._tail is None):
                     self._begin(log.path)
                     self._tail = asyncio.create_task(self._take(log), name="runstream-widget-log")
                 if is_over:
                     break
                 await self._wait()
+                self._check()
             if self._tail is not None:
                 await asyncio.wait({self._tail}, timeout=LATE_SECONDS)
+                self._check()
         finally:
             self._leave()
+
+    def _check(self) -> None:
+        """Raises what the tail was stopped by."""
+        if self._tail is not None and self._tail.done():
+            self._tail.result()
 
     def section(self) -> Section:
         """What is shown."""
@@ -95,6 +102,8 @@ class LogView:
         try:
             await self._take_all(log)
         except AzureMLException as error:
+            if may_pass(error):
+                raise
             self._note = error.message
             self._picture.touch(LOG_TAIL)
 

@@ -48,7 +48,7 @@ class Picture:
 
     def link(self, state: str, message: str = "") -> None:
         """Says how what is shown is connected to the run, now."""
-        self.put(LINK, {"state": state, "message": message, "seen": int(time.time() * 1000)})
+        self.put(LINK, link_section(state, message))
 
     async def changed(self, seconds: float) -> None:
         """Waits for a change, or so long."""
@@ -63,6 +63,11 @@ class Picture:
         changed, self._changed = self._changed, set()
         self._event.clear()
         return changed
+
+
+def link_section(state: str, message: str) -> Section:
+    """What is shown of how a picture is connected to its run, now."""
+    return {"state": state, "message": message, "seen": int(time.time() * 1000)}
 
 
 def record_section(record: run_pb2.Run, url: str) -> Section:

@@ -11,11 +11,12 @@ from runstream.core._status import TERMINAL, status_name
 from runstream.exceptions import AzureMLException
 from runstream.widgets._charts import Charts
 from runstream.widgets._child_runs import ChildRuns
-from runstream.widgets._lasting import lasting
+from runstream.widgets._lasting import going_on, lasting, stop_reason
 from runstream.widgets._logs import LogView
 from runstream.widgets._picture import (
     AWAY,
     CHARTS,
+    CHILD_RUNS,
     ENDED,
     FAILED,
     LINK,
@@ -49,7 +50,7 @@ class RunData:
         self._seconds = seconds
         self._picture = Picture()
         self._ended = asyncio.Event()
-        self._problem = ""
+        self._problems: dict[str, str] = {}
         self._charts = Charts(run, self._picture)
         self._log = LogView(run, self._picture, self._ended)
         self._children = ChildRuns(run, self._picture, self._ended)
@@ -69,21 +70,35 @@ class RunData:
     async def follow(self, show: Show) -> None:
         """Gathers and shows until the run has ended and all of it was shown."""
         showing = asyncio.create_task(self._show(show), name="runstream-widget-show")
-        parts = (self._follow_record(), self._charts.follow(), self._log.follow(), self._children.follow())
-        tasks = [asyncio.create_task(self._guarded(part), name="runstream-widget") for part in parts]
+        parts = {CHARTS: self._charts.follow, LOG_TAIL: self._log.follow, CHILD_RUNS: self._children.follow}
+        tasks = [asyncio.create_task(self._going_on(name, parts[name]), name="runstream-widget") for name in parts]
+        tasks.append(asyncio.create_task(self._follow_record(), name="runstream-widget"))
         try:
-            await self._ended.wait()
+            await self._until_ended(showing)
             await asyncio.wait(tasks, timeout=LATE_SECONDS if self._is_over() else 0)
             self._link(FAILED if self._problem else ENDED)
         finally:
             await _cancel(showing, *tasks)
             show(self._taken())
 
+    async def _until_ended(self, showing: "asyncio.Task[None]") -> None:
+        """Returns when the run has ended, and raises what keeps changes from being shown."""
+        ended = asyncio.create_task(self._ended.wait(), name="runstream-widget-ended")
+        try:
+            await asyncio.wait({ended, showing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        if showing.done():
+            showing.result()
+
     async def choose_log(self, path: str, show: Show) -> None:
         """Shows another log file."""
         self._log.choose(path)
         if self._ended.is_set():
-            await self._guarded(self._log.load())
+            try:
+                await self._log.load()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
+                self._tell(LOG_TAIL, stop_reason(error))
             show(self._taken())
 
     def sections(self) -> dict[str, Section]:
@@ -106,7 +121,7 @@ class RunData:
     async def _follow_record(self) -> None:
         """Follows the record until the run has ended, or cannot be found any more."""
         try:
-            await self._take_changes()
+            await self._going_on(RECORD, self._take_changes)
         finally:
             self._ended.set()
 
@@ -152,13 +167,19 @@ class RunData:
     def _is_over(self) -> bool:
         return self._picture.sections[RECORD]["status"] in TERMINAL
 
-    async def _guarded(self, part: Awaitable[None]) -> None:
+    async def _going_on(self, part: str, follow: Callable[[], Awaitable[None]]) -> None:
         """Lets the others go on when one part of the picture cannot be had, and says so."""
-        try:
-            await part
-        except AzureMLException as error:
-            self._problem = error.message
+        await going_on(follow, lambda problem: self._tell(part, problem))
+
+    def _tell(self, part: str, problem: str) -> None:
+        if self._problems.get(part, "") != problem:
+            self._problems[part] = problem
             self._link(self._state())
+
+    @property
+    def _problem(self) -> str:
+        """What of the picture cannot be had, and why; empty: all is well."""
+        return " ".join(dict.fromkeys(filter(None, self._problems.values())))
 
 
 async def _cancel(*tasks: "asyncio.Task[None]") -> None:

@@ -10,7 +10,8 @@ import traitlets
 from anywidget import AnyWidget
 
 from runstream._channel import loop
-from runstream.widgets._picture import Section
+from runstream.widgets._lasting import stop_reason
+from runstream.widgets._picture import FAILED, LINK, Section, link_section
 from runstream.widgets._remembered import RememberedData
 from runstream.widgets._run_data import RunData
 
@@ -24,11 +25,16 @@ def script() -> str:
     return "\n".join(IMPORT.sub("", (STATIC / name).read_text("utf-8")) for name in MODULES)
 
 
+def has_failed(work: "Future[None]") -> bool:
+    """Whether some work was ended by an error."""
+    return work.done() and not work.cancelled() and work.exception() is not None
+
+
 class RunWidget(AnyWidget):
     """What the page knows is what the notebook keeps: opened again without a kernel, it shows the last state.
 
     Data is gathered on the background loop, so that it comes while a cell is busy. It stops when no page shows the
-    widget any more, and goes on when one does again.
+    widget any more, and goes on when one does again; after an error, too, which is shown.
     """
 
     _esm = script()
@@ -55,7 +61,7 @@ class RunWidget(AnyWidget):
         super().close()
 
     def _start(self) -> None:
-        if self._gathering is None:
+        if self._gathering is None or has_failed(self._gathering):
             self._gathering = loop.background_loop().start(self._gather())
 
     def _stop(self) -> None:
@@ -64,8 +70,12 @@ class RunWidget(AnyWidget):
             self._gathering = None
 
     async def _gather(self) -> None:
-        self.data = self._make_data()
-        await self.data.follow(self._put)
+        try:
+            self.data = self._make_data()
+            await self.data.follow(self._put)
+        except Exception as error:
+            self._put({LINK: link_section(FAILED, stop_reason(error))})
+            raise
 
     def _put(self, changes: dict[str, Section]) -> None:
         for name, section in changes.items():

@@ -9,20 +9,17 @@ from runstream_server.jobs.model import Agent, AgentFacts
 from runstream_server.names import ComputeTargetName
 from runstream_server.postgres import Postgres
 
-# What an agent has: offered jobs, and held ones whatever their lease says.
 _AGENT = """
 a.workspace, a.compute_target, a.agent, a.host, a.labels, a.slots, a.gpus, a.draining, a.last_seen_time,
 a.connected AND a.last_seen_time >= now() - $3::interval AS is_connected
 """
 
-_USED = """
-LEFT JOIN LATERAL (
-    SELECT sum(j.slots) AS used_slots, sum(j.gpus) AS used_gpus,
-           array_agg(j.run ORDER BY j.run) FILTER (WHERE j.state = 'held') AS runs
-      FROM jobs.job j
-     WHERE j.workspace = a.workspace AND j.compute_target = a.compute_target AND j.agent = a.agent
-       AND j.state IN ('offered', 'held')
-) used ON true
+# Held jobs are those of an agent whatever their lease says.
+_RUNS = """
+ARRAY(SELECT j.run FROM jobs.job j
+       WHERE j.workspace = a.workspace AND j.compute_target = a.compute_target AND j.agent = a.agent
+         AND j.state = 'held'
+       ORDER BY j.run) AS runs
 """
 
 
@@ -78,7 +75,7 @@ class AgentStore:
         )
 
     async def list_agents(
-        self, target: ComputeTargetName, silence: timedelta, after: str, count: int, *, only_connected: bool = False
+        self, target: ComputeTargetName, silence: timedelta, after: str, count: int
     ) -> Sequence[Agent]:
         """Returns up to `count` agents of a target with names after `after`, in order of name.
 
@@ -86,16 +83,14 @@ class AgentStore:
         """
         rows = await self._postgres.fetch(
             f"""
-            SELECT {_AGENT}, used_slots, used_gpus, runs FROM jobs.agent a {_USED}
-             WHERE a.workspace = $1 AND a.compute_target = $2 AND a.agent > $4
-               AND (a.connected AND a.last_seen_time >= now() - $3::interval OR NOT $6) ORDER BY a.agent LIMIT $5
+            SELECT {_AGENT}, {_RUNS} FROM jobs.agent a
+             WHERE a.workspace = $1 AND a.compute_target = $2 AND a.agent > $4 ORDER BY a.agent LIMIT $5
             """,
             target.workspace,
             target.compute_target,
             silence,
             after,
             count,
-            only_connected,
         )
         return [_agent(row) for row in rows]
 
@@ -122,7 +117,5 @@ def _agent(row: Record) -> Agent:
         facts=facts,
         connected=row["is_connected"],
         last_seen_time=row["last_seen_time"],
-        runs=tuple(row["runs"] or ()),
-        used_slots=row["used_slots"] or 0,
-        used_gpus=row["used_gpus"] or 0,
+        runs=tuple(row["runs"]),
     )

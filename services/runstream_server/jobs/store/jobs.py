@@ -184,17 +184,20 @@ class JobStore:
         )
         return bool(changed)
 
-    async def count_ahead(self, job: Job) -> int:
-        """Returns how many queued jobs of the same target go before a queued one."""
+    async def count_ahead(self, job: Job, most: int) -> int:
+        """Returns how many queued jobs of the same target go before a queued one; of more than `most`, so many."""
         count: int = await self._postgres.fetchval(
             """
-            SELECT count(*) FROM jobs.job
-             WHERE workspace = $1 AND compute_target = $2 AND state = 'queued'
-               AND (priority > $3 OR priority = $3 AND sequence < $4)
+            SELECT count(*)
+              FROM (SELECT FROM jobs.job
+                     WHERE workspace = $1 AND compute_target = $2 AND state = 'queued'
+                       AND (priority > $3 OR priority = $3 AND sequence < $4)
+                     LIMIT $5) ahead
             """,
             job.target.workspace,
             job.target.compute_target,
             job.priority,
             job.sequence,
+            most,
         )
         return count

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 
 from runstream_server.errors import RunstreamError
+from runstream_server.metrics.helpings import helpings
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
 from runstream_server.metrics.maintenance.merging import Merge, merge_chunks, plan_merges
@@ -41,7 +42,7 @@ class Compaction:
         """Merges the small chunks at the ends of some series of a run, as far as they can be."""
         async with self._pace.work():
             merges = plan_merges(await self._store.small_chunks(run, metrics))
-        for helping in _helpings(merges):
+        for helping in helpings(merges, lambda merge: merge.size_bytes, _HELPING_BYTES):
             async with self._pace.work():
                 await self._merge(run, helping)
 
@@ -52,17 +53,3 @@ class Compaction:
         if merged and await self._store.replace(run, merged):
             MERGED_CHUNKS.inc(sum(len(each.merge.extents) for each in merged))
         MERGING_SECONDS.inc(perf_counter() - begun)
-
-
-def _helpings(merges: Sequence[Merge]) -> Iterator[Sequence[Merge]]:
-    """Cuts merges into what is done at once."""
-    helping: list[Merge] = []
-    size = 0
-    for merge in merges:
-        if helping and size + merge.size_bytes > _HELPING_BYTES:
-            yield helping
-            helping, size = [], 0
-        helping.append(merge)
-        size += merge.size_bytes
-    if helping:
-        yield helping

@@ -138,20 +138,12 @@ class TextColumn(Column):
 
 
 class RunColumn(TextColumn):
-    """The identifier of a run."""
+    """The identifier of a run, which is absent where it is NULL."""
 
     def value(self, term: Term, scope: Scope) -> str:
         return run_of(term.value, scope.workspace)
 
-    def present(self) -> str:
-        return f"{self.column} IS NOT NULL"
-
-    def is_absent(self, term: Term, scope: Scope) -> str:
-        _no_path(term)
-        return f"{self.column} IS NULL"
-
-    def order(self, path: Sequence[str], scope: Scope) -> str | None:
-        return self.column if len(path) == 1 else None
+    present, is_absent, order = Column.present, Column.is_absent, Column.order
 
 
 class TimeColumn(Column):

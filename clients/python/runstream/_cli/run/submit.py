@@ -15,7 +15,7 @@ from runstream._cli.session import Session, pass_session
 from runstream.api.runs.v1.run_history_service_pb2 import CancelRunRequest
 from runstream.core._submission import submit_in
 from runstream.core._submission.ids import new_run_id
-from runstream.exceptions import AzureMLException
+from runstream.exceptions import AzureMLException, ExperimentExecutionException
 
 if TYPE_CHECKING:
     from runstream.core import Experiment, ScriptRunConfig
@@ -54,8 +54,8 @@ def submit_script(
     Everything after SCRIPT belongs to the script. Ctrl-C once stops following, the run goes on; twice cancels the run.
     With --async it is submitted only, and the run is shown. The exit code tells how a run ended that was followed.
     """
-    experiment = sdk_experiment(session)
     config = _configuration(session, script, arguments, **given)
+    experiment = sdk_experiment(session)
     run = _submit(session, experiment, config)
     session.say(f"Run {run.id} is submitted; `runstream run attach -r {run.id}` follows it.")
     if is_async:
@@ -77,6 +77,7 @@ def _configuration(
     target: str | None,
     conda: str | None,
 ) -> "ScriptRunConfig":
+    from runstream.core._job.definition import check_source
     from runstream.core.conda_dependencies import CondaDependencies
     from runstream.core.runconfig import RunConfiguration
     from runstream.core.script_run_config import ScriptRunConfig
@@ -92,7 +93,12 @@ def _configuration(
     elif not name:
         python.user_managed_dependencies = True
         python.interpreter_path = sys.executable if not target else "python"
-    return ScriptRunConfig(folder, script, list(arguments), run_config=configuration)
+    config = ScriptRunConfig(folder, script, list(arguments), run_config=configuration)
+    try:
+        check_source(config)
+    except ExperimentExecutionException as error:
+        raise click.UsageError(error.message) from None
+    return config
 
 
 def _submit(session: Session, experiment: "Experiment", config: "ScriptRunConfig") -> Any:

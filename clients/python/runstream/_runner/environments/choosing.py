@@ -56,7 +56,7 @@ async def _made(wanted: Specification, variables: Mapping[str, str], console: Co
     tools = Tools(_base_python(wanted.python, variables), find_uv(variables), find_conda(variables))
 
     async def make(folder: Path) -> None:
-        console.say(f"Making the environment {folder}")
+        console.say(f"Making an environment for this run and later ones: {_description(wanted)}; in {folder}")
         await make_environment(folder, wanted, tools, console)
 
     def wait() -> None:

@@ -67,16 +67,26 @@ class JobPlan:
     max_run_duration_seconds: int | None
 
 
+def check_source(source: Script) -> None:
+    """Checks that there is what is to be executed, before anything is made for it.
+
+    Raises:
+        ExperimentExecutionException: There is neither script nor command, or no such folder, or no such script in it.
+        UserErrorException: There are both.
+    """
+    _script(source, _folder(source))
+
+
 def plan_job(source: Script, workspace: str | None = None) -> JobPlan:
     """Checks what a user wrote, and makes of it what is submitted to a workspace: a resource name; None: to any.
 
     Raises:
-        ExperimentExecutionException: There is neither script nor command, or the script is not in the source folder.
+        ExperimentExecutionException: There is neither script nor command, or no such folder, or no such script in it.
         UserErrorException: There are both, or the arguments are no list.
         RunConfigurationException: A setting is not allowed, or does not fit another one.
     """
     configuration: RunConfigurationSettings = source.run_config
-    folder = Path(source.source_directory if source.source_directory is not None else ".")
+    folder = _folder(source)
     _warn_of_ignored(configuration)
     definition = messages.JobDefinition(
         script=_script(source, folder),
@@ -123,6 +133,13 @@ def to_arguments(arguments: object) -> list[str]:
     if isinstance(arguments, (bytes, Mapping)) or not isinstance(arguments, Iterable):
         raise UserErrorException(f"Arguments must be a list, not {type(arguments).__name__}.")
     return [str(each) for each in arguments]
+
+
+def _folder(source: Script) -> Path:
+    folder = Path(source.source_directory if source.source_directory is not None else ".")
+    if not folder.is_dir():
+        raise ExperimentExecutionException(f"There is no source folder {Path(os.path.normpath(folder)).absolute()}.")
+    return folder
 
 
 def _script(source: Script, folder: Path) -> str:

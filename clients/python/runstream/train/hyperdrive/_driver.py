@@ -5,24 +5,24 @@ It keeps nothing but what the services know. Started again it finds the runs tha
 
 import asyncio
 import json
-import logging
 import uuid
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from numbers import Real
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from runstream._channel import Connection
 from runstream._channel.threads import in_thread
 from runstream._runner.start import start_runner
 from runstream.aio import Workspace
-from runstream.api.metrics.v1.metrics_service_pb2 import TailSeriesRequest
+from runstream.api.metrics.v1.metrics_service_pb2 import ReadSeriesRequest, TailSeriesRequest
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.api.runs.v1.workspace_pb2 import Tag
 from runstream.core import _filters as filters
 from runstream.core._job.definition import JobPlan
 from runstream.core._run.watching import watch_runs
+from runstream.core._series import Series
 from runstream.core._status import COMPLETED
 from runstream.core._submission.methods import Submission
 from runstream.core._submission.script import LOCAL, submit_plan
@@ -43,6 +43,8 @@ from runstream.train.hyperdrive._trials import SweepRun, Trials
 
 TAILS: Final = 100
 """How many runs are followed at the same time; of those that have ended all is read, some at a time."""
+READS: Final = 8
+"""Of how many runs that have ended what they had logged is asked for at the same time."""
 UNCLAIMED: Final = frozenset({run_pb2.RUN_STATUS_NOT_STARTED, run_pb2.RUN_STATUS_STARTING, run_pb2.RUN_STATUS_QUEUED})
 """A run on this machine may have no runner yet: an earlier driver was killed as it submitted it. Another one leaves."""
 JUDGE_SECONDS: Final = 1.0
@@ -50,7 +52,7 @@ JUDGE_SECONDS: Final = 1.0
 NOT_FOUND: Final = 404
 NO_RESULT: Final = "No run of the sweep was completed."
 
-logger = logging.getLogger("runstream")
+T = TypeVar("T")
 
 
 class Driver:
@@ -70,7 +72,8 @@ class Driver:
         self._changed = asyncio.Event()
         self._logged = asyncio.Event()
         self._tails = asyncio.Semaphore(TAILS)
-        self._followed: set[int] = set()
+        self._reads = asyncio.Semaphore(READS)
+        self._begun: set[tuple[str, int]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._failures: list[BaseException] = []
 
@@ -144,7 +147,7 @@ class Driver:
     async def _submit_some(self) -> None:
         if self._is_stopping:
             return await self._cancel(self._trials.active)
-        while len(self._trials.active) < self._sweep.max_concurrent_runs:
+        while len(self._trials.under_way) < self._sweep.max_concurrent_runs:
             index, unstarted = self._trials.next_index, self._trials.to_replace
             if self._has_submitted_all or self._is_stopping:
                 return None
@@ -189,11 +192,16 @@ class Driver:
         self._hear(record)
 
     def _hear(self, record: run_pb2.Run) -> None:
-        run = self._trials.hear(record)
-        if run is not None and run.index not in self._followed:
-            self._followed.add(run.index)
-            self._begin(self._follow(run))
+        if (run := self._trials.hear(record)) is not None:
+            self._begin_once(self._follow, run)
+            if run.has_ended:
+                self._begin_once(self._catch_up, run)
         self._changed.set()
+
+    def _begin_once(self, work: Callable[[SweepRun], Coroutine[Any, Any, None]], run: SweepRun) -> None:
+        if (begun := (work.__name__, run.index)) not in self._begun:
+            self._begun.add(begun)
+            self._begin(work(run))
 
     async def _watch(self) -> None:
         """Hears of the runs until it is cancelled."""
@@ -211,26 +219,40 @@ class Driver:
         self._changed.set()
 
     async def _follow(self, run: SweepRun) -> None:
-        """Reads the primary metric of a run to its end."""
-        try:
-            async with self._tails:
-                await persist(lambda: self._read(run))
-        except ServiceException as error:
-            if error.status_code != NOT_FOUND:
-                raise
+        """Reads the primary metric of a run to its end, which is some seconds after that of the run."""
+        async with self._tails:
+            await _unless_deleted(persist(lambda: self._read(run)))
         run.is_read = True
         self._changed.set()
 
+    async def _catch_up(self, run: SweepRun) -> None:
+        """Reads at once what a run that has ended had logged by then: another one can take its place."""
+        async with self._reads:
+            await _unless_deleted(persist(lambda: self._read_logged(run)))
+        run.is_caught_up = True
+        self._changed.set()
+
     async def _read(self, run: SweepRun) -> None:
-        """Reads the primary metric of a run as it is logged; what is known of it already is passed over."""
-        request, known = TailSeriesRequest(runs=[run.name], metrics=[self._sweep.metric]), run.curve.count
+        request = TailSeriesRequest(runs=[run.name], metrics=[self._sweep.metric])
         async with SeriesTail(self._connection, request) as tail:
             async for piece in tail:
-                numbers = _numbers(self._sweep, piece.values)
-                new, known = numbers[known:], max(known - len(numbers), 0)
-                if self._trials.take(run, new):
-                    await self._stop(run)
-                self._logged.set()
+                await self._take(run, piece)
+
+    async def _read_logged(self, run: SweepRun) -> None:
+        connection, metric = self._connection(), self._sweep.metric
+        request = ReadSeriesRequest(runs=[run.name], metrics=[metric], start_index=run.read_count)
+        async for response in connection.stream(connection.metrics.ReadSeries, request):
+            piece = Series(metric, run.name)
+            piece._add(response.start_index, response.columns)
+            await self._take(run, piece)
+
+    async def _take(self, run: SweepRun, piece: Series) -> None:
+        """Takes note of values of a run; what is known of it already is passed over."""
+        new = list(piece.values)[max(run.read_count - piece.start_index, 0) :]
+        run.read_count = max(run.read_count, piece.start_index + len(piece))
+        if self._trials.take(run, _numbers(self._sweep, new)):
+            await self._stop(run)
+        self._logged.set()
 
     async def _judge_again(self) -> None:
         """Stops runs by what others have logged later, until it is cancelled."""
@@ -263,12 +285,11 @@ class Driver:
                 await self._cancel_run(connection, run, request)
 
     async def _cancel_run(self, connection: Connection, run: SweepRun, request: api.CancelRunRequest) -> None:
-        try:
-            self._hear((await persist(lambda: connection.call(connection.runs.CancelRun, request))).run)
-        except ServiceException as error:
-            if error.status_code != NOT_FOUND:
-                raise
+        cancelled = await _unless_deleted(persist(lambda: connection.call(connection.runs.CancelRun, request)))
+        if cancelled is None:
             self._lose(run.name)
+        else:
+            self._hear(cancelled.run)
         run.is_cancelled = True
 
     async def _conclude(self) -> bool:
@@ -301,6 +322,16 @@ class Driver:
 def _numbers(sweep: Sweep, values: Iterable[object]) -> list[float]:
     """Values of a metric, turned so that more is better; what is no number is left out."""
     return [sweep.turned(float(value)) for value in values if isinstance(value, Real)]
+
+
+async def _unless_deleted(work: Awaitable[T]) -> T | None:
+    """What some work about a run gives; None: there is no such run any more."""
+    try:
+        return await work
+    except ServiceException as error:
+        if error.status_code != NOT_FOUND:
+            raise
+        return None
 
 
 async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -42,8 +42,19 @@ class SweepRun:
     is_cancelled: bool = False
     """Whether the services were asked to cancel it."""
 
+    read_count: int = 0
+    """How many values of the primary metric were read, numbers and others."""
+
+    is_caught_up: bool = False
+    """Whether all was read that it had logged when it ended; more may come."""
+
     is_read: bool = False
     """Whether there is nothing more to read of the primary metric."""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether it has ended and what it had logged by then is known: another one can take its place."""
+        return self.has_ended and (self.is_caught_up or self.is_read)
 
     @property
     def is_done(self) -> bool:
@@ -89,6 +100,11 @@ class Trials:
     def active(self) -> list[SweepRun]:
         """Those that are not done."""
         return [run for run in self if not run.is_done]
+
+    @property
+    def under_way(self) -> list[SweepRun]:
+        """Those in whose place there cannot be another one yet."""
+        return [run for run in self if not run.has_result]
 
     def hear(self, record: run_pb2.Run) -> SweepRun | None:
         """Takes note of how a run is now; None: it is no run of the sweep.
@@ -162,7 +178,7 @@ class Trials:
     @property
     def tried(self) -> list[Trial]:
         """What samplers learn from."""
-        return [Trial(run.numbers, run.best, run.is_done) for run in self]
+        return [Trial(run.numbers, run.best, run.has_result) for run in self]
 
     @property
     def best(self) -> SweepRun | None:
