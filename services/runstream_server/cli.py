@@ -301,4 +301,4 @@ def _serve_with_workers(config: Config, services: Sequence[str], peers: str | No
     return 1 if ended_by_itself else 0
 
 
-main.add_command(make_token_commands(_told_errors))
+main.add_command(make_token_commands(_told_errors, data_of_up))

@@ -223,9 +223,26 @@ def test_only_scripts_of_its_user_have_a_token_when_it_wants_some(copied: Path) 
     with running(copied, RUNSTREAM_AUTH="required") as second:
         second.wait_shown("Ctrl-C")
         codes += [outcome_of(second.address, token) for token in (former, second.state["token"])]
+        made = subprocess.run(
+            [
+                COMMAND[0],
+                "token",
+                "create",
+                "--data",
+                str(copied / "data"),
+                "--workspace",
+                "default",
+                "--role",
+                "reader",
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        codes.append(outcome_of(second.address, made.stdout.strip()))
 
     assert modes == [0o600, 0o600]
-    assert codes == ["UNAUTHENTICATED", "OK", "UNAUTHENTICATED", "OK"]
+    assert codes == ["UNAUTHENTICATED", "OK", "UNAUTHENTICATED", "OK", "OK"]
     assert former not in first.shown + log
     assert "token" not in read_state(copied / "state" / "up.json")
 

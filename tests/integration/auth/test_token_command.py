@@ -1,6 +1,7 @@
 """`runstream-server token`: the first tokens, straight in the database."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,8 +16,8 @@ def dsn(postgres_server: str, migrated_template: str) -> str:
     return make_database(postgres_server, migrated_template)
 
 
-def command(dsn: str, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["token", *arguments], env={"RUNSTREAM_POSTGRES_DSN": dsn})
+def command(dsn: str, *arguments: str, **variables: str) -> Result:
+    return CliRunner().invoke(main, ["token", *arguments], env={"RUNSTREAM_POSTGRES_DSN": dsn, **variables})
 
 
 def test_a_token_is_made_listed_and_revoked(dsn: str) -> None:
@@ -54,9 +55,9 @@ def test_a_wrong_call_is_refused(dsn: str, arguments: list[str]) -> None:
     assert command(dsn, *arguments).exit_code == 2
 
 
-def test_what_is_wrong_is_told(dsn: str) -> None:
+def test_what_is_wrong_is_told(dsn: str, tmp_path: Path) -> None:
     unknown = command(dsn, "revoke", f"workspaces/space/tokens/{'0' * 32}")
-    nowhere = command("", "ls")
+    nowhere = command("", "ls", RUNSTREAM_STATE_DIR=str(tmp_path))
 
     assert (unknown.exit_code, nowhere.exit_code) == (1, 2)
     assert "no token has the name" in unknown.output
