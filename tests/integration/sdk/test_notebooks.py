@@ -21,9 +21,9 @@ client = manager.client()
 client.start_channels()
 client.wait_for_ready(timeout=60)
 
-def play(cell):
-    asked, said = client.execute(cell), ""
-    while True:
+def play(cell, lines):
+    asked, said, is_idle = client.execute(cell), "", False
+    while not is_idle or said.count("\\n") < lines:
         message = client.get_iopub_msg(timeout=60)
         if message["parent_header"].get("msg_id") != asked:
             continue
@@ -33,9 +33,10 @@ def play(cell):
         elif kind == "error":
             said += f"{content['ename']}: {content['evalue']}"
         elif kind == "status" and content["execution_state"] == "idle":
-            return said
+            is_idle = True
+    return said
 
-print(json.dumps([play(cell) for cell in json.loads(sys.argv[1])]))
+print(json.dumps([play(*cell) for cell in json.loads(sys.argv[1])]))
 client.stop_channels()
 manager.shutdown_kernel(now=True)
 """
@@ -49,13 +50,18 @@ before = vars(sys.stdout).get("echo")
 """
 
 
-def play(run: Run, *cells: str) -> list[str]:
-    """Runs cells, the first of which opens `run`; what each of the others showed."""
+def play(run: Run, *cells: str, lines: int = 0) -> list[str]:
+    """Runs cells after one that opens `run`; returns what each of them showed.
+
+    The first one is waited for until it has shown so many lines: what is not printed by Python comes by a pipe, maybe
+    after the kernel said that the cell is done.
+    """
     begin = BEGIN.format(ws=run.experiment.workspace.name, run=run.id)
     here = str(Path.cwd())
+    all_cells = [(begin, 0), *zip(cells, [lines, *[0] * len(cells)], strict=False)]
     others = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # kernels look for it
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, json.dumps([begin, *cells])],
+        [sys.executable, "-c", DRIVER, json.dumps(all_cells)],
         env={**others, "IPYTHONDIR": here, "JUPYTER_RUNTIME_DIR": here, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
@@ -89,6 +95,7 @@ print("last")
 run.complete()
 print("after", recording.is_active, vars(sys.stdout).get("echo") is before)
 """,
+        lines=4,
     )
 
     assert sorted(printed.splitlines()) == ["logged", "native", "printed", "program"]
