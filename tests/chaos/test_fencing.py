@@ -28,7 +28,7 @@ FENCED = Failure(grpc.StatusCode.ABORTED, "WRITER_FENCED", {})
 FIRST = """
 import asyncio, itertools, sys
 import grpc
-from runstream._channel.connection import open_channel
+from runstream._channel.authorized import open_channel
 from tests.append_clients import doubles, metrics_stream
 
 AHEAD = 20
@@ -62,9 +62,10 @@ async def hear(stream, room):
     return await stream.end()
 
 async def main(address, run):
-    async with open_channel(address) as channel:
-        for writer in sys.stdin:
-            await write(channel, run, writer.strip())
+    channel = open_channel(address)
+    for writer in sys.stdin:
+        await write(channel, run, writer.strip())
+    await channel.close()
 
 asyncio.run(main(*sys.argv[1:]))
 """
