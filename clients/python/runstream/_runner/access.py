@@ -7,9 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from typing import TYPE_CHECKING, Final
 
 from runstream._channel.private import write_private
 from runstream._channel.tokens import (
@@ -23,7 +21,11 @@ from runstream._channel.tokens import (
     read_token_file,
 )
 from runstream._spool.tokens import keep_token
-from runstream.api.jobs.v1.job_pb2 import RunToken
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from runstream.api.jobs.v1.job_pb2 import RunToken
 
 FOLDER: Final = "access"
 NO_TOKEN_NEEDED: Final = "none-needed"  # noqa: S105
@@ -65,7 +67,7 @@ class Access:
         left = self.expire_time.ToNanoseconds() / 1e9 - time.time()
         return max(left / 2, LEAST_SECONDS) if left > 0 else OTHER_CLOCK_SECONDS
 
-    def take(self, token: RunToken) -> None:
+    def take(self, token: "RunToken") -> None:
         """Shows a run token from now on, to the processes of the job as well."""
         if not token.secret:
             return
