@@ -101,6 +101,14 @@ class Jobs:
         """A run as it is now."""
         return await self.submitter.run(name)
 
+    async def entered(self, run: str, status: "run_pb2.RunStatus.ValueType") -> None:
+        """Waits until a run has a status, of which its runner tells while it goes on."""
+
+        async def has_it() -> bool:
+            return (await self.run(run)).status == status
+
+        await until_answered(has_it)
+
     async def printed(self, run: str, text: str, path: str = LOG) -> None:
         """Waits until a text can be read in a log file."""
 

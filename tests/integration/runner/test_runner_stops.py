@@ -119,13 +119,14 @@ async def test_a_runner_that_has_lost_its_lease_ends_the_processes_and_reports_n
 ) -> None:
     runner = await jobs.start(await jobs.submit(f"open('outputs/a', 'w').write('a')\n{WAITING}"))
     await jobs.printed(runner.run, "waiting\n")
+    await jobs.entered(runner.run, S.RUN_STATUS_RUNNING)
     processes = runner.processes()
 
     await give_to_another(services_config, runner.run)
 
     assert await runner.ended() == 12
     await gone(processes)
-    assert not (await jobs.run(runner.run)).HasField("end_time")
+    assert (await jobs.run(runner.run)).status == S.RUN_STATUS_RUNNING
     assert "outputs/a" not in await jobs.files(runner.run)
 
 

@@ -60,7 +60,7 @@ class Access:
     def renewal_seconds(self) -> float:
         """After how many seconds a newer one is due: half of what is left of its life; without an end if there is none.
 
-        A clock that is days ahead says that it is over: then it is asked for now and then.
+        A clock that is days ahead says that it is over: then it is asked for once a minute.
         """
         if self.expire_time is None:
             return math.inf
