@@ -16,6 +16,9 @@ from runstream_server.metrics.windows import KnownSpan
 _LONG_POINTS = 4_096
 """So many values that it is worth asking what is known of them without decoding them."""
 
+_TOGETHER_POINTS = 50_000
+"""Of series that are read at once."""
+
 _KNOWN_POINTS = 4_000_000
 """Of series whose overviews are got together."""
 
@@ -71,7 +74,7 @@ class LatestReader:
             count *= _MORE_BUCKETS
 
     async def _decode(self, found: _Found, spans: Iterable[Span]) -> None:
-        async for chunks in self._source.read(spans):
+        async for chunks in self._source.read(spans, _TOGETHER_POINTS):
             for number, latest in (await _latest(chunks)).items():
                 found[number] = later(found[number], latest)
 
