@@ -20,20 +20,30 @@ def server_credentials(tls: TlsConfig) -> grpc.ServerCredentials:
 def _load(tls: TlsConfig) -> grpc.ServerCertificateConfiguration:
     certificate = _read(tls.certificate, "RUNSTREAM_TLS_CERTIFICATE", b"-----BEGIN CERTIFICATE-----")
     key = _read(tls.key, "RUNSTREAM_TLS_KEY", b"PRIVATE KEY-----")
-    load_chain(tls)
+    _load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
     return grpc.ssl_server_certificate_configuration([(key, certificate)])
 
 
-def load_chain(tls: TlsConfig) -> ssl.SSLContext:
-    """The same for servers that are none of gRPC; raises ConfigurationError if it cannot be used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def server_context(tls: TlsConfig) -> ssl.SSLContext:
+    """The same for a port of HTTP; raises ConfigurationError if it cannot be used."""
+    context, renewal = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), _Renewal(tls)
+
+    def look(_: ssl.SSLObject, __: str | None, own: ssl.SSLContext) -> None:
+        if renewal.fetch() is not None:
+            _load_chain(own, tls)
+
+    _load_chain(context, tls)
+    context.sni_callback = look
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, tls: TlsConfig) -> None:
     try:
         context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigurationError(
             "RUNSTREAM_TLS_KEY", f"{tls.key} is not the key, without a password, of {tls.certificate}: {error}"
         ) from None
-    return context
 
 
 def _no_password() -> str:
