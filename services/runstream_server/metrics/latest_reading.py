@@ -71,7 +71,7 @@ class LatestReader:
         await self._decode(found, known.parts(None))
         if known.overview is None:
             return
-        candidates, count = Candidates(known.overview), 1
+        candidates, count = await asyncio.to_thread(Candidates, known.overview), 1
         while candidates.narrow(found[number]):
             await self._decode(found, replace(known, unknown=()).parts(candidates.take(count)))
             count *= _MORE_BUCKETS
