@@ -694,10 +694,15 @@ class LogMetricsRequest(google.protobuf.message.Message):
     RUN_FIELD_NUMBER: builtins.int
     WRITER_FIELD_NUMBER: builtins.int
     BATCH_FIELD_NUMBER: builtins.int
+    REFUSE_DELETED_FIELD_NUMBER: builtins.int
     run: builtins.str
     """Required. Format: `workspaces/{workspace}/runs/{run}`."""
     writer: builtins.str
     """Required. As in `OpenMetrics`."""
+    refuse_deleted: builtins.bool
+    """Whether a run that is deleted, or whose experiment is archived, is refused. Default: false, its metrics are stored
+    like those of any other.
+    """
     @property
     def batch(self) -> global___MetricBatch:
         """Required."""
@@ -708,9 +713,10 @@ class LogMetricsRequest(google.protobuf.message.Message):
         run: builtins.str = ...,
         writer: builtins.str = ...,
         batch: global___MetricBatch | None = ...,
+        refuse_deleted: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["batch", b"batch"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch", b"batch", "run", b"run", "writer", b"writer"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch", b"batch", "refuse_deleted", b"refuse_deleted", "run", b"run", "writer", b"writer"]) -> None: ...
 
 global___LogMetricsRequest = LogMetricsRequest
 

@@ -135,6 +135,7 @@ class MetricsServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -81,6 +81,7 @@ class MetricsServiceStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
     """
 
@@ -221,6 +222,7 @@ class MetricsServiceAsyncStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
     """
 
@@ -365,6 +367,7 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
         """
 
