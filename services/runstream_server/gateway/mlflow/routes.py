@@ -11,7 +11,9 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
+from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.server_info import ServerInfo
+from runstream_server.gateway.store.inputs import InputStore
 from runstream_server.gateway.visitors import Visitors
 from runstream_server.platform import Platform
 
@@ -29,7 +31,10 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-    return [*ServerInfo(platform.config.gateway.mlflow_version).endpoints()]
+    return [
+        *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
+        *InputEndpoints(InputStore(platform.postgres)).endpoints(),
+    ]
 
 
 def _paths(endpoint: Endpoint | RawEndpoint) -> Sequence[str]:
