@@ -11,8 +11,12 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
+from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
+from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.run_search import RunSearch
 from runstream_server.gateway.mlflow.server_info import ServerInfo
+from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore
 from runstream_server.gateway.visitors import Visitors
 from runstream_server.platform import Platform
@@ -31,9 +35,13 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
+    known = KnownExperiments(ExperimentStore(platform.postgres))
+    inputs = InputStore(platform.postgres)
     return [
         *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
-        *InputEndpoints(InputStore(platform.postgres)).endpoints(),
+        *ExperimentSearch(known).endpoints(),
+        *RunSearch(known, inputs).endpoints(),
+        *InputEndpoints(inputs).endpoints(),
     ]
 
 
