@@ -11,7 +11,14 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
+from runstream_server.gateway.mlflow.experiment_changes import ExperimentChanges
+from runstream_server.gateway.mlflow.experiment_endpoints import ExperimentEndpoints
+from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.metric_writers import MetricWriters
+from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
 from runstream_server.gateway.mlflow.server_info import ServerInfo
+from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.visitors import Visitors
 from runstream_server.platform import Platform
 
@@ -29,7 +36,14 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-    return [*ServerInfo(platform.config.gateway.mlflow_version).endpoints()]
+    store = ExperimentStore(platform.postgres)
+    experiments = KnownExperiments(store)
+    return [
+        *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
+        *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
+        *RunEndpoints(experiments).endpoints(),
+        *LoggingEndpoints(MetricWriters()).endpoints(),
+    ]
 
 
 def _paths(endpoint: Endpoint | RawEndpoint) -> Sequence[str]:
