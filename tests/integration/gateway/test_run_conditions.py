@@ -1,6 +1,6 @@
 """What the run history is asked leaves out no run that a search would find."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from tests.searched_runs import START, make_experiment, make_runs, new_run, valu
 TEXTS = ["", "x", "null", "*", "a*", '"', "\\", "\\*", "a\nb", "ü 🙂", "workspaces/space/runs/r1", "r1", "%", "it's"]
 KEYS = ["k", "null", "*", "a.b", "\\", "\\n", "ü", "mlflow.user", "mlflow.note.content", "mlflow.parentRunId", "a b"]
 STATUSES = ["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED", "running", "Completed", ""]
+SIGNS = ["=", "!=", "<", "<=", ">", ">="]
 NUMBERS = [-1, 0, 10**12, 253_402_300_798_999, 253_402_300_799_000, 10**20, 1.5, *range(START - 1, START + 5)]
 
 
@@ -40,6 +41,13 @@ class Document:
         found = (self._info if entity == "attributes" else self._data[entity]).get(key)
         return () if found is None else (found,)
 
+    def equalities(self) -> Iterator[str]:
+        """Clauses that admit it."""
+        for entity in ("tags", "params"):
+            yield from (f"{entity}.`{key}` = {_quoted(value)}" for key, value in self._data[entity].items())
+        for key in ("run_id", "run_name", "status", "user_id"):
+            yield f"{key} = {_quoted(self._info[key])}"
+
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
@@ -50,7 +58,7 @@ _COMPARED = st.sampled_from(["=", "=", "!=", "LIKE", "ILIKE"])
 _TIMES = st.builds(
     "{} {} {}".format,
     st.sampled_from(["start_time", "end_time"]),
-    st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
+    st.sampled_from(SIGNS),
     st.sampled_from(NUMBERS),
 )
 _CLAUSES = st.one_of(
@@ -111,18 +119,35 @@ async def _end(backend: Backend) -> None:
         await history.UpdateRun(update)
 
 
-@settings(max_examples=150)
+async def test_every_comparison_by_itself_finds_what_it_admits(
+    gateway: Gateway, searched: tuple[str, Sequence[Document]]
+) -> None:
+    times = ("start_time", "end_time")
+    clauses = [f"{key} {sign} {START + each}" for key in times for sign in SIGNS for each in range(-1, 5)]
+    clauses += sorted({clause for document in searched[1] for clause in document.equalities()})
+    clauses += [f"status != {_quoted(status)}" for status in STATUSES]
+
+    for clause in clauses:
+        await _check(gateway, searched, [clause])
+
+
+@settings(max_examples=60)
 @given(st.lists(_CLAUSES, min_size=1, max_size=3), st.sampled_from([[], ["start_time ASC"], ["run_name"]]))
 @example(["tags.mark = ''"], [])
 @example(["tags.mlflow.parentRunId = 'r1'"], [])
 async def test_a_search_finds_what_its_filter_admits(
     gateway: Gateway, searched: tuple[str, Sequence[Document]], clauses: Sequence[str], order: Sequence[str]
 ) -> None:
-    experiment, documents = searched
-    text = " AND ".join(clauses)
+    await _check(gateway, searched, clauses, order)
 
-    answer = await gateway.post("runs/search", experiment_ids=[experiment], filter=text, order_by=order)
+
+async def _check(
+    gateway: Gateway, searched: tuple[str, Sequence[Document]], clauses: Sequence[str], order: Sequence[str] = ()
+) -> None:
+    (experiment, documents), text = searched, " AND ".join(clauses)
+
+    answer = await gateway.post("runs/search", experiment_ids=[experiment], filter=text, order_by=list(order))
 
     parsed = parse_filter(text, RUN_SCHEMA)
     expected = {document.id for document in documents if admits(parsed, document)}
-    assert {run["info"]["run_id"] for run in answer.found().get("runs", ())} == expected
+    assert {run["info"]["run_id"] for run in answer.found().get("runs", ())} == expected, text
