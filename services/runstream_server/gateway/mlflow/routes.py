@@ -19,6 +19,7 @@ from runstream_server.gateway.mlflow.endpoint import (
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.mlflow.logged_models import KnownModels
+from runstream_server.gateway.mlflow.registry import registry_endpoints
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore
@@ -46,6 +47,7 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *ServerInfo(settings.mlflow_version).endpoints(),
         *_artifacts(platform, experiments).endpoints(),
         *InputEndpoints(InputStore(platform.postgres)).endpoints(),
+        *registry_endpoints(platform, KnownModels(LoggedModelStore(platform.postgres))),
     ]
 
 
