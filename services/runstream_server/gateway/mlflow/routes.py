@@ -16,10 +16,19 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
+from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
-from runstream_server.gateway.mlflow.logged_models import KnownModels
-from runstream_server.gateway.mlflow.registry import registry_endpoints
+    known = KnownExperiments(ExperimentStore(platform.postgres))
+    models = LoggedModelStore(platform.postgres)
+    inputs = InputStore(platform.postgres)
+    return [
+        *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
+        *ExperimentSearch(known).endpoints(),
+        *RunSearch(known, inputs).endpoints(),
+        *InputEndpoints(inputs).endpoints(),
+        *_artifacts(platform, known, models).endpoints(),
+        *registry_endpoints(platform, KnownModels(models)),
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore
@@ -41,6 +50,7 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
+<<<<<<< HEAD
     settings = platform.config.gateway
     experiments = KnownExperiments(ExperimentStore(platform.postgres))
     return [
@@ -48,11 +58,19 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *_artifacts(platform, experiments).endpoints(),
         *InputEndpoints(InputStore(platform.postgres)).endpoints(),
         *registry_endpoints(platform, KnownModels(LoggedModelStore(platform.postgres))),
+=======
+    known = KnownExperiments(ExperimentStore(platform.postgres))
+    inputs = InputStore(platform.postgres)
+    return [
+        *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
+        *ExperimentSearch(known).endpoints(),
+        *RunSearch(known, inputs).endpoints(),
+        *InputEndpoints(inputs).endpoints(),
+>>>>>>> mlflow-search
     ]
 
 
-def _artifacts(platform: Platform, experiments: KnownExperiments) -> ArtifactEndpoints:
-    models = LoggedModelStore(platform.postgres)
+def _artifacts(platform: Platform, experiments: KnownExperiments, models: LoggedModelStore) -> ArtifactEndpoints:
     return ArtifactEndpoints(
         experiments,
         ArtifactPlaces(experiments, KnownModels(models)),
