@@ -19,16 +19,9 @@ from runstream_server.gateway.mlflow.endpoint import (
 from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
-    known = KnownExperiments(ExperimentStore(platform.postgres))
-    models = LoggedModelStore(platform.postgres)
-    inputs = InputStore(platform.postgres)
-    return [
-        *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
-        *ExperimentSearch(known).endpoints(),
-        *RunSearch(known, inputs).endpoints(),
-        *InputEndpoints(inputs).endpoints(),
-        *_artifacts(platform, known, models).endpoints(),
-        *registry_endpoints(platform, KnownModels(models)),
+from runstream_server.gateway.mlflow.logged_models import KnownModels
+from runstream_server.gateway.mlflow.registry import registry_endpoints
+from runstream_server.gateway.mlflow.run_search import RunSearch
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore
@@ -50,23 +43,16 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-<<<<<<< HEAD
-    settings = platform.config.gateway
-    experiments = KnownExperiments(ExperimentStore(platform.postgres))
-    return [
-        *ServerInfo(settings.mlflow_version).endpoints(),
-        *_artifacts(platform, experiments).endpoints(),
-        *InputEndpoints(InputStore(platform.postgres)).endpoints(),
-        *registry_endpoints(platform, KnownModels(LoggedModelStore(platform.postgres))),
-=======
     known = KnownExperiments(ExperimentStore(platform.postgres))
+    models = LoggedModelStore(platform.postgres)
     inputs = InputStore(platform.postgres)
     return [
         *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
         *ExperimentSearch(known).endpoints(),
         *RunSearch(known, inputs).endpoints(),
         *InputEndpoints(inputs).endpoints(),
->>>>>>> mlflow-search
+        *_artifacts(platform, known, models).endpoints(),
+        *registry_endpoints(platform, KnownModels(models)),
     ]
 
 
