@@ -18,12 +18,13 @@ BEGINNING = [("create",)] * 3
 STEPS = st.lists(
     st.one_of(
         st.just(("create",)),
-        st.sampled_from([("rename",), ("delete all",)]),
+        st.sampled_from([("rename",), ("rename",), ("rename",), ("delete all",)]),
         st.tuples(st.just("delete"), VERSIONS),
         st.tuples(st.just("alias"), ALIASES, VERSIONS),
         st.tuples(st.just("alias"), st.just("a"), VERSIONS),
         st.tuples(st.just("no alias"), ALIASES),
         st.tuples(st.just("move"), VERSIONS, st.sampled_from(STAGES), st.booleans()),
+        st.tuples(st.just("move"), VERSIONS, st.just("Staging"), st.booleans()),
     ),
     min_size=12,
     max_size=24,
