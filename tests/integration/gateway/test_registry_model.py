@@ -135,4 +135,4 @@ async def test_the_registry_behaves_as_its_model(gateway: Gateway, steps: list[t
     for what, *arguments in BEGINNING + steps:
         method = what.replace(" ", "_")
         assert await getattr(registry, method)(*arguments) == getattr(expected, method)(*arguments), what
-        assert await registry.found() == (expected.stages, expected.aliases, expected.latest), what
+    assert await registry.found() == (expected.stages, expected.aliases, expected.latest)
