@@ -16,11 +16,16 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
+from runstream_server.gateway.mlflow.experiment_changes import ExperimentChanges
+from runstream_server.gateway.mlflow.experiment_endpoints import ExperimentEndpoints
 from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.mlflow.logged_models import KnownModels
+from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.metric_writers import MetricWriters
 from runstream_server.gateway.mlflow.registry import registry_endpoints
+from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
 from runstream_server.gateway.mlflow.run_search import RunSearch
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
@@ -43,15 +48,17 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-    known = KnownExperiments(ExperimentStore(platform.postgres))
-    models = LoggedModelStore(platform.postgres)
-    inputs = InputStore(platform.postgres)
+    store, models = ExperimentStore(platform.postgres), LoggedModelStore(platform.postgres)
+    experiments, inputs = KnownExperiments(store), InputStore(platform.postgres)
     return [
         *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
-        *ExperimentSearch(known).endpoints(),
-        *RunSearch(known, inputs).endpoints(),
+        *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
+        *ExperimentSearch(experiments).endpoints(),
+        *RunEndpoints(experiments).endpoints(),
+        *RunSearch(experiments, inputs).endpoints(),
+        *LoggingEndpoints(MetricWriters()).endpoints(),
         *InputEndpoints(inputs).endpoints(),
-        *_artifacts(platform, known, models).endpoints(),
+        *_artifacts(platform, experiments, models).endpoints(),
         *registry_endpoints(platform, KnownModels(models)),
     ]
 
