@@ -17,6 +17,7 @@ from runstream_server.gateway.mlflow.endpoint import (
     unknown_endpoint,
 )
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.logged_model_endpoints import LoggedModelEndpoints
 from runstream_server.gateway.mlflow.logged_models import KnownModels
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
@@ -42,18 +43,19 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
     experiments = KnownExperiments(ExperimentStore(platform.postgres))
     return [
         *ServerInfo(settings.mlflow_version).endpoints(),
-        *_artifacts(platform, experiments).endpoints(),
+        *_files(platform, experiments),
     ]
 
 
-def _artifacts(platform: Platform, experiments: KnownExperiments) -> ArtifactEndpoints:
+def _files(platform: Platform, experiments: KnownExperiments) -> Sequence[Endpoint | RawEndpoint]:
     models = LoggedModelStore(platform.postgres)
-    return ArtifactEndpoints(
-        experiments,
-        ArtifactPlaces(experiments, KnownModels(models)),
-        ArtifactListings(models),
-        ArtifactUploads(SpoolRoom(platform.config.gateway.spool_bytes)),
-    )
+    listings = ArtifactListings(models)
+    places = ArtifactPlaces(experiments, KnownModels(models))
+    uploads = ArtifactUploads(SpoolRoom(platform.config.gateway.spool_bytes))
+    return [
+        *ArtifactEndpoints(experiments, places, listings, uploads).endpoints(),
+        *LoggedModelEndpoints(models, experiments, listings, platform.now).endpoints(),
+    ]
 
 
 def _paths(endpoint: Endpoint | RawEndpoint) -> Sequence[str]:
