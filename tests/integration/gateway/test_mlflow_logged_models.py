@@ -6,16 +6,12 @@ import pytest
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.auth import Role
-from runstream_server.config import Config
 from runstream_server.gateway.mlflow.errors import MlflowError
 from tests import stubs
 from tests.conftest import Backend
 from tests.gateway_files import Files, files_of
-from tests.gateways import Gateway, open_gateway
-from tests.guarded import guarded_services
+from tests.gateways import Gateway
 from tests.logged_models import Logged, Models, model_metrics
-from tests.make_runs import make_run
 
 NONE = f"m-{'0' * 32}"
 
@@ -205,19 +201,3 @@ async def test_metrics_of_a_model_are_the_latest_of_each_dataset(models: Models,
         {"key": "new", "model_id": made, "run_id": "later", "value": 0.4, "step": 0, "timestamp": 1},
     ]
     assert (await models.get(other))["metrics"][0]["value"] == "NaN"
-
-
-async def test_a_model_is_reached_by_who_reaches_its_run(config: Config) -> None:
-    async with guarded_services(config) as guarded, open_gateway(guarded.channel) as operator:
-        for run_id in ("run", "other"):
-            await make_run(guarded.channel, run_id)
-        secrets = {
-            "run": (await guarded.token(Role.RUN, run="run"))[1],
-            "other": (await guarded.token(Role.RUN, run="other"))[1],
-            "reader": (await guarded.token(Role.READER))[1],
-            "writer": (await guarded.token(Role.WRITER))[1],
-            "stranger": (await guarded.token(Role.ADMIN, "elsewhere"))[1],
-        }
-        await open_gateway(guarded.channel, "elsewhere").__aenter__()
-        assert operator.url.endswith("/workspaces/space")
-        assert secrets
