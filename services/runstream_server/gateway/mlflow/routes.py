@@ -15,6 +15,7 @@ from runstream_server.gateway.mlflow.experiment_changes import ExperimentChanges
 from runstream_server.gateway.mlflow.experiment_endpoints import ExperimentEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.metric_endpoints import MetricEndpoints
 from runstream_server.gateway.mlflow.metric_writers import MetricWriters
 from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
 from runstream_server.gateway.mlflow.server_info import ServerInfo
@@ -43,6 +44,7 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
         *RunEndpoints(experiments).endpoints(),
         *LoggingEndpoints(MetricWriters()).endpoints(),
+        *MetricEndpoints().endpoints(),
     ]
 
 
