@@ -24,6 +24,7 @@ from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.mlflow.logged_model_endpoints import LoggedModelEndpoints
 from runstream_server.gateway.mlflow.logged_models import KnownModels
 from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.metric_endpoints import MetricEndpoints
 from runstream_server.gateway.mlflow.metric_writers import MetricWriters
 from runstream_server.gateway.mlflow.registry import registry_endpoints
 from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
@@ -55,9 +56,10 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
         *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
         *ExperimentSearch(experiments).endpoints(),
-        *RunEndpoints(experiments).endpoints(),
+        *RunEndpoints(experiments, inputs).endpoints(),
         *RunSearch(experiments, inputs).endpoints(),
         *LoggingEndpoints(MetricWriters()).endpoints(),
+        *MetricEndpoints().endpoints(),
         *InputEndpoints(inputs).endpoints(),
         *_files(platform, experiments, models),
         *registry_endpoints(platform, KnownModels(models)),
