@@ -1,8 +1,6 @@
 """Datasets and models that runs used, and models that they made."""
 
 import asyncio
-import io
-import json
 from typing import Any
 
 import grpc
@@ -17,7 +15,7 @@ from runstream_server.gateway.store.inputs import InputsAndOutputs, InputStore
 from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
-from tests.gateways import API, Answered, Gateway, open_gateway
+from tests.gateways import Gateway, open_gateway
 from tests.guarded import guarded_services
 from tests.make_runs import make_run
 
@@ -37,37 +35,30 @@ def used(context: str = "", **dataset: Any) -> dict[str, Any]:
     return {"dataset": DATASET | dataset, "tags": tags}
 
 
-async def tell_large(gateway: Gateway, **body: Any) -> Answered:
-    """Tells inputs in a body that may be large."""
-    sent = io.BytesIO(json.dumps(body).encode())
-    headers = {"Content-Type": "application/json"}
-    return await gateway.request("POST", f"{API}/runs/log-inputs", data=sent, headers=headers)
-
-
 @pytest.fixture
 def store(postgres: Postgres) -> InputStore:
     """What the gateway keeps."""
     return InputStore(postgres)
 
 
-async def test_a_run_shows_what_it_used_and_made_once_however_often_it_is_told(
-    gateway: Gateway, run: str, store: InputStore
-) -> None:
+async def test_a_run_shows_what_it_used_and_made_once_however_often_it_is_told(gateway: Gateway, run: str) -> None:
     for _ in range(2):
         told = [used("train"), used("test", name="other", profile=None)]
         (await gateway.post("runs/log-inputs", run_id="run", datasets=told, models=[{"model_id": "m-1"}])).found()
         (await gateway.post("runs/outputs", run_id="run", models=[{"model_id": "m-2", "step": 5}])).found()
 
-    found = (await store.of_runs("space", ["run", "none"]))["run"]
+    shown = (await gateway.get("runs/get", run_id="run")).found()["run"]
     other = {key: value for key, value in (DATASET | {"name": "other"}).items() if key != "profile"}
-    assert inputs_document(found) == {
+    assert shown["inputs"] == {
         "dataset_inputs": [
             {"tags": [{"key": "mlflow.data.context", "value": "train"}], "dataset": DATASET},
             {"tags": [{"key": "mlflow.data.context", "value": "test"}], "dataset": other},
         ],
         "model_inputs": [{"model_id": "m-1"}],
     }
-    assert outputs_document(found) == {"model_outputs": [{"model_id": "m-2", "step": 5}]}
+    assert shown["outputs"] == {"model_outputs": [{"model_id": "m-2", "step": 5}]}
+    searched = {"experiment_ids": [shown["info"]["experiment_id"]], "filter": "datasets.context = 'test'"}
+    assert (await gateway.post("runs/search", **searched)).found()["runs"] == [shown]
 
 
 async def test_a_dataset_stays_as_it_was_told_first_and_its_tags_are_set_besides(
@@ -129,9 +120,9 @@ LIMITS = {
 
 async def test_each_limit_holds_to_the_character(gateway: Gateway, run: str, store: InputStore) -> None:
     for path, (name, most) in LIMITS.items():
-        good = await tell_large(gateway, run_id="run", datasets=[used(**{name: "e" * most})])
+        good = await gateway.post_large("runs/log-inputs", run_id="run", datasets=[used(**{name: "e" * most})])
         assert good.status == 200, (path, good.body)
-        bad = await tell_large(gateway, run_id="run", datasets=[used(**{name: "e" * (most + 1)})])
+        bad = await gateway.post_large("runs/log-inputs", run_id="run", datasets=[used(**{name: "e" * (most + 1)})])
         assert bad.error[:2] == (400, "INVALID_PARAMETER_VALUE")
         assert bad.error[2].endswith(
             f"for parameter '{path}' supplied: expected up to {most} characters, got {most + 1}"

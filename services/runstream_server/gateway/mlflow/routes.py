@@ -4,6 +4,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from runstream_server.gateway.mlflow.artifact_endpoints import ArtifactEndpoints
+from runstream_server.gateway.mlflow.artifact_listings import ArtifactListings
+from runstream_server.gateway.mlflow.artifact_places import ArtifactPlaces
+from runstream_server.gateway.mlflow.artifact_spool import SpoolRoom
+from runstream_server.gateway.mlflow.artifact_uploads import ArtifactUploads
 from runstream_server.gateway.mlflow.endpoint import (
     Endpoint,
     RawEndpoint,
@@ -16,13 +21,18 @@ from runstream_server.gateway.mlflow.experiment_endpoints import ExperimentEndpo
 from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.logged_model_endpoints import LoggedModelEndpoints
+from runstream_server.gateway.mlflow.logged_models import KnownModels
 from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.metric_endpoints import MetricEndpoints
 from runstream_server.gateway.mlflow.metric_writers import MetricWriters
+from runstream_server.gateway.mlflow.registry import registry_endpoints
 from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
 from runstream_server.gateway.mlflow.run_search import RunSearch
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore
+from runstream_server.gateway.store.logged_models import LoggedModelStore
 from runstream_server.gateway.visitors import Visitors
 from runstream_server.platform import Platform
 
@@ -36,21 +46,35 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
         for path in _paths(each):
             handler = raw_handler(each, visitors) if isinstance(each, RawEndpoint) else json_handler(each, visitors)
             application.router.add_route(each.method, path, handler)
-    application.router.add_route("*", "/{rest:.*}", unknown_endpoint)
+    application.router.add_route("*", "/{rest:(?s:.*)}", unknown_endpoint)
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-    store = ExperimentStore(platform.postgres)
-    experiments = KnownExperiments(store)
-    inputs = InputStore(platform.postgres)
+    store, models = ExperimentStore(platform.postgres), LoggedModelStore(platform.postgres)
+    experiments, inputs = KnownExperiments(store), InputStore(platform.postgres)
     return [
         *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
         *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
         *ExperimentSearch(experiments).endpoints(),
-        *RunEndpoints(experiments).endpoints(),
+        *RunEndpoints(experiments, inputs).endpoints(),
         *RunSearch(experiments, inputs).endpoints(),
         *LoggingEndpoints(MetricWriters()).endpoints(),
+        *MetricEndpoints().endpoints(),
         *InputEndpoints(inputs).endpoints(),
+        *_files(platform, experiments, models),
+        *registry_endpoints(platform, KnownModels(models)),
+    ]
+
+
+def _files(
+    platform: Platform, experiments: KnownExperiments, models: LoggedModelStore
+) -> Sequence[Endpoint | RawEndpoint]:
+    listings = ArtifactListings(models)
+    places = ArtifactPlaces(experiments, KnownModels(models))
+    uploads = ArtifactUploads(SpoolRoom(platform.config.gateway.spool_bytes))
+    return [
+        *ArtifactEndpoints(experiments, places, listings, uploads).endpoints(),
+        *LoggedModelEndpoints(models, experiments, listings, platform.now).endpoints(),
     ]
 
 
