@@ -44,12 +44,19 @@ async def break_off(files: Files, path: str, headers: Sequence[str], sent: bytes
 
 
 async def test_what_is_put_comes_back_with_and_without_a_length(files: Files) -> None:
-    for size in (0, 1, MIB, MIB + 1, 70 * MIB + 5):
+    for size in (0, 1, MIB, MIB + 1, 9 * MIB):
         data, other = (random.Random(size + seed).randbytes(size) for seed in (0, 1))
         (await files.put(f"outputs/ä b+%41 {size}", data)).found()
         assert await files.content(f"outputs/ä b+%41 {size}") == data
         (await files.put(f"chunked {size}", in_pieces(other, 3_000_000))).found()
         assert await files.content(f"chunked {size}") == other
+
+
+async def test_a_file_that_is_sent_on_in_pieces_comes_back(files: Files) -> None:
+    data = random.Random(1).randbytes(MIB) * 65 + b"end"
+
+    (await files.put("large", data)).found()
+    assert await files.content("large") == data
 
 
 async def test_a_file_comes_as_something_to_save_and_not_to_show(files: Files) -> None:
@@ -190,11 +197,12 @@ async def test_a_deleted_run_is_read_but_not_written(backend: Backend, files: Fi
 
 
 async def test_of_a_body_that_breaks_off_nothing_is_stored(files: Files) -> None:
-    for size in (1_000, 70 * MIB):
+    for size in (1_000, 2 * MIB):
         sent, chunk = bytes(size), f"{size:x}\r\n".encode()
         assert await break_off(files, "a", [f"Content-Length: {size + 1}"], sent) == b""
         assert await break_off(files, "b", ["Transfer-Encoding: chunked"], chunk + sent) == b""
         assert await break_off(files, "c", ["Transfer-Encoding: chunked"], chunk + sent + b"\r\n") == b""
+    assert await break_off(files, "d", [f"Content-Length: {65 * MIB}"], bytes(64 * MIB + 1)) == b""
 
     assert await files.listed() == []
 

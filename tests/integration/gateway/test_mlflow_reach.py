@@ -43,8 +43,8 @@ async def scene(config: Config) -> AsyncIterator[Scene]:
         gateway = await stack.enter_async_context(open_gateway(guarded.channel, secret=secret))
         number = (await files_of(gateway, "run")).root.partition("/")[0]
         models = Models(gateway, number)
-        made = [await models.make(name=name, source_run_id=name) for name in ("run", "other")]
-        yield Scene(guarded, stack, models, *made, await models.make(name="none"))
+        of_run, of_other = [await models.make(name=name, source_run_id=name) for name in ("run", "other")]
+        yield Scene(guarded, stack, models, of_run, of_other, await models.make(name="none"))
 
 
 async def outcomes(gateway: Gateway, number: str, model_id: str, run_id: str) -> list[int]:
