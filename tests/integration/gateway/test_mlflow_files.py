@@ -15,8 +15,10 @@ from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream_server.config import Config
 from runstream_server.gateway_config import GatewayConfig
 from runstream_server.objectstore import Bucket
+from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.artifact_calls import Calls
+from tests.conditions import until_answered
 from tests.conftest import Backend, serve
 from tests.gateway_files import FILES, Files, files_of
 from tests.gateways import Gateway, open_gateway
@@ -196,13 +198,17 @@ async def test_a_deleted_run_is_read_but_not_written(backend: Backend, files: Fi
     assert await files.content("a") == b"1"
 
 
-async def test_of_a_body_that_breaks_off_nothing_is_stored(files: Files) -> None:
+async def test_of_a_body_that_breaks_off_nothing_is_stored(files: Files, postgres: Postgres) -> None:
+    async def no_upload_is_left() -> bool:
+        return not await postgres.fetchval("SELECT count(*) FROM artifacts.upload")
+
     for size in (1_000, 2 * MIB):
         sent, chunk = bytes(size), f"{size:x}\r\n".encode()
         assert await break_off(files, "a", [f"Content-Length: {size + 1}"], sent) == b""
         assert await break_off(files, "b", ["Transfer-Encoding: chunked"], chunk + sent) == b""
         assert await break_off(files, "c", ["Transfer-Encoding: chunked"], chunk + sent + b"\r\n") == b""
     assert await break_off(files, "d", [f"Content-Length: {65 * MIB}"], bytes(64 * MIB + 1)) == b""
+    await until_answered(no_upload_is_left)
 
     assert await files.listed() == []
 
