@@ -47,7 +47,7 @@ class Mirror:
             nonlocal told
             if problem not in ("", told):
                 told = problem
-                _logger.warning("Run %s is not copied now: %s", run.id, problem)
+                _logger.warning("Run %s is not copied: %s", run.id, problem)
 
         await going_on(partial(self._follow, run), tell)
         self._going_on -= 1

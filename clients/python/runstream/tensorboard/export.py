@@ -66,8 +66,9 @@ async def _export_all(runs: Sequence[Any], root: Path, logger: logging.Logger, *
             if name not in exported:
                 exported.add(name)
                 await run._store_logged(name)
-                count = await _export(run, name, run_folder(root, run_id(name), name))
-                logger.info("Run %s: %s values were exported to %s.", run_id(name), f"{count:,}", root)
+                folder = run_folder(root, run_id(name), name)
+                count = await _export(run, name, folder)
+                logger.info("Run %s: %s values were exported to %s.", run_id(name), f"{count:,}", folder)
 
 
 async def _export(run: Any, name: str, folder: Path) -> int:
