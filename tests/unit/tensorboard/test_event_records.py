@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runstream.exceptions import UserErrorException
 from runstream.tensorboard._events import first_record, scalar_records
 from runstream.tensorboard._exported import EVENTS_NAME, Exported
 from tests.event_files import Scalar, scalars_of
@@ -49,6 +51,11 @@ def test_what_was_not_noted_when_a_process_was_killed_is_cut_off(tmp_path: Path)
 
     assert progress == {"tag": 1}
     assert (tmp_path / EVENTS_NAME).read_bytes() == whole + torn
+
+
+def test_two_exports_to_one_folder_at_once_are_refused(tmp_path: Path) -> None:
+    with Exported.opened(tmp_path), pytest.raises(UserErrorException, match="already"), Exported.opened(tmp_path):
+        """Not reached."""
 
 
 def test_a_file_that_is_gone_is_begun_again(tmp_path: Path) -> None:

@@ -57,12 +57,12 @@ class Exported:
         return self._size == 0
 
     def append(self, records: bytes) -> None:
-        """Appends whole records."""
-        rest = memoryview(records)
+        """Appends whole records, all of them or, where that fails, none."""
+        rest, end = memoryview(records), self._size
         while rest:
-            written = os.pwrite(self._file, rest, self._size)
-            self._size += written
-            rest = rest[written:]
+            written = os.pwrite(self._file, rest, end)
+            rest, end = rest[written:], end + written
+        self._size = end
 
     def _note(self) -> None:
         os.fsync(self._file)

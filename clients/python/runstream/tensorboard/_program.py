@@ -64,7 +64,7 @@ class Program:
                 raise
             said = program.end()
             if PORT_TAKEN not in said:
-                raise AzureMLException(f"TensorBoard did not start: {said or 'it says nothing.'}")
+                raise AzureMLException(f"TensorBoard did not start. {_advice(said)}{said}")
         raise UserErrorException(f"No port from {port} on is free for TensorBoard; choose another one.")
 
     @property
@@ -127,6 +127,16 @@ class Program:
             return False
         finally:
             connection.close()
+
+
+def _advice(said: str) -> str:
+    """What to do about a failure that is known."""
+    if "No module named 'pkg_resources'" in said:
+        return (
+            "It is older than the setuptools that is installed: "
+            'pip install --upgrade tensorboard, or pip install "setuptools<81"\n'
+        )
+    return ""
 
 
 def _free_ports(first: int) -> Iterator[int]:

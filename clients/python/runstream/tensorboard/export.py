@@ -80,10 +80,11 @@ async def _export(run: Any, name: str, folder: Path) -> int:
         if exported.is_new:
             exported.append(first_record(time.time()))
         async for response in _read_new(run, name, exported.progress):
-            for tag, values in numbers_of(response.columns):
-                exported.append(scalar_records(tag, response.columns.steps, response.columns.times, values))
-                count += len(values)
-            exported.progress[response.columns.metric] = response.start_index + len(response.columns.times)
+            columns = response.columns
+            tags = list(numbers_of(columns))
+            exported.append(b"".join(scalar_records(tag, columns.steps, columns.times, values) for tag, values in tags))
+            exported.progress[columns.metric] = response.start_index + len(columns.times)
+            count += sum(len(values) for _, values in tags)
     return count
 
 
