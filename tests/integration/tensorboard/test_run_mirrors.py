@@ -1,6 +1,7 @@
 """Copies of the files that a run has below `logs/`."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,7 @@ async def test_files_that_were_uploaded_are_copied_as_well(
 async def test_a_file_that_cannot_be_written_is_told_once_and_keeps_no_other_from_being_copied(
     backend: Backend, run: str, sdk_run: aio.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "runstream")
     for path in ("logs/a", "logs/a/b", "logs/c"):
         await write_whole_log(backend, run, path, path.encode())
     mirror = RunMirror(sdk_run, tmp_path)
@@ -101,6 +103,7 @@ async def test_a_file_that_cannot_be_written_is_told_once_and_keeps_no_other_fro
 async def test_runs_are_followed_until_they_have_ended_or_are_gone(
     backend: Backend, run: str, sdk_run: aio.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "runstream")
     await make_run(backend.channel, "gone")
     gone = await aio.Run.get(await aio.Workspace.get("space"), "gone")
     following = asyncio.create_task(Mirror([sdk_run, gone], tmp_path, use_display_name=False).follow())

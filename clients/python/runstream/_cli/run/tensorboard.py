@@ -14,7 +14,7 @@ EXAMPLES = """\
 \b
 Examples:
   runstream run monitor-tensorboard -r RUN
-  runstream run monitor-tensorboard -r RUN --local-directory boards --port 7007
+  runstream run monitor-tensorboard -r RUN --local-directory boards
 """
 
 
@@ -32,9 +32,10 @@ Examples:
 )
 @pass_session
 def monitor_tensorboard(session: Session, run: str, local_directory: str | None, port: int) -> int:
-    """Show the files that a run writes to logs/ in TensorBoard, as they grow, until Ctrl-C.
+    """Show a run in TensorBoard until Ctrl-C.
 
-    Prints the URL when it answers. Goes on when the run has ended.
+    Event files that the run writes to logs/ appear as they grow. Prints the URL when TensorBoard answers, which goes on
+    when the run has ended.
     """
     from runstream.tensorboard import Tensorboard
 
