@@ -88,6 +88,7 @@ class ServerProcess:
             "RUNSTREAM_S3_BUCKET": self.config.bucket.bucket,
             **self._certificate(),
             "RUNSTREAM_PORT": self.address.rpartition(":")[2],
+            "RUNSTREAM_GATEWAY_PORT": str(self.config.gateway.port),
             "RUNSTREAM_DRAIN_SECONDS": str(self.config.server.drain_seconds),
             "RUNSTREAM_KUBERNETES_CLUSTERS": " ".join(
                 f"{cluster.name}={cluster.kubeconfig}" for cluster in self.config.kubernetes.clusters

@@ -4,12 +4,13 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 
-from runstream_server import artifacts, auth, jobs, logs, metrics, runs
+from runstream_server import artifacts, auth, gateway, jobs, logs, metrics, runs
 from runstream_server.config import Config
 from runstream_server.objectstore import open_bucket
 from runstream_server.platform import Platform
@@ -31,6 +32,11 @@ MOUNTS: Mapping[str, Mount] = {
     "jobs": jobs.mount,
 }
 
+GATEWAY = "gateway"
+"""The service that is none of gRPC."""
+
+SERVICES: Sequence[str] = (*MOUNTS, GATEWAY)
+
 MIGRATIONS: Mapping[str, Path] = {
     "auth": auth.MIGRATIONS,
     "runs": runs.MIGRATIONS,
@@ -38,6 +44,7 @@ MIGRATIONS: Mapping[str, Path] = {
     "logs": logs.MIGRATIONS,
     "artifacts": artifacts.MIGRATIONS,
     "jobs": jobs.MIGRATIONS,
+    "gateway": gateway.MIGRATIONS,
 }
 
 
@@ -64,7 +71,7 @@ def utc_now() -> datetime:
 @asynccontextmanager
 async def serve(
     config: Config,
-    services: Sequence[str] = tuple(MOUNTS),
+    services: Sequence[str] = SERVICES,
     *,
     peers: str | None = None,
     now: Callable[[], datetime] = utc_now,
@@ -78,10 +85,13 @@ async def serve(
         authorisation = await stack.enter_async_context(auth.open_auth(config.auth, postgres, now))
         access_log = config.telemetry.access_log
         server = await stack.enter_async_context(rpc_server(config.server, access_log, authorisation.guards))
+        listener = stack.enter_context(gateway.listening(config)) if GATEWAY in services else None
+        config = replace(config, gateway=listener.settings) if listener else config
         hints = await stack.enter_async_context(listening(config.postgres.dsn, postgres))
         bucket = await stack.enter_async_context(open_bucket(config.bucket))
+        address = peers or server.inner_address
         channel, stream_channel = [
-            await stack.enter_async_context(_open_channel(config, peers or server.inner_address)) for _ in range(2)
+            await stack.enter_async_context(_open_channel(config, address, config.auth.service_key)) for _ in range(2)
         ]
         authorisation.ask(channel)
         platform = Platform(
@@ -91,19 +101,23 @@ async def serve(
             hints=hints,
             channel=channel,
             stream_channel=stream_channel,
+            open_channel=await stack.enter_async_context(_open_channel(config, address)),
             draining=server.draining,
             auth=authorisation,
             now=now,
         )
         for service in services:
-            await stack.enter_async_context(MOUNTS[service](server, platform))
+            if service in MOUNTS:
+                await stack.enter_async_context(MOUNTS[service](server, platform))
         if config.telemetry.metrics_port is not None:
             stack.enter_context(serving_metrics(config.telemetry.metrics_port))
-        async with serving(server, config.server, postgres.answers):
+        async with serving(server, config.server, postgres.answers), AsyncExitStack() as last:
+            if listener:
+                await last.enter_async_context(gateway.mount(listener, platform))
             yield server
 
 
-def _open_channel(config: Config, address: str) -> AbstractAsyncContextManager[grpc.aio.Channel]:
+def _open_channel(config: Config, address: str, secret: str = "") -> AbstractAsyncContextManager[grpc.aio.Channel]:
     """Opens a channel to our own services."""
-    secret = config.auth.service_key if config.auth.required else ""
-    return open_channel(address, secret=secret, authority=config.auth.authority)
+    shown = secret if config.auth.required else ""
+    return open_channel(address, secret=shown, authority=config.auth.authority)

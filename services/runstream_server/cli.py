@@ -25,7 +25,7 @@ WRONG_CALL = 2
 FAILED = 1
 """Exit code: something else went wrong."""
 
-SERVICES = ("runs", "metrics", "logs", "artifacts", "jobs")
+SERVICES = ("runs", "metrics", "logs", "artifacts", "jobs", "gateway")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,8 +64,8 @@ def serve(services: str, workers: int, peers: str | None, migrating: bool) -> No
     if workers == 1:
         _serve(config, chosen, peers)
         return
-    if config.server.port == 0:
-        raise click.UsageError("--workers needs a fixed RUNSTREAM_PORT, since the workers share it.")
+    if config.server.port == 0 or config.gateway.port == 0:
+        raise click.UsageError("--workers needs a fixed RUNSTREAM_PORT and gateway port, since the workers share them.")
     sys.exit(
         _serve_with_workers(replace(config, server=replace(config.server, share_port=True)), chosen, peers, workers)
     )

@@ -19,6 +19,7 @@ from runstream_server.auth_config import (
     read_tls,
 )
 from runstream_server.cluster_config import KubernetesConfig, read_authorities, read_clusters
+from runstream_server.gateway_config import GatewayConfig, read_gateway
 from runstream_server.variables import Variables
 
 ACCESS_LOGS = ("none", "errors", "all")
@@ -205,6 +206,7 @@ class Config:
     artifacts: ArtifactsConfig = ArtifactsConfig()
     jobs: JobsConfig = JobsConfig()
     kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -216,6 +218,7 @@ class Config:
         read = Variables(environment)
         endpoint = read.text("RUNSTREAM_S3_ENDPOINT")
         auth = read_auth(read)
+        server = _server(read, auth)
         return cls(
             postgres=PostgresConfig(
                 dsn=read.text("RUNSTREAM_POSTGRES_DSN"),
@@ -229,13 +232,14 @@ class Config:
                 bucket=read.text("RUNSTREAM_S3_BUCKET", default=BucketConfig.bucket),
                 region=read.text("RUNSTREAM_S3_REGION", "AWS_REGION", default=BucketConfig.region),
             ),
-            server=_server(read, auth),
+            server=server,
             auth=auth,
             telemetry=_telemetry(read),
             maintenance=_maintenance(read),
             artifacts=_artifacts(read),
             jobs=_jobs(read),
             kubernetes=_kubernetes(read),
+            gateway=read_gateway(read, server.port),
         )
 
 

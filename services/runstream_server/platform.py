@@ -28,6 +28,9 @@ class Platform:
     stream_channel: grpc.aio.Channel
     """Leads there too, by a connection of its own: streams that last must not use up the room for calls."""
 
+    open_channel: grpc.aio.Channel
+    """Leads there as well and shows nothing: for calls that show the token of somebody else."""
+
     auth: Auth
     """Who may call, and tokens."""
 

@@ -32,6 +32,7 @@ def environment(config: Config, **more: str) -> dict[str, str]:
         "RUNSTREAM_S3_SECRET_KEY": bucket.secret_key,
         "RUNSTREAM_S3_BUCKET": bucket.bucket,
         "RUNSTREAM_PORT": "0",
+        "RUNSTREAM_GATEWAY_PORT": "0",
         "RUNSTREAM_DRAIN_SECONDS": "1",
         **more,
     }
@@ -69,7 +70,7 @@ async def health(port: int) -> Any:
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_a_server_serves_until_it_is_told_to_stop(config: Config, workers: str) -> None:
     port = free_port()
-    variables = environment(config, RUNSTREAM_PORT=str(port))
+    variables = environment(config, RUNSTREAM_PORT=str(port), RUNSTREAM_GATEWAY_PORT=str(free_port()))
     async with process(variables, "serve", "--workers", workers) as server:
         assert (await health(port)).status == health_pb2.HealthCheckResponse.SERVING
         server.send_signal(signal.SIGTERM)

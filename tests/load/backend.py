@@ -82,6 +82,7 @@ async def workers(count: int, folder: Path) -> AsyncIterator[Up]:
         address = f"127.0.0.1:{_free_port()}"
         settings = {
             "RUNSTREAM_PORT": address.rpartition(":")[2],
+            "RUNSTREAM_GATEWAY_PORT": str(_free_port()),
             "RUNSTREAM_POSTGRES_DSN": servers.postgres.dsn,
             "RUNSTREAM_S3_ENDPOINT": servers.s3.endpoint,
             "RUNSTREAM_S3_ACCESS_KEY": servers.s3.access_key,

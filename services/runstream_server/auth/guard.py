@@ -42,7 +42,10 @@ class Guards:
 
     async def caller(self, context: Any) -> Caller:
         """Finds out who calls; raises an Unauthenticated."""
-        shown = _shown(context)
+        return await self.holder(_shown(context))
+
+    async def holder(self, shown: str) -> Caller:
+        """Finds out who has a secret; raises an Unauthenticated."""
         if not is_secret(shown):
             if self._service_key and compare_digest(shown.encode(), self._service_key):
                 return SERVICE

@@ -29,7 +29,7 @@ Runstream is ready.
   Address  {address}
   Data     {data}
   Logs     {logs}
-{tokens}
+{mlflow}{tokens}
 A script of yours on this machine finds it by itself:
 
   from runstream.core import Experiment, Workspace
@@ -38,6 +38,9 @@ A script of yours on this machine finds it by itself:
       run.log("loss", 0.25)
 
 Ctrl-C stops it; the data stays.
+"""
+
+MLFLOW = """  MLflow   {url}
 """
 
 TOKENS = """  Tokens   are needed; your scripts on this machine have one, others get theirs by `runstream token create`
@@ -65,9 +68,10 @@ def run_up(settings: UpSettings, *, quiet: bool) -> int:
 
 
 async def _until_told(settings: UpSettings, show: Callable[[str], None]) -> int:
-    def ready(address: str) -> None:
+    def ready(address: str, gateway: str) -> None:
         tokens = TOKENS if settings.environment.get("RUNSTREAM_AUTH") == "required" else ""
-        show(READY.format(address=address, data=settings.data, logs=settings.logs, tokens=tokens))
+        mlflow = MLFLOW.format(url=gateway) if gateway else ""
+        show(READY.format(address=address, data=settings.data, logs=settings.logs, mlflow=mlflow, tokens=tokens))
 
     up = Up(settings, say=show, ready=ready)
     _on_signals(lambda: _told(up))

@@ -9,14 +9,14 @@ from runstream_server.config import ServerConfig
 HOST = "127.0.0.1"
 
 
-def choose_port(asked: int | None, mark: Path) -> int:
+def choose_port(asked: int | None, mark: Path, usual: int = ServerConfig.port) -> int:
     """The port asked for; else, of those that are free, the one noted in `mark` or the usual one; else 0, any.
 
     Clients that are still busy with an earlier backend on the folder look for it on the port it had.
     """
     if asked is not None:
         return asked
-    return next((port for port in (*_noted(mark), ServerConfig.port) if _is_free(port)), 0)
+    return next((port for port in (*_noted(mark), usual) if _is_free(port)), 0)
 
 
 def note_port(port: int, mark: Path) -> None:

@@ -11,6 +11,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from runstream_server.config import Config
 from runstream_server.embedded.errors import DatabaseUnusable
@@ -18,12 +19,14 @@ from runstream_server.embedded.lock import lock_folder
 from runstream_server.embedded.port import choose_port, note_port
 from runstream_server.embedded.servers import Servers, run_servers
 from runstream_server.embedded.state import announced, read_state, state_folder
+from runstream_server.gateway_config import GatewayConfig
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
 
 LOG_LIMIT_BYTES = 10 << 20
 DEFAULT_WORKSPACE = "default"
+GATEWAY_PORT = GatewayConfig.port
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +57,8 @@ class UpSettings:
 class Up:
     """One run of a backend."""
 
-    def __init__(self, settings: UpSettings, *, say: Callable[[str], None], ready: Callable[[str], None]) -> None:
-        """`say` is told what goes on; `ready` is told the address once clients can connect."""
+    def __init__(self, settings: UpSettings, *, say: Callable[[str], None], ready: Callable[[str, str], None]) -> None:
+        """`say` is told what goes on; `ready` is told the address, and that for MLflow, once clients can connect."""
         self._settings = settings
         self._say = say
         self._ready = ready
@@ -93,13 +96,15 @@ class Up:
             await migrate(app, config)
             server = await stack.enter_async_context(app.serve(config))
             note_port(server.port, self._settings.data / "port")
-            await make_workspace(server.inner_address, config.auth.service_key)
+            gateway = await make_workspace(server.inner_address, config.auth.service_key)
+            if gateway_port := urlsplit(gateway).port:
+                note_port(gateway_port, self._settings.data / "gateway-port")
             secret = await stack.enter_async_context(self._token(config))
             address = public_address(config, server.port)
             self._announce(stack, address, secret)
             app.spare_garbage_collection()
             self._is_ready = True
-            self._ready(address)
+            self._ready(address, gateway)
             await self.stopping.wait()
             self._say("Stopping ...")
 
@@ -150,6 +155,9 @@ def configure(settings: UpSettings, servers: Servers) -> Config:
     """
     environment = dict(settings.environment)
     environment["RUNSTREAM_PORT"] = str(choose_port(settings.port, settings.data / "port"))
+    if not environment.get("RUNSTREAM_GATEWAY_PORT"):
+        asked = 0 if settings.port == 0 else None
+        environment["RUNSTREAM_GATEWAY_PORT"] = str(choose_port(asked, settings.data / "gateway-port", GATEWAY_PORT))
     environment["RUNSTREAM_POSTGRES_DSN"] = servers.postgres.dsn if servers.postgres else str(settings.postgres)
     environment["RUNSTREAM_S3_ENDPOINT"] = servers.s3.endpoint if servers.s3 else str(settings.s3)
     if servers.s3 is None:
@@ -194,8 +202,11 @@ def public_address(config: Config, port: int) -> str:
     return f"grpcs://{host}:{port}" if config.server.tls else f"{host}:{port}"
 
 
-async def make_workspace(address: str, key: str) -> None:
-    """Makes the workspace of those who name none, unless it is there; shows `key`, that of our services."""
+async def make_workspace(address: str, key: str) -> str:
+    """Makes the workspace of those who name none, unless it is there; shows `key`, that of our services.
+
+    Returns where the gateway serves it, empty if that is not known.
+    """
     from runstream.api.runs.v1 import run_history_service_pb2 as messages
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
     from runstream_server.rpc import open_channel
@@ -203,4 +214,5 @@ async def make_workspace(address: str, key: str) -> None:
     request = messages.CreateWorkspaceRequest(workspace_id=DEFAULT_WORKSPACE, return_existing=True)
     async with open_channel(address, secret=key) as channel:
         stub = cast("RunHistoryServiceAsyncStub", RunHistoryServiceStub(channel))
-        await stub.CreateWorkspace(request, timeout=30)
+        response = await stub.CreateWorkspace(request, timeout=30)
+    return response.workspace.gateway_url

@@ -83,5 +83,6 @@ def rules_on(platform: Platform, signer: Signer, changes: ChangeStore, feeds: Fe
         watches=Watches(changes, feeds, experiments, workspaces, signer, now, platform.draining),
         identifiers=identifiers,
         reaches=platform.auth.reaches,
+        gateway_url=platform.config.gateway.url,
         now=now,
     )

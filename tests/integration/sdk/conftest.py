@@ -43,6 +43,7 @@ def services(postgres_server: str, migrated_template: str, s3_server: S3) -> Ite
         "RUNSTREAM_S3_SECRET_KEY": s3_server.secret_key,
         "RUNSTREAM_S3_BUCKET": f"sdk-{uuid.uuid4().hex}",
         "RUNSTREAM_PORT": str(port),
+        "RUNSTREAM_GATEWAY_PORT": "0",
         "RUNSTREAM_DRAIN_SECONDS": "1",
         "RUNSTREAM_ACCESS_LOG": "none",
     }

@@ -49,16 +49,18 @@ def encode_status(status: RunStatus) -> "run_pb2.RunStatus.ValueType":
     return _STATUSES[status]
 
 
-def encode_workspace(workspace: Workspace) -> workspace_pb2.Workspace:
-    """A workspace as a message."""
+def encode_workspace(workspace: Workspace, gateway_url: str) -> workspace_pb2.Workspace:
+    """A workspace as a message; `gateway_url` says where the gateway is, empty: nobody knows."""
+    name = WorkspaceName(workspace.workspace)
     return workspace_pb2.Workspace(
-        name=str(WorkspaceName(workspace.workspace)),
+        name=str(name),
         display_name=workspace.display_name,
         description=workspace.description,
         tags=encode_tags(workspace.tags),
         create_time=encode_time(workspace.create_time),
         update_time=encode_time(workspace.update_time),
         log_retention=encode_duration(workspace.log_retention),
+        gateway_url=f"{gateway_url}/{name}" if gateway_url else "",
     )
 
 

@@ -37,6 +37,9 @@ class Rules:
     reaches: Callable[[Caller, RunName], Awaitable[bool]]
     """Whether a run of its workspace is in the reach of a caller."""
 
+    gateway_url: str
+    """Where the gateway is; empty: nobody knows."""
+
     now: Callable[[], datetime]
 
 

@@ -1,6 +1,7 @@
 """The methods about workspaces."""
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream.api.runs.v1 import workspace_pb2
 from runstream_server.auth import caller
 from runstream_server.names import check_workspace_id
 from runstream_server.runs import limits
@@ -12,11 +13,15 @@ from runstream_server.runs.convert.decoding import (
 )
 from runstream_server.runs.convert.encoding import encode_workspace
 from runstream_server.runs.limits import Checks
+from runstream_server.runs.model import Workspace
 from runstream_server.runs.servicer.base import Context, Methods
 
 
 class WorkspaceMethods(Methods):
     """The methods about workspaces."""
+
+    def _encoded(self, workspace: Workspace) -> workspace_pb2.Workspace:
+        return encode_workspace(workspace, self._rules.gateway_url)
 
     async def CreateWorkspace(
         self, request: messages.CreateWorkspaceRequest, context: Context
@@ -38,13 +43,13 @@ class WorkspaceMethods(Methods):
             request_id=request_id,
             return_existing=request.return_existing,
         )
-        return messages.CreateWorkspaceResponse(workspace=encode_workspace(workspace))
+        return messages.CreateWorkspaceResponse(workspace=self._encoded(workspace))
 
     async def GetWorkspace(
         self, request: messages.GetWorkspaceRequest, context: Context
     ) -> messages.GetWorkspaceResponse:
         workspace = await self._rules.workspaces.get(decode_workspace_name(request.name, "name"))
-        return messages.GetWorkspaceResponse(workspace=encode_workspace(workspace))
+        return messages.GetWorkspaceResponse(workspace=self._encoded(workspace))
 
     async def ListWorkspaces(
         self, request: messages.ListWorkspacesRequest, context: Context
@@ -54,7 +59,7 @@ class WorkspaceMethods(Methods):
         checks.done()
         page, token = await self._rules.workspaces.list(page_size, request.page_token, only=caller().workspace)
         return messages.ListWorkspacesResponse(
-            workspaces=[encode_workspace(workspace) for workspace in page], next_page_token=token
+            workspaces=[self._encoded(workspace) for workspace in page], next_page_token=token
         )
 
     async def UpdateWorkspace(
@@ -63,7 +68,7 @@ class WorkspaceMethods(Methods):
         name = decode_workspace_name(request.workspace.name, "workspace.name")
         edits = decode_workspace_edits("workspace", request.workspace, request.update_mask)
         workspace = await self._rules.workspaces.update(name, edits)
-        return messages.UpdateWorkspaceResponse(workspace=encode_workspace(workspace))
+        return messages.UpdateWorkspaceResponse(workspace=self._encoded(workspace))
 
     async def DeleteWorkspace(
         self, request: messages.DeleteWorkspaceRequest, context: Context

@@ -115,6 +115,17 @@ class MetricsServiceStub:
     of one series. A metric that a run does not have is left out.
     """
 
+    ReadLatestValues: grpc.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse,
+    ]
+    """Streams of each series that has a number the one at its greatest step, whenever that was logged.
+
+    Of several numbers at this step it is the one with the latest time, of those the greatest; NaN is below all others.
+    Says what was acknowledged before the call, exactly; `Series.last` is the number stored last instead. Values come in
+    ascending order of run, then of metric name. A series without numbers is left out, as is one that a run does not have.
+    """
+
     CompareSeries: grpc.UnaryStreamMultiCallable[
         runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesRequest,
         runstream.api.metrics.v1.metrics_service_pb2.CompareSeriesResponse,
@@ -242,6 +253,17 @@ class MetricsServiceAsyncStub:
 
     Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
     of one series. A metric that a run does not have is left out.
+    """
+
+    ReadLatestValues: grpc.aio.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse,
+    ]
+    """Streams of each series that has a number the one at its greatest step, whenever that was logged.
+
+    Of several numbers at this step it is the one with the latest time, of those the greatest; NaN is below all others.
+    Says what was acknowledged before the call, exactly; `Series.last` is the number stored last instead. Values come in
+    ascending order of run, then of metric name. A series without numbers is left out, as is one that a run does not have.
     """
 
     CompareSeries: grpc.aio.UnaryStreamMultiCallable[
@@ -381,6 +403,19 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
 
         Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
         of one series. A metric that a run does not have is left out.
+        """
+
+    @abc.abstractmethod
+    def ReadLatestValues(
+        self,
+        request: runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse], collections.abc.AsyncIterator[runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse]]:
+        """Streams of each series that has a number the one at its greatest step, whenever that was logged.
+
+        Of several numbers at this step it is the one with the latest time, of those the greatest; NaN is below all others.
+        Says what was acknowledged before the call, exactly; `Series.last` is the number stored last instead. Values come in
+        ascending order of run, then of metric name. A series without numbers is left out, as is one that a run does not have.
         """
 
     @abc.abstractmethod

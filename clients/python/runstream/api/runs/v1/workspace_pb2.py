@@ -16,7 +16,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%runstream/api/runs/v1/workspace.proto\x12\x15runstream.api.runs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n\tWorkspace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12(\n\x04tags\x18\x04 \x03(\x0b\x32\x1a.runstream.api.runs.v1.Tag\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rlog_retention\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\x03Tag\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%runstream/api/runs/v1/workspace.proto\x12\x15runstream.api.runs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n\tWorkspace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12(\n\x04tags\x18\x04 \x03(\x0b\x32\x1a.runstream.api.runs.v1.Tag\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rlog_retention\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bgateway_url\x18\x08 \x01(\t\"0\n\x03Tag\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,7 +24,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'runstream.api.runs.v1.works
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_WORKSPACE']._serialized_start=130
-  _globals['_WORKSPACE']._serialized_end=388
-  _globals['_TAG']._serialized_start=390
-  _globals['_TAG']._serialized_end=438
+  _globals['_WORKSPACE']._serialized_end=409
+  _globals['_TAG']._serialized_start=411
+  _globals['_TAG']._serialized_end=459
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,7 @@ class Workspace(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     LOG_RETENTION_FIELD_NUMBER: builtins.int
+    GATEWAY_URL_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The resource name. Format: `workspaces/{workspace}`; `{workspace}` is 3 to 33 letters, digits, `-` and `_`, chosen
     at creation and never changed.
@@ -35,6 +36,10 @@ class Workspace(google.protobuf.message.Message):
     """The name shown to people, up to 256 characters. Default: the `{workspace}` part of `name`."""
     description: builtins.str
     """Free text, up to 5,000 characters. Default: empty."""
+    gateway_url: builtins.str
+    """Output only. Where the gateway serves this workspace by HTTP, `https://runs.example.com/workspaces/vision` for
+    example; what `mlflow.set_tracking_uri` takes. Empty: the service does not know of any.
+    """
     @property
     def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Tag]:
         """Labels for people and filters, in ascending order of key. Limits as for `Run.tags`."""
@@ -63,9 +68,10 @@ class Workspace(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         log_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        gateway_url: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "log_retention", b"log_retention", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "description", b"description", "display_name", b"display_name", "log_retention", b"log_retention", "name", b"name", "tags", b"tags", "update_time", b"update_time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "description", b"description", "display_name", b"display_name", "gateway_url", b"gateway_url", "log_retention", b"log_retention", "name", b"name", "tags", b"tags", "update_time", b"update_time"]) -> None: ...
 
 global___Workspace = Workspace
 

@@ -1,0 +1,152 @@
+"""What an endpoint is, and what all of them have in common."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from runstream_server.auth import Role
+from runstream_server.errors import RunstreamError
+from runstream_server.gateway.http import MAX_BODY_BYTES
+from runstream_server.gateway.mlflow.errors import (
+    ENDPOINT_NOT_FOUND,
+    INTERNAL_ERROR,
+    INVALID_PARAMETER_VALUE,
+    MlflowError,
+    of_error,
+    of_refusal,
+)
+from runstream_server.gateway.mlflow.fields import Fields, read_body
+from runstream_server.gateway.refusals import Refusal
+from runstream_server.gateway.visitors import Visitor, Visitors
+from runstream_server.telemetry import request_id
+
+logger = logging.getLogger(__name__)
+
+Answer = Mapping[str, Any]
+"""A JSON object."""
+
+Answering = Callable[[Visitor, Fields], Awaitable[Answer]]
+Handling = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serving = Callable[[Visitor, web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method and a path that take parameters and answer with JSON."""
+
+    method: str
+
+    path: str
+    """Below `/api/2.0/mlflow/`, `runs/create` for example. A part in braces is a parameter as well."""
+
+    answer: Answering
+
+    role: Role
+    """The least role. What the services keep they guard themselves, besides."""
+
+    of_run: bool = True
+    """Whether the token of a run will do: where the services check what it reaches."""
+
+    version: str = "2.0"
+    max_body_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class RawEndpoint:
+    """A method and a path that move bytes."""
+
+    method: str
+
+    path: str
+    """The whole path: `/api/2.0/mlflow-artifacts/artifacts/{path:.*}` for example."""
+
+    serve: Serving
+    role: Role
+    of_run: bool = True
+
+
+def json_handler(endpoint: Endpoint, visitors: Visitors) -> Handling:
+    """Answers the requests of an endpoint."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        visitor = await visitors.find(request)
+        visitor.require(endpoint.role, of_run=endpoint.of_run)
+        return answered(await endpoint.answer(visitor, await _fields(endpoint, request)))
+
+    return _guarding(handle)
+
+
+def raw_handler(endpoint: RawEndpoint, visitors: Visitors) -> Handling:
+    """Serves the requests of an endpoint that moves bytes."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        visitor = await visitors.find(request)
+        visitor.require(endpoint.role, of_run=endpoint.of_run)
+        return await endpoint.serve(visitor, request)
+
+    return _guarding(handle)
+
+
+async def unknown_endpoint(request: web.Request) -> web.Response:
+    """Answers what nobody else does."""
+    return told(MlflowError(ENDPOINT_NOT_FOUND, f"There is no {request.method} {request.path} here."))
+
+
+async def _fields(endpoint: Endpoint, request: web.Request) -> Fields:
+    parts = {name: value for name, value in request.match_info.items() if name != "workspace"}
+    if request.method == "GET":
+        values: dict[str, Any] = {name: request.query.getall(name) for name in request.query}
+        return Fields(values | parts)
+    body = await _body(request, endpoint.max_body_bytes)
+    return Fields({**read_body(body), **parts})
+
+
+async def _body(request: web.Request, most: int | None) -> bytes:
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise MlflowError(INVALID_PARAMETER_VALUE, f"the body has more than {MAX_BODY_BYTES} bytes") from None
+    if most is not None and len(body) > most:
+        raise MlflowError(INVALID_PARAMETER_VALUE, f"the body has {len(body)} bytes; up to {most} are taken")
+    return body
+
+
+def _guarding(handle: Handling) -> Handling:
+    """Tells the caller of errors, of defects no more than the id of the request."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handle(request)
+        except MlflowError as error:
+            return told(error)
+        except Refusal as refusal:
+            return told(of_refusal(refusal))
+        except RunstreamError as error:
+            return told(of_error(error))
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:
+            logger.exception("request failed", extra={"method": request.method, "path": request.path})
+            return told(MlflowError(INTERNAL_ERROR, f"a defect; request {request_id.get()}"))
+
+    return guarded
+
+
+def answered(answer: Answer) -> web.Response:
+    """An answer as it travels."""
+    return web.json_response(text=json.dumps(answer, ensure_ascii=False, allow_nan=False))
+
+
+def told(error: MlflowError) -> web.Response:
+    """An error as it travels."""
+    body = json.dumps({"error_code": error.code, "message": error.message}, ensure_ascii=False)
+    response = web.json_response(text=body, status=error.status)
+    if error.retry_seconds is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_seconds)))
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Basic realm="runstream"'
+    return response

@@ -1,0 +1,37 @@
+"""Settings of the gateway."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from runstream_server.errors import ConfigurationError
+from runstream_server.variables import Variables
+
+MLFLOW_VERSION = "3.17.2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayConfig:
+    """How the gateway serves HTTP: on the host, and with the certificate, of the services."""
+
+    port: int = 7879
+    """`RUNSTREAM_GATEWAY_PORT`. 0: a free one. Default: the one after `RUNSTREAM_PORT`, or a free one if that is 0."""
+
+    url: str = ""
+    """`RUNSTREAM_GATEWAY_URL`. Where clients reach the gateway, `https://runs.example.com` for example. Default: its
+    host and port, where it is served by this process and its host is one address."""
+
+    mlflow_version: str = MLFLOW_VERSION
+    """`RUNSTREAM_MLFLOW_VERSION`. Which version of MLflow clients are told they speak to."""
+
+
+def read_gateway(read: Variables, port: int) -> GatewayConfig:
+    """Reads the settings; `port` is that of the services."""
+    beside = port + 1 if 0 < port < 65_535 else 0
+    url = read.text("RUNSTREAM_GATEWAY_URL", default="").rstrip("/")
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise ConfigurationError("RUNSTREAM_GATEWAY_URL", f"expected http://HOST or https://HOST; got {url!r}")
+    return GatewayConfig(
+        port=read.integer("RUNSTREAM_GATEWAY_PORT", beside, 0, 65_535),
+        url=url,
+        mlflow_version=read.text("RUNSTREAM_MLFLOW_VERSION", default=MLFLOW_VERSION),
+    )
