@@ -18,7 +18,6 @@ from runstream.exceptions import AzureMLException, ServiceException
 PREFIX: Final = "logs/"
 COMPARED_BYTES: Final = 4_096
 """At the end of a file that is here already: they tell whether it is the beginning of what is to be copied."""
-BATCH: Final = 1
 
 _logger = logging.getLogger("runstream")
 
@@ -76,7 +75,7 @@ class RunMirror:
         if self._stored.get(artifact.path) == artifact.digest:
             return False
         if await in_thread(_digest, target) != artifact.digest:
-            await self._run._download_listed([(artifact, target)], BATCH)
+            await self._run._download_listed([(artifact, target)], 1)
         self._stored[artifact.path] = artifact.digest
         return True
 

@@ -43,7 +43,7 @@ def monitor_tensorboard(session: Session, run: str, local_directory: str | None,
     try:
         session.show(board.start())
         session.say("Ctrl-C ends TensorBoard, not the run.")
-        said = board._join(lambda: session.say(f"Run {run} has ended, and all its files are here."))
+        said = board._join(lambda: session.say(f"Run {run} has ended; nothing more comes of it."))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     finally:
