@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from math import isnan
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from runstream_server.metrics.overview import Overview
 from runstream_server.metrics.short_curves import decode_short_curves
 
 NUMBERS = (Kind.DOUBLE, Kind.INT64, Kind.BOOL)
+_MANY = 64
 
 _Columns: TypeAlias = tuple[Int64s, Int64s, Doubles]
 """Steps, times and values, of equal length."""
@@ -63,7 +64,8 @@ def latest_of_chunks(chunks: Sequence[StoredChunk]) -> Mapping[int, Latest]:
     """
     groups = groupby(zip(chunks, _decoded(chunks), strict=True), key=lambda pair: pair[0].series.number)
     columns = {
-        number: _joined([numbers_of(points, chunk.start_index) for chunk, points in group]) for number, group in groups
+        number: _joined([_at_last_step(numbers_of(points, chunk.start_index)) for chunk, points in group])
+        for number, group in groups
     }
     found = {number: each for number, each in columns.items() if len(each[0])}
     return dict(zip(found, _latest(list(found.values())), strict=True)) if found else {}
@@ -71,7 +73,7 @@ def latest_of_chunks(chunks: Sequence[StoredChunk]) -> Mapping[int, Latest]:
 
 def latest_of_points(points: Points, start_index: int) -> Latest | None:
     """The latest number among points, the first of which has this index; None if there is none."""
-    columns = numbers_of(points, start_index)
+    columns = _at_last_step(numbers_of(points, start_index))
     return next(_latest([columns])) if len(columns[0]) else None
 
 
@@ -85,13 +87,24 @@ def _decoded(chunks: Sequence[StoredChunk]) -> Iterator[Points]:
 def numbers_of(points: Points, start_index: int) -> _Columns:
     """Those of the points that are numbers."""
     steps = np.arange(start_index, start_index + points.count) if points.steps is None else points.steps
-    ends = np.cumsum([segment.count for segment in points.segments]).tolist()
+    if len(points.segments) == 1 and points.segments[0].kind is Kind.DOUBLE:
+        return steps, points.times, cast("Doubles", points.segments[0].array)
+    ends = accumulate(segment.count for segment in points.segments)
     parts = [
         (steps[end - segment.count : end], points.times[end - segment.count : end], segment.array.astype(np.float64))
         for segment, end in zip(points.segments, ends, strict=True)
         if segment.kind in NUMBERS
     ]
     return _joined(parts)
+
+
+def _at_last_step(columns: _Columns) -> _Columns:
+    """Leaves out of many numbers what cannot be the latest."""
+    steps, times, values = columns
+    if len(steps) < _MANY:
+        return columns
+    chosen = np.flatnonzero(steps == steps.max())
+    return steps[chosen], times[chosen], values[chosen]
 
 
 def _joined(parts: Sequence[_Columns]) -> _Columns:

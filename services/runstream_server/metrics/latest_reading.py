@@ -17,7 +17,10 @@ _LONG_POINTS = 4_096
 """So many values that it is worth asking what is known of them without decoding them."""
 
 _TOGETHER_POINTS = 50_000
-"""Of series that are read at once."""
+"""Of series that are asked for at once."""
+
+_TOGETHER_SERIES = 64
+"""Each of which may have some dozens of chunks that are not merged yet; more of them would fill many pages."""
 
 _KNOWN_POINTS = 4_000_000
 """Of series whose overviews are got together."""
@@ -68,15 +71,16 @@ class LatestReader:
         await self._decode(found, known.parts(None))
         if known.overview is None:
             return
-        candidates, count = Candidates(known.overview), 1
+        candidates, count = await asyncio.to_thread(Candidates, known.overview), 1
         while candidates.narrow(found[number]):
             await self._decode(found, replace(known, unknown=()).parts(candidates.take(count)))
             count *= _MORE_BUCKETS
 
     async def _decode(self, found: _Found, spans: Iterable[Span]) -> None:
-        async for chunks in self._source.read(spans, _TOGETHER_POINTS):
-            for number, latest in (await _latest(chunks)).items():
-                found[number] = later(found[number], latest)
+        for some in helpings(spans, lambda span: span.count, _TOGETHER_POINTS, _TOGETHER_SERIES):
+            async for chunks in self._source.read(some, _TOGETHER_POINTS):
+                for number, latest in (await _latest(chunks)).items():
+                    found[number] = later(found[number], latest)
 
 
 async def _latest(chunks: Sequence[StoredChunk]) -> Mapping[int, Latest]:

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.model import Series, Span, StoredChunk
@@ -67,7 +66,7 @@ def _continues(span: Span, chunk: StoredChunk) -> bool:
 
 
 def _consume(waiting: deque[Span], chunk: StoredChunk) -> None:
-    waiting[0] = replace(waiting[0], start_index=chunk.end_index)
+    waiting[0] = Span(waiting[0].series, chunk.end_index, waiting[0].end_index)
     if waiting[0].count <= 0:
         waiting.popleft()
 
