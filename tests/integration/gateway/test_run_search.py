@@ -78,6 +78,7 @@ async def test_filters_admit_what_they_say(backend: Backend, gateway: Gateway, e
         "run_id = 'a'": "a",
         "run_id IN ('a', 'c', 'no/run')": "ac",
         "attributes.run_id NOT IN ('a', 'c')": "bd",
+        f"run_id IN ('a', {', '.join(repr('x' * 32) for _ in range(1_000))})": "a",
         "\"Run name\" = 'Second'": "b",
         "attr.run_name ILIKE 'second'": "b",
         "status = 'FINISHED'": "a",
@@ -304,8 +305,9 @@ async def test_a_run_that_starts_is_on_one_page_only(
     assert before == await search(gateway, experiment) == ["a", "b"]
 
 
-async def test_pages_by_start_are_the_same_if_all_runs_are_read_for_them(
-    backend: Backend, gateway: Gateway, experiment: Experiment, postgres: Postgres
+@pytest.mark.parametrize("bounds", [{"patience": 1}, {"most_bytes": 1}, {"most_bytes": 600}])
+async def test_pages_are_the_same_if_all_runs_are_read_for_them_or_few_runs_fit(
+    backend: Backend, gateway: Gateway, experiment: Experiment, postgres: Postgres, bounds: dict[str, int]
 ) -> None:
     runs = [new_run(f"r{each}", None if each % 3 == 0 else each, params={"p": str(each % 2)}) for each in range(9)]
     await make_runs(backend.channel, experiment, runs)
@@ -313,7 +315,7 @@ async def test_pages_by_start_are_the_same_if_all_runs_are_read_for_them(
     known = KnownExperiments(ExperimentStore(postgres))
     body = {"experiment_ids": [experiment.id], "filter": "params.p LIKE '0'", "max_results": 2}
 
-    [endpoint] = RunSearch(known, InputStore(postgres), patience=1).endpoints()
+    [endpoint] = RunSearch(known, InputStore(postgres), **bounds).endpoints()
     found, token = list[str](), None
     while token != "":
         answer = await endpoint.answer(visitor, Fields(body | {"page_token": token}))
