@@ -56,6 +56,15 @@ async def test_registered_models_are_found_by_name_tags_and_times(filled: Gatewa
         assert await names(filled, filter=query) == expected, query
 
 
+async def test_prompts_are_left_out_as_clients_ask_for_it(filled: Gateway) -> None:
+    tags = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+    (await filled.post("registered-models/create", name="prompt", tags=tags)).found()
+
+    assert await names(filled, filter="tag.`mlflow.prompt.is_prompt` != 'true'") == ["Iris-2", "iris", "rose"]
+    assert await names(filled, filter="tags.`mlflow.prompt.is_prompt` = 'true'") == ["prompt"]
+    assert await names(filled) == ["Iris-2", "iris", "prompt", "rose"]
+
+
 async def test_registered_models_are_shown_whole_and_in_the_order_that_is_asked_for(filled: Gateway) -> None:
     assert await names(filled, order_by=["name DESC"]) == ["rose", "iris", "Iris-2"]
     assert await names(filled, order_by=["timestamp DESC", "name DESC"]) == ["Iris-2", "rose", "iris"]

@@ -35,6 +35,9 @@ DEFAULT_VERSIONS = 10_000
 MOST_BYTES = 8 << 20
 """How long what is found may be about, but for the first one: a page has less than was asked for, rather."""
 
+_PROMPT = {"mlflow.prompt.is_prompt": "false"}
+"""What a registered model is that does not say so: clients leave out prompts by a filter that needs the tag."""
+
 _ATTRIBUTES = "attributes"
 _TAGS = Entity(name="tags", aliases=["tag"], any_key=TEXT)
 _TIMES = {"creation_timestamp": NUMBER, "last_updated_timestamp": NUMBER}
@@ -151,7 +154,7 @@ async def _page(
 
 async def _models(scanned: AsyncIterator[ScannedModel]) -> AsyncIterator[_Subject]:
     async for each in scanned:
-        yield _Subject(_shared(each), each.tags, each.size_bytes)
+        yield _Subject(_shared(each), _PROMPT | dict(each.tags), each.size_bytes)
 
 
 async def _versions(scanned: AsyncIterator[ScannedVersion]) -> AsyncIterator[_Subject]:

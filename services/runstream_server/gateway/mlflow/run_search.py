@@ -25,13 +25,15 @@ MAX_RESULTS = 50_000
 _DEFAULT_RESULTS = 1_000
 
 _MOST_BYTES = 32 << 20
-"""Of the runs of a page, about; one that would have more ends earlier."""
 
 _AT_ONCE = 200
 _MORE = 10
 """So many more than a page has are asked for at first: to see its end, and that none of the same time follow."""
 
 _METRIC_BYTES = 100
+
+_PATIENCE = 5_000
+"""For a page by start the run history goes through all runs of an experiment, by creation through those of the page."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,22 @@ class _Asked:
 class RunSearch:
     """`runs/search`."""
 
-    def __init__(self, known: KnownExperiments, inputs: InputStore) -> None:
+    def __init__(
+        self,
+        known: KnownExperiments,
+        inputs: InputStore,
+        *,
+        patience: int = _PATIENCE,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
+        """`patience`: how many runs are read by start, at least, before all are read in the order of their creation.
+
+        `most_bytes`: how many bytes the runs of a page may take, about; one that would have more ends earlier.
+        """
         self._known = known
         self._inputs = inputs
+        self._patience = patience
+        self._most_bytes = most_bytes
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The one; what it finds is what the run history shows to the visitor."""
@@ -62,11 +77,11 @@ class RunSearch:
         experiments = await self._known.find_names(visitor, asked.experiment_ids)
         if not experiments:
             return {}
-        first: First[bytes] = First(asked.query.ordering, asked.most, asked.after, _MOST_BYTES)
+        first: First[bytes] = First(asked.query.ordering, asked.most, asked.after, self._most_bytes)
         selection = Selection(
             visitor, self._inputs, experiments, asked.view, asked.clauses, asked.query.ordering, first
         )
-        await _gather(selection, asked)
+        await _gather(selection, asked, self._patience)
         found = first.in_order()
         documents = await self._documents(selection, [run for _, run in found])
         answer: Answer = {"runs": documents} if documents else {}
@@ -77,7 +92,7 @@ class RunSearch:
     async def _documents(self, selection: Selection, runs: Sequence[bytes]) -> Sequence[Document]:
         """Those of the first runs: as many as an answer has room for, one at least."""
         documents: list[Document] = []
-        room = _MOST_BYTES
+        room = self._most_bytes
         for start in range(0, len(runs), _AT_ONCE):
             for document, size in await self._described(selection, runs[start : start + _AT_ONCE]):
                 if room <= 0:
@@ -126,8 +141,8 @@ def _asked(visitor: Visitor, fields: Fields) -> _Asked:
     )
 
 
-async def _gather(selection: Selection, asked: _Asked) -> None:
-    """Offers all runs that may be on the page to the selection; by start no more than it takes."""
+async def _gather(selection: Selection, asked: _Asked, patience: int) -> None:
+    """Offers all runs that may be on the page to the selection; by start no more than it takes, if that is not many."""
     ordering = asked.query.ordering
     own = selection.visitor.caller.run if selection.visitor.caller else None
     if own is not None:
@@ -141,14 +156,29 @@ async def _gather(selection: Selection, asked: _Asked) -> None:
         below=own.run if own is not None else None,
     )
     found: set[str] = set()
-    for listing in candidates.listings():
-        async with aclosing(listing.pages(selection.visitor, asked.most + _MORE)) as pages:
+    if candidates.is_by_start and await _offer_first(selection, candidates, asked.most, patience, found):
+        return
+    async with aclosing(candidates.all().pages(selection.visitor)) as pages:
+        async for runs in pages:
+            await selection.offer([run for run in runs if run.name not in found])
+
+
+async def _offer_first(selection: Selection, candidates: Candidates, most: int, patience: int, found: set[str]) -> bool:
+    """Offers runs by start until none is wanted any more; returns False if that takes too many of them.
+
+    Adds the names of those that the search finds to `found`.
+    """
+    left = max(patience, 2 * most)
+    for listing in candidates.by_start():
+        async with aclosing(listing.pages(selection.visitor, most + _MORE)) as pages:
             async for runs in pages:
-                names = await selection.offer([run for run in runs if run.name not in found])
-                if candidates.is_by_start:
-                    found.update(names)
-                    if runs and selection.first.is_past(_beginning(runs[-1], selection)):
-                        break
+                found.update(await selection.offer([run for run in runs if run.name not in found]))
+                if runs and selection.first.is_past(_beginning(runs[-1], selection)):
+                    break
+                left -= len(runs)
+                if left <= 0:
+                    return False
+    return True
 
 
 def _beginning(run: run_pb2.Run, selection: Selection) -> Place:
