@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from runstream_server.config import Config
 from runstream_server.errors import ConfigurationError
 from runstream_server.gateway_config import GatewayConfig
-from runstream_server.rpc.tls import load_chain
+from runstream_server.rpc.tls import server_context
 
 _EVERYWHERE = ("0.0.0.0", "::", "[::]", "")  # noqa: S104 - what it is called here, not bound
 
@@ -35,7 +35,7 @@ def listening(config: Config) -> Iterator[Listener]:
         port = bound.getsockname()[1]
         scheme = "https" if tls else "http"
         url = config.gateway.url or ("" if server.host in _EVERYWHERE else f"{scheme}://{server.host}:{port}")
-        yield Listener(bound, load_chain(tls) if tls else None, replace(config.gateway, port=port, url=url))
+        yield Listener(bound, server_context(tls) if tls else None, replace(config.gateway, port=port, url=url))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 @asynccontextmanager
 async def mount(listener: Listener, platform: Platform) -> AsyncIterator[None]:
     """Serves HTTP on a port while the context is open; at its end answers what was asked already."""
-    application = make_application()
+    application = make_application(platform.config.telemetry.access_log)
     add_mlflow(application, Visitors(platform.open_channel, platform.auth), platform)
     runner = web.AppRunner(
         application, access_log=None, handler_cancellation=True, shutdown_timeout=platform.config.server.drain_seconds

@@ -19,6 +19,8 @@ from runstream_server.auth.model import includes
 from runstream_server.gateway.refusals import read_refusal
 from runstream_server.names import WorkspaceName, check_workspace_id
 from runstream_server.not_found import WorkspaceNotFound
+from runstream_server.rpc.call import REQUEST_ID
+from runstream_server.telemetry import request_id
 
 DEFAULT_WORKSPACE = "default"
 CALL_SECONDS = 15.0
@@ -54,7 +56,7 @@ class Visitor:
     ) -> _Response:
         """Calls a method without streams in the name of this visitor; raises Refusal."""
         try:
-            answer = await method(request, metadata=self.metadata, timeout=seconds, wait_for_ready=True)
+            answer = await method(request, metadata=self._metadata(), timeout=seconds, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             raise read_refusal(error) from None
         return cast(_Response, answer)
@@ -63,7 +65,7 @@ class Visitor:
         self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float | None = None
     ) -> AsyncIterator[_Response]:
         """Calls a method that answers with a stream in the name of this visitor; raises Refusal."""
-        call = method(request, metadata=self.metadata, timeout=seconds, wait_for_ready=True)
+        call = method(request, metadata=self._metadata(), timeout=seconds, wait_for_ready=True)
         try:
             async for message in call:
                 yield cast(_Response, message)
@@ -71,6 +73,10 @@ class Visitor:
             raise read_refusal(error) from None
         finally:
             call.cancel()
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call shows: the token of the visitor, and the id of the request for the logs."""
+        return (*self.metadata, (REQUEST_ID, request_id.get()))
 
     def require(self, role: Role, *, of_run: bool) -> None:
         """Raises RoleTooSmall unless this visitor has a role, or has the token of a run and `of_run` lets that in."""

@@ -20,12 +20,25 @@ def server_credentials(tls: TlsConfig) -> grpc.ServerCredentials:
 def _load(tls: TlsConfig) -> grpc.ServerCertificateConfiguration:
     certificate = _read(tls.certificate, "RUNSTREAM_TLS_CERTIFICATE", b"-----BEGIN CERTIFICATE-----")
     key = _read(tls.key, "RUNSTREAM_TLS_KEY", b"PRIVATE KEY-----")
-    load_chain(tls)
+    _load_chain(tls)
     return grpc.ssl_server_certificate_configuration([(key, certificate)])
 
 
-def load_chain(tls: TlsConfig) -> ssl.SSLContext:
-    """The same for servers that are none of gRPC; raises ConfigurationError if it cannot be used."""
+def server_context(tls: TlsConfig) -> ssl.SSLContext:
+    """The same for a port of HTTP; raises ConfigurationError if it cannot be used."""
+    context, renewal = _load_chain(tls), _Renewal(tls)
+    newest = [context]
+
+    def look(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        if renewal.fetch() is not None:
+            newest[:] = [_load_chain(tls)]
+        connection.context = newest[0]
+
+    context.sni_callback = look  # called as each connection begins, whether it names a server or not
+    return context
+
+
+def _load_chain(tls: TlsConfig) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(tls.certificate, tls.key, password=_no_password)

@@ -17,6 +17,8 @@ _SECONDS = Histogram(
     ["method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600),
 )
+_HTTP_SECONDS = Histogram("runstream_http_seconds", "How long requests took.", ["method", "route"])
+_HTTP_HANDLED = Counter("runstream_http_handled_total", "Requests that ended.", ["method", "route", "status"])
 _HANDLED = Counter("runstream_rpc_handled_total", "Calls that ended, by status code.", ["method", "code"])
 _OPEN = Gauge("runstream_rpc_open", "Calls that are open.", ["method"])
 _MESSAGES = Counter("runstream_stream_messages_total", "Messages of streams.", ["method", "direction"])
@@ -52,6 +54,18 @@ class RpcMetrics:
     def sent(self) -> None:
         """Counts a message of the response stream."""
         self._sent.inc()
+
+
+class HttpMetrics:
+    """The metrics of one method and one route of HTTP."""
+
+    def __init__(self, method: str, route: str) -> None:
+        self._labels = method, route
+
+    def ended(self, status: int, seconds: float) -> None:
+        """Counts a request that was answered, or given up by its client."""
+        _HTTP_SECONDS.labels(*self._labels).observe(seconds)
+        _HTTP_HANDLED.labels(*self._labels, str(status)).inc()
 
 
 @contextmanager

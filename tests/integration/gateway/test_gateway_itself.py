@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from runstream_server.auth import Role
 from runstream_server.config import Config
+from runstream_server.gateway.http import make_application
 from runstream_server.gateway_config import GatewayConfig
 from tests.conftest import Backend, serve
 from tests.gateways import Gateway, gateway_url, open_gateway
@@ -74,3 +76,19 @@ async def test_a_token_does_not_reach_the_workspace_of_another(config: Config) -
         answer = await gateway.request("GET", SERVER_INFO, headers={"Authorization": f"Bearer {secret}"})
 
         assert (answer.status, answer.body["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+
+
+async def test_more_requests_than_it_takes_are_told_to_come_again() -> None:
+    application = make_application("none", max_requests=0)
+    async with TestClient(TestServer(application)) as client:
+        refused = await client.get("/version")
+        alive = await client.get("/health")
+
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+        assert alive.status == 200
+
+
+async def test_each_answer_has_the_id_of_its_request(gateway: Gateway) -> None:
+    first, second = [(await gateway.get("no")).headers["X-Request-Id"] for _ in range(2)]
+
+    assert first != second
