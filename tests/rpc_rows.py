@@ -182,6 +182,7 @@ METRICS: Mapping[str, Row] = {
     "ListSeries": _of_run(R, lambda t: metrics.ListSeriesRequest(parent=t.run)),
     "GetRefusals": _of_run(R, lambda t: metrics.GetRefusalsRequest(run=t.run)),
     "ReadSeries": _of_run(R, lambda t: metrics.ReadSeriesRequest(runs=[t.run], metrics=["loss"])),
+    "ReadLatestValues": _of_run(R, lambda t: metrics.ReadLatestValuesRequest(runs=[t.run], metrics=["loss"])),
     "CompareSeries": _of_run(R, lambda t: metrics.CompareSeriesRequest(runs=[t.run], metrics=["loss"], max_points=9)),
     "TailSeries": _of_run(
         R, lambda t: metrics.TailSeriesRequest(runs=[t.run], cursor=[metrics.SeriesPosition(run=t.run, next_index=-1)])

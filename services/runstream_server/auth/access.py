@@ -111,6 +111,7 @@ _METRICS_METHODS: Mapping[str, Access] = {
     "ListSeries": _reader(Named("parent", Kind.RUN)),
     "GetRefusals": _reader(_RUN),
     "ReadSeries": _reader(_RUNS_NAMED),
+    "ReadLatestValues": _reader(_RUNS_NAMED),
     "CompareSeries": _reader(_RUNS_NAMED),
     "TailSeries": _reader(_RUNS_NAMED, Named("cursor.run", Kind.RUN, optional=True)),
 }

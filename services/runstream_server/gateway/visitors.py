@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -63,7 +63,7 @@ class Visitor:
 
     async def stream(
         self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float | None = None
-    ) -> AsyncIterator[_Response]:
+    ) -> AsyncGenerator[_Response]:
         """Calls a method that answers with a stream in the name of this visitor; raises Refusal."""
         call = method(request, metadata=self._metadata(), timeout=seconds, wait_for_ready=True)
         try:

@@ -6,6 +6,7 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.errors import InvalidField
 from runstream_server.metrics.convert import encode_slice, fill
 from runstream_server.metrics.errors import InvalidCursor
+from runstream_server.metrics.latest import LatestOfSeries
 from runstream_server.metrics.limits import MAX_BATCH_SERIES
 from runstream_server.metrics.queries import (
     Axis,
@@ -42,6 +43,13 @@ def decode_read(request: messages.ReadSeriesRequest) -> tuple[ReadRequest, Windo
         raise InvalidField("start_index" if request.start_index < 0 else "end_index", "expected 0 or more")
     bounds = {name: getattr(request, name) for name in _BOUNDS if request.HasField(name)}  # type: ignore[arg-type]
     return ReadRequest(runs, list(request.metrics), request.start_index, request.end_index), Window(**bounds)
+
+
+def decode_read_latest(request: messages.ReadLatestValuesRequest) -> ReadRequest:
+    """Of which series to read latest values; raises InvalidField if the request breaks its limits."""
+    runs = _decode_runs(request.runs, _MAX_RUNS)
+    _check_metrics(request.metrics)
+    return ReadRequest(runs, list(request.metrics))
 
 
 def decode_comparison(request: messages.CompareSeriesRequest) -> CompareRequest:
@@ -104,6 +112,18 @@ def _decode_positions(request: messages.TailSeriesRequest, runs: Set[RunName]) -
             raise InvalidCursor(run, position.metric)
         positions[run.run, position.metric] = position.next_index
     return positions
+
+
+def encode_latest(page: Sequence[LatestOfSeries]) -> messages.ReadLatestValuesResponse:
+    """Makes the message of series that have a latest number."""
+    names = {each.series.run: str(each.series.run) for each in page}
+    return messages.ReadLatestValuesResponse(
+        values=[
+            messages.LatestValue(run=names[each.series.run], metric=each.series.metric, **each.latest._asdict())
+            for each in page
+            if each.latest is not None
+        ]
+    )
 
 
 def encode_thinned(thinned: ThinnedSeries) -> messages.CompareSeriesResponse:

@@ -10,6 +10,8 @@ from runstream_server.appendstreams import AppendLimits, Outcome, append_hub
 from runstream_server.metrics.append_store import AppendStore
 from runstream_server.metrics.comparing import Comparison
 from runstream_server.metrics.growing import Growths
+from runstream_server.metrics.latest_reading import LatestReader
+from runstream_server.metrics.latest_store import LatestStore
 from runstream_server.metrics.maintenance.compaction import Compaction
 from runstream_server.metrics.maintenance.compaction_store import CompactionStore
 from runstream_server.metrics.maintenance.fragments import Fragments
@@ -44,13 +46,14 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
     fragments = Fragments()
     appends = AppendStore(platform.postgres, lambda growths: _note(fragments, growths))
     store = MetricStore(platform.postgres)
+    latest = LatestStore(platform.postgres)
     overviews, sealed = OverviewStore(platform.postgres), SealedObjectStore(platform.postgres)
     source = ChunkSource(store, overviews, SealedReader(sealed, platform.bucket))
     history = RunHistory(platform.channel, platform.stream_channel)
     outbox = SummaryOutbox(OutboxStore(platform.postgres), history)
     share = platform.config.maintenance.share
     compaction = Compaction(CompactionStore(platform.postgres), fragments, Pace(share))
-    sealing = sealing_of(platform, history, store, source)
+    sealing = sealing_of(platform, history, store, latest, source)
 
     async def commit(group: Sequence[MetricAppend]) -> Sequence[Outcome]:
         outcomes = await appends.commit(group)
@@ -86,7 +89,7 @@ async def mount(server: RpcServer, platform: Platform) -> AsyncIterator[None]:
         ) as hub,
     ):
         tails = Tails(TailStore(platform.postgres), source, watch, platform.hints, platform.draining, platform.now)
-        readers = Readers(SeriesReader(store, source), Comparison(store, source), tails)
+        readers = Readers(SeriesReader(store, source), LatestReader(latest, source), Comparison(store, source), tails)
         metrics = Metrics(store, appends, RefusalStore(platform.postgres))
         logger.info("encoding curves", extra={"compiled": native is not None})
         server.read_by(WRITE_METRICS, bytes)  # streams know the most of them by their bytes

@@ -40,12 +40,15 @@ from runstream_server.metrics.convert import (
 from runstream_server.metrics.convert_queries import (
     decode_comparison,
     decode_read,
+    decode_read_latest,
     decode_tail,
+    encode_latest,
     encode_refusal_count,
     encode_tail,
     encode_thinned,
 )
 from runstream_server.metrics.errors import SequenceGap
+from runstream_server.metrics.latest_reading import LatestReader
 from runstream_server.metrics.model import KnownBatch, MetricPayload
 from runstream_server.metrics.reading import SeriesReader
 from runstream_server.metrics.recognition import Recogniser
@@ -69,6 +72,7 @@ class Readers:
     """The ways to read series."""
 
     series: SeriesReader
+    latest: LatestReader
     comparison: Comparison
     tails: Tails
 
@@ -114,6 +118,13 @@ class MetricsServicer(MetricsServiceServicer):
         async with aclosing(self._readers.series.read(*decode_read(request))) as slices:
             async for each in slices:
                 yield encode_slice(each)
+
+    async def ReadLatestValues(
+        self, request: messages.ReadLatestValuesRequest, _: object
+    ) -> AsyncIterator[messages.ReadLatestValuesResponse]:
+        async with aclosing(self._readers.latest.read(decode_read_latest(request))) as pages:
+            async for page in pages:
+                yield encode_latest(page)
 
     async def CompareSeries(
         self, request: messages.CompareSeriesRequest, _: object

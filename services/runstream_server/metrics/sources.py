@@ -7,7 +7,7 @@ from runstream_server.metrics.model import Span, StoredChunk
 from runstream_server.metrics.overview_format import decode_overviews
 from runstream_server.metrics.overview_store import OverviewStore, StoredOverview
 from runstream_server.metrics.sealing.reading import SealedReader
-from runstream_server.metrics.spans import grouped_spans, leading_chunks, remaining_spans
+from runstream_server.metrics.spans import SHORT_POINTS, grouped_spans, leading_chunks, remaining_spans
 from runstream_server.metrics.store import MetricStore
 from runstream_server.metrics.windows import Interval, KnownSpan
 
@@ -23,17 +23,20 @@ class ChunkSource:
         self._overviews = overviews
         self._sealed = sealed
 
-    async def read(self, spans: Iterable[Span]) -> AsyncGenerator[list[StoredChunk], None]:
+    async def read(
+        self, spans: Iterable[Span], together_points: int = SHORT_POINTS
+    ) -> AsyncGenerator[list[StoredChunk], None]:
         """Yields the chunks that hold these spans of 1 or more values, in order, some MiB at a time.
 
         Spans of one series may leave out values between them; a chunk comes once for each span that it has values of.
+        Spans of up to so many points together are asked for at once.
 
         Raises:
             StoredBytesDamaged: Chunks are missing, or the object of a sealed run is not what was stored.
             ObjectMissing: The object of a sealed run is not there.
             BucketUnavailable: The bucket does not answer.
         """
-        for group in grouped_spans(spans):
+        for group in grouped_spans(spans, together_points):
             left = group
             while left:
                 chunks = await self._first_chunks(left)

@@ -2,12 +2,11 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.model import Series, Span, StoredChunk
 
-_SHORT_POINTS = 5_000
+SHORT_POINTS = 5_000
 
 
 def spans_in_range(page: Sequence[Series], start_index: int, end_index: int) -> Sequence[Span]:
@@ -19,12 +18,12 @@ def spans_in_range(page: Sequence[Series], start_index: int, end_index: int) -> 
     return [span for span in spans if span.count > 0 or not span.series.count]
 
 
-def grouped_spans(spans: Iterable[Span]) -> Iterator[Sequence[Span]]:
+def grouped_spans(spans: Iterable[Span], most_points: int = SHORT_POINTS) -> Iterator[Sequence[Span]]:
     """Yields spans that are to be read together: many short ones; a long one, or one of an empty series, alone."""
     group: list[Span] = []
     points = 0
     for span in spans:
-        if group and (not span.series.count or points + span.count > _SHORT_POINTS):
+        if group and (not span.series.count or points + span.count > most_points):
             yield group
             group, points = [], 0
         group.append(span)
@@ -67,7 +66,7 @@ def _continues(span: Span, chunk: StoredChunk) -> bool:
 
 
 def _consume(waiting: deque[Span], chunk: StoredChunk) -> None:
-    waiting[0] = replace(waiting[0], start_index=chunk.end_index)
+    waiting[0] = Span(waiting[0].series, chunk.end_index, waiting[0].end_index)
     if waiting[0].count <= 0:
         waiting.popleft()
 

@@ -12,6 +12,7 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.config import BucketConfig, Config
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.errors import BucketUnavailable
+from runstream_server.metrics.latest_store import LatestStore
 from runstream_server.metrics.overview_store import OverviewStore
 from runstream_server.metrics.queries import ReadRequest
 from runstream_server.metrics.reading import SeriesReader
@@ -77,10 +78,10 @@ def process(backend: Backend, postgres: Postgres, bucket: Bucket) -> Process:
 def process_of(
     backend: Backend, postgres: Postgres, bucket: Bucket, objects: SealedObjectStore, quiet_seconds: float = 0.0
 ) -> Process:
-    tasks, store = SealTaskStore(postgres), MetricStore(postgres)
+    tasks, store, latest = SealTaskStore(postgres), MetricStore(postgres), LatestStore(postgres)
     source = ChunkSource(store, OverviewStore(postgres), SealedReader(objects, bucket))
     pace, quiet = Pace(1.0), quiet_seconds
-    sealer = Sealer(tasks, objects, store, source, bucket, pace, quiet_seconds=quiet, grace_seconds=3_600.0)
+    sealer = Sealer(tasks, objects, store, latest, source, bucket, pace, quiet_seconds=quiet, grace_seconds=3_600.0)
     scan = SealScan(tasks, RunHistory(backend.channel, backend.channel), 30.0)
     return Process(sealer, Sealing(scan, tasks, objects, sealer, bucket, pace), tasks, objects, source)
 

@@ -4,6 +4,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from runstream_server.gateway.mlflow.artifact_endpoints import ArtifactEndpoints
+from runstream_server.gateway.mlflow.artifact_listings import ArtifactListings
+from runstream_server.gateway.mlflow.artifact_places import ArtifactPlaces
+from runstream_server.gateway.mlflow.artifact_spool import SpoolRoom
+from runstream_server.gateway.mlflow.artifact_uploads import ArtifactUploads
 from runstream_server.gateway.mlflow.endpoint import (
     Endpoint,
     RawEndpoint,
@@ -11,7 +16,11 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
+from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.logged_models import KnownModels
 from runstream_server.gateway.mlflow.server_info import ServerInfo
+from runstream_server.gateway.store.experiments import ExperimentStore
+from runstream_server.gateway.store.logged_models import LoggedModelStore
 from runstream_server.gateway.visitors import Visitors
 from runstream_server.platform import Platform
 
@@ -29,7 +38,22 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-    return [*ServerInfo(platform.config.gateway.mlflow_version).endpoints()]
+    settings = platform.config.gateway
+    experiments = KnownExperiments(ExperimentStore(platform.postgres))
+    return [
+        *ServerInfo(settings.mlflow_version).endpoints(),
+        *_artifacts(platform, experiments).endpoints(),
+    ]
+
+
+def _artifacts(platform: Platform, experiments: KnownExperiments) -> ArtifactEndpoints:
+    models = LoggedModelStore(platform.postgres)
+    return ArtifactEndpoints(
+        experiments,
+        ArtifactPlaces(experiments, KnownModels(models)),
+        ArtifactListings(models),
+        ArtifactUploads(SpoolRoom(platform.config.gateway.spool_bytes)),
+    )
 
 
 def _paths(endpoint: Endpoint | RawEndpoint) -> Sequence[str]:

@@ -4,7 +4,7 @@ Imported together with pyarrow.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from zlib import crc32
@@ -14,8 +14,9 @@ from pyarrow import parquet
 
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.chunks import decode_points
+from runstream_server.metrics.latest import LatestOfSeries, later, latest_of_points
 from runstream_server.metrics.maintenance.merging import with_steps
-from runstream_server.metrics.model import Points, StoredChunk
+from runstream_server.metrics.model import Points, Series, StoredChunk
 from runstream_server.metrics.sealing.fingerprint import Fingerprint
 from runstream_server.metrics.sealing.group_reader import (
     footer_length,
@@ -62,6 +63,12 @@ class ObjectWriter:
         self._file = RunFile()
         self._written = _Written()
         self._overviews: list[SealedChunk] = []
+        self._latest: dict[int, LatestOfSeries] = {}
+
+    @property
+    def latest(self) -> Iterable[LatestOfSeries]:
+        """The latest number of each series among what was written."""
+        return self._latest.values()
 
     async def write(self, values: AsyncIterator[Sequence[StoredChunk]]) -> SealedObject:
         """Writes all values of a run, in order of name and index, notes down where they are, and verifies the object.
@@ -90,6 +97,15 @@ class ObjectWriter:
             points, start_index = _wanted_points(chunk)
             self._written.add(chunk.series.number, points)
             self._file.add(chunk.series, start_index, points)
+            self._note_latest(chunk.series, points, start_index)
+
+    def _note_latest(self, series: Series, points: Points, start_index: int) -> None:
+        known = self._latest.get(series.number)
+        latest = later(known.latest if known else None, latest_of_points(points, start_index))
+        named = (
+            known.series if known else replace(series, description="", columns=())
+        )  # or all texts would be in memory
+        self._latest[series.number] = LatestOfSeries(named, start_index + points.count, latest)
 
     async def _note_chunks(self, least_bytes: int) -> None:
         """Stores where values are, once that takes at least so many bytes."""

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from runstream_server.metrics.helpings import helpings
+from runstream_server.metrics.latest_store import LatestStore
 from runstream_server.metrics.model import Span, StoredChunk
 from runstream_server.metrics.sealing.model import SealedObject, SealTask
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _BYTES_PER_QUIET_TIME = 8 * 1024 * 1024
 _LONGEST_QUIET_SECONDS = 3_600.0
+_REMEMBERED_SERIES = 1_000
 
 
 class Sealer:
@@ -35,6 +38,7 @@ class Sealer:
         tasks: SealTaskStore,
         objects: SealedObjectStore,
         store: MetricStore,
+        latest: LatestStore,
         source: ChunkSource,
         bucket: Bucket,
         pace: Pace,
@@ -45,6 +49,7 @@ class Sealer:
         self._tasks = tasks
         self._objects = objects
         self._store = store
+        self._latest = latest
         self._source = source
         self._bucket = bucket
         self._pace = pace
@@ -102,7 +107,10 @@ class Sealer:
         module = await asyncio.to_thread(importlib.import_module, "runstream_server.metrics.sealing.object_writer")
         lease = Lease(str(task.run), lambda: self._tasks.renew(task, generation), self._pace)
         writer: ObjectWriter = module.ObjectWriter(self._bucket, self._objects, task.run, generation, lease)
-        return await writer.write(self._values(task.run))
+        stored = await writer.write(self._values(task.run))
+        for some in helpings(writer.latest, lambda _: 1, _REMEMBERED_SERIES):
+            await self._latest.remember(task.run.workspace, some)
+        return stored
 
     async def _values(self, run: RunName) -> AsyncIterator[Sequence[StoredChunk]]:
         """All values of a run, in order of series and index, some MiB at a time."""

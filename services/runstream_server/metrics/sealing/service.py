@@ -1,5 +1,6 @@
 """Seals runs in the background, and clears away what sealing left behind."""
 
+from runstream_server.metrics.latest_store import LatestStore
 from runstream_server.metrics.sealing.model import object_key
 from runstream_server.metrics.sealing.object_store import SealedObjectStore
 from runstream_server.metrics.sealing.scanning import SealScan
@@ -15,7 +16,9 @@ from runstream_server.sealing import Pace, SealLoop, attempt
 from runstream_server.sealing.loop import round_seconds
 
 
-def sealing_of(platform: Platform, history: RunHistory, store: MetricStore, source: ChunkSource) -> SealLoop:
+def sealing_of(
+    platform: Platform, history: RunHistory, store: MetricStore, latest: LatestStore, source: ChunkSource
+) -> SealLoop:
     """Puts together what seals runs in a process."""
     config = platform.config.maintenance
     pace = Pace(config.share)
@@ -28,6 +31,7 @@ def sealing_of(platform: Platform, history: RunHistory, store: MetricStore, sour
             tasks,
             objects,
             store,
+            latest,
             source,
             platform.bucket,
             pace,

@@ -694,10 +694,15 @@ class LogMetricsRequest(google.protobuf.message.Message):
     RUN_FIELD_NUMBER: builtins.int
     WRITER_FIELD_NUMBER: builtins.int
     BATCH_FIELD_NUMBER: builtins.int
+    REFUSE_DELETED_FIELD_NUMBER: builtins.int
     run: builtins.str
     """Required. Format: `workspaces/{workspace}/runs/{run}`."""
     writer: builtins.str
     """Required. As in `OpenMetrics`."""
+    refuse_deleted: builtins.bool
+    """Whether a run that is deleted, or whose experiment is archived, is refused. Default: false, its metrics are stored
+    like those of any other.
+    """
     @property
     def batch(self) -> global___MetricBatch:
         """Required."""
@@ -708,9 +713,10 @@ class LogMetricsRequest(google.protobuf.message.Message):
         run: builtins.str = ...,
         writer: builtins.str = ...,
         batch: global___MetricBatch | None = ...,
+        refuse_deleted: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["batch", b"batch"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch", b"batch", "run", b"run", "writer", b"writer"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch", b"batch", "refuse_deleted", b"refuse_deleted", "run", b"run", "writer", b"writer"]) -> None: ...
 
 global___LogMetricsRequest = LogMetricsRequest
 
@@ -1028,6 +1034,86 @@ class ReadSeriesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["columns", b"columns", "run", b"run", "start_index", b"start_index"]) -> None: ...
 
 global___ReadSeriesResponse = ReadSeriesResponse
+
+@typing.final
+class ReadLatestValuesRequest(google.protobuf.message.Message):
+    """Request message for `MetricsService.ReadLatestValues`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    @property
+    def runs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. 1 to 1,000 runs of one workspace. Format: `workspaces/{workspace}/runs/{run}`."""
+
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The metrics to read; up to 10,000. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        runs: collections.abc.Iterable[builtins.str] | None = ...,
+        metrics: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["metrics", b"metrics", "runs", b"runs"]) -> None: ...
+
+global___ReadLatestValuesRequest = ReadLatestValuesRequest
+
+@typing.final
+class ReadLatestValuesResponse(google.protobuf.message.Message):
+    """Response message for `MetricsService.ReadLatestValues`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: builtins.int
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LatestValue]:
+        """1 to 1,000 values of different series, after those of the messages before."""
+
+    def __init__(
+        self,
+        *,
+        values: collections.abc.Iterable[global___LatestValue] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["values", b"values"]) -> None: ...
+
+global___ReadLatestValuesResponse = ReadLatestValuesResponse
+
+@typing.final
+class LatestValue(google.protobuf.message.Message):
+    """The number at the greatest step of a series."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """The run. Format: `workspaces/{workspace}/runs/{run}`."""
+    metric: builtins.str
+    """The name of the metric."""
+    step: builtins.int
+    """The greatest step of the numbers of the series; texts and nulls may have greater ones."""
+    time: builtins.int
+    """When the number was logged, in microseconds since the Unix epoch, UTC."""
+    value: builtins.float
+    """The number; NaN and infinities are kept. A truth value is 0 or 1; an integer beyond 2^53 is the nearest double."""
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        metric: builtins.str = ...,
+        step: builtins.int = ...,
+        time: builtins.int = ...,
+        value: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["metric", b"metric", "run", b"run", "step", b"step", "time", b"time", "value", b"value"]) -> None: ...
+
+global___LatestValue = LatestValue
 
 @typing.final
 class CompareSeriesRequest(google.protobuf.message.Message):

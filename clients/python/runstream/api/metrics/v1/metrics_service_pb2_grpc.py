@@ -58,6 +58,11 @@ class MetricsServiceStub(object):
                 request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesRequest.SerializeToString,
                 response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesResponse.FromString,
                 )
+        self.ReadLatestValues = channel.unary_stream(
+                '/runstream.api.metrics.v1.MetricsService/ReadLatestValues',
+                request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadLatestValuesRequest.SerializeToString,
+                response_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadLatestValuesResponse.FromString,
+                )
         self.CompareSeries = channel.unary_stream(
                 '/runstream.api.metrics.v1.MetricsService/CompareSeries',
                 request_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.CompareSeriesRequest.SerializeToString,
@@ -130,6 +135,7 @@ class MetricsServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -162,6 +168,17 @@ class MetricsServiceServicer(object):
 
         Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
         of one series. A metric that a run does not have is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLatestValues(self, request, context):
+        """Streams of each series that has a number the one at its greatest step, whenever that was logged.
+
+        Of several numbers at this step it is the one with the latest time, of those the greatest; NaN is below all others.
+        Says what was acknowledged before the call, exactly; `Series.last` is the number stored last instead. Values come in
+        ascending order of run, then of metric name. A series without numbers is left out, as is one that a run does not have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -226,6 +243,11 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     servicer.ReadSeries,
                     request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesRequest.FromString,
                     response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesResponse.SerializeToString,
+            ),
+            'ReadLatestValues': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLatestValues,
+                    request_deserializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadLatestValuesRequest.FromString,
+                    response_serializer=runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadLatestValuesResponse.SerializeToString,
             ),
             'CompareSeries': grpc.unary_stream_rpc_method_handler(
                     servicer.CompareSeries,
@@ -348,6 +370,23 @@ class MetricsService(object):
         return grpc.experimental.unary_stream(request, target, '/runstream.api.metrics.v1.MetricsService/ReadSeries',
             runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesRequest.SerializeToString,
             runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadSeriesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReadLatestValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/runstream.api.metrics.v1.MetricsService/ReadLatestValues',
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadLatestValuesRequest.SerializeToString,
+            runstream_dot_api_dot_metrics_dot_v1_dot_metrics__service__pb2.ReadLatestValuesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -81,6 +81,7 @@ class MetricsServiceStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
     """
 
@@ -113,6 +114,17 @@ class MetricsServiceStub:
 
     Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
     of one series. A metric that a run does not have is left out.
+    """
+
+    ReadLatestValues: grpc.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse,
+    ]
+    """Streams of each series that has a number the one at its greatest step, whenever that was logged.
+
+    Of several numbers at this step it is the one with the latest time, of those the greatest; NaN is below all others.
+    Says what was acknowledged before the call, exactly; `Series.last` is the number stored last instead. Values come in
+    ascending order of run, then of metric name. A series without numbers is left out, as is one that a run does not have.
     """
 
     CompareSeries: grpc.UnaryStreamMultiCallable[
@@ -210,6 +222,7 @@ class MetricsServiceAsyncStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
     """
 
@@ -242,6 +255,17 @@ class MetricsServiceAsyncStub:
 
     Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
     of one series. A metric that a run does not have is left out.
+    """
+
+    ReadLatestValues: grpc.aio.UnaryStreamMultiCallable[
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesRequest,
+        runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse,
+    ]
+    """Streams of each series that has a number the one at its greatest step, whenever that was logged.
+
+    Of several numbers at this step it is the one with the latest time, of those the greatest; NaN is below all others.
+    Says what was acknowledged before the call, exactly; `Series.last` is the number stored last instead. Values come in
+    ascending order of run, then of metric name. A series without numbers is left out, as is one that a run does not have.
     """
 
     CompareSeries: grpc.aio.UnaryStreamMultiCallable[
@@ -343,6 +367,7 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `SEQUENCE_GAP`: a batch is missing before this one; metadata `expected` has the sequence.
         """
 
@@ -381,6 +406,19 @@ class MetricsServiceServicer(metaclass=abc.ABCMeta):
 
         Series come one after the other in ascending order of run, then of metric name; one message holds consecutive points
         of one series. A metric that a run does not have is left out.
+        """
+
+    @abc.abstractmethod
+    def ReadLatestValues(
+        self,
+        request: runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse], collections.abc.AsyncIterator[runstream.api.metrics.v1.metrics_service_pb2.ReadLatestValuesResponse]]:
+        """Streams of each series that has a number the one at its greatest step, whenever that was logged.
+
+        Of several numbers at this step it is the one with the latest time, of those the greatest; NaN is below all others.
+        Says what was acknowledged before the call, exactly; `Series.last` is the number stored last instead. Values come in
+        ascending order of run, then of metric name. A series without numbers is left out, as is one that a run does not have.
         """
 
     @abc.abstractmethod

@@ -953,9 +953,14 @@ class ModifyTagsRequest(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     SET_FIELD_NUMBER: builtins.int
     REMOVE_FIELD_NUMBER: builtins.int
+    REFUSE_DELETED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. The run or the experiment. Format: `workspaces/{workspace}/runs/{run}` or
     `workspaces/{workspace}/experiments/{experiment}`.
+    """
+    refuse_deleted: builtins.bool
+    """Whether a run that is deleted, or whose experiment is archived, is refused. Of no meaning for an experiment.
+    Default: false, it is changed like any other.
     """
     @property
     def set(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runstream.api.runs.v1.workspace_pb2.Tag]:
@@ -971,8 +976,9 @@ class ModifyTagsRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         set: collections.abc.Iterable[runstream.api.runs.v1.workspace_pb2.Tag] | None = ...,
         remove: collections.abc.Iterable[builtins.str] | None = ...,
+        refuse_deleted: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "remove", b"remove", "set", b"set"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "refuse_deleted", b"refuse_deleted", "remove", b"remove", "set", b"set"]) -> None: ...
 
 global___ModifyTagsRequest = ModifyTagsRequest
 
@@ -1020,8 +1026,13 @@ class AddPropertiesRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     PROPERTIES_FIELD_NUMBER: builtins.int
+    REFUSE_DELETED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Format: `workspaces/{workspace}/runs/{run}`."""
+    refuse_deleted: builtins.bool
+    """Whether a run that is deleted, or whose experiment is archived, is refused. Default: false, it is changed like any
+    other.
+    """
     @property
     def properties(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """The properties to add."""
@@ -1031,8 +1042,9 @@ class AddPropertiesRequest(google.protobuf.message.Message):
         *,
         name: builtins.str = ...,
         properties: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        refuse_deleted: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "properties", b"properties"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "properties", b"properties", "refuse_deleted", b"refuse_deleted"]) -> None: ...
 
 global___AddPropertiesRequest = AddPropertiesRequest
 

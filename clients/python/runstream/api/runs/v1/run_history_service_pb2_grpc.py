@@ -430,6 +430,7 @@ class RunHistoryServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`: nothing has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `TOO_MANY_TAGS`: more than 1,000 tags would result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -443,6 +444,7 @@ class RunHistoryServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `PROPERTY_CONFLICT`: a key exists with another value; the metadata has key, old and new.
         * `FAILED_PRECONDITION` / `TOO_MANY_PROPERTIES`: more than 1,000 properties would result.
         """

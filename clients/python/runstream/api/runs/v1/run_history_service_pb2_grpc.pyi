@@ -251,6 +251,7 @@ class RunHistoryServiceStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`: nothing has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `TOO_MANY_TAGS`: more than 1,000 tags would result.
     """
 
@@ -264,6 +265,7 @@ class RunHistoryServiceStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `PROPERTY_CONFLICT`: a key exists with another value; the metadata has key, old and new.
     * `FAILED_PRECONDITION` / `TOO_MANY_PROPERTIES`: more than 1,000 properties would result.
     """
@@ -672,6 +674,7 @@ class RunHistoryServiceAsyncStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`: nothing has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `TOO_MANY_TAGS`: more than 1,000 tags would result.
     """
 
@@ -685,6 +688,7 @@ class RunHistoryServiceAsyncStub:
 
     Errors:
     * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+    * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
     * `FAILED_PRECONDITION` / `PROPERTY_CONFLICT`: a key exists with another value; the metadata has key, old and new.
     * `FAILED_PRECONDITION` / `TOO_MANY_PROPERTIES`: more than 1,000 properties would result.
     """
@@ -1131,6 +1135,7 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`, `EXPERIMENT_NOT_FOUND`: nothing has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `TOO_MANY_TAGS`: more than 1,000 tags would result.
         """
 
@@ -1146,6 +1151,7 @@ class RunHistoryServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         * `NOT_FOUND` / `RUN_NOT_FOUND`: no run has this name.
+        * `FAILED_PRECONDITION` / `RUN_DELETED`: the run is deleted, and `refuse_deleted` is set.
         * `FAILED_PRECONDITION` / `PROPERTY_CONFLICT`: a key exists with another value; the metadata has key, old and new.
         * `FAILED_PRECONDITION` / `TOO_MANY_PROPERTIES`: more than 1,000 properties would result.
         """

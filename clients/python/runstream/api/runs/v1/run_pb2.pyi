@@ -174,6 +174,7 @@ class Run(google.protobuf.message.Message):
     METRIC_SUMMARIES_FIELD_NUMBER: builtins.int
     SCRIPT_NAME_FIELD_NUMBER: builtins.int
     LABEL_FIELD_NUMBER: builtins.int
+    EXPERIMENT_ARCHIVE_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The resource name. Format: `workspaces/{workspace}/runs/{run}`; `{run}` is 1 to 256 characters: letters, digits and
     `_`, `-`, `.`, `:`, `+`, `@`, `=`, the first a letter, a digit or `_`. Unique in the workspace.
@@ -222,8 +223,8 @@ class Run(google.protobuf.message.Message):
 
     @property
     def properties(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Facts about the run, add-only; up to 1,000 that take up to 1 MiB together. Keys as for tags, values up to 10,000
-        characters. Addresses of repositories (`azureml.git.repository_uri`, `mlflow.source.git.repoURL`) are kept without
+        """Facts about the run, add-only; up to 1,000 that take up to 1 MiB together. Keys as for tags, but up to 260 characters,
+        values up to 10,000. Addresses of repositories (`azureml.git.repository_uri`, `mlflow.source.git.repoURL`) are kept without
         user name and password.
         """
 
@@ -279,6 +280,10 @@ class Run(google.protobuf.message.Message):
         when asked for with `RUN_VIEW_FULL`; up to the first 1,000 names.
         """
 
+    @property
+    def experiment_archive_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Output only. When the experiment was archived. Absent: it is active."""
+
     def __init__(
         self,
         *,
@@ -312,9 +317,10 @@ class Run(google.protobuf.message.Message):
         metric_summaries: collections.abc.Iterable[global___MetricSummary] | None = ...,
         script_name: builtins.str = ...,
         label: builtins.str = ...,
+        experiment_archive_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "delete_time", b"delete_time", "end_time", b"end_time", "error", b"error", "max_run_duration", b"max_run_duration", "start_time", b"start_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "creator", b"creator", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "experiment", b"experiment", "experiment_display_name", b"experiment_display_name", "heartbeat_enabled", b"heartbeat_enabled", "hidden", b"hidden", "label", b"label", "max_run_duration", b"max_run_duration", "metric_summaries", b"metric_summaries", "name", b"name", "number", b"number", "parent", b"parent", "properties", b"properties", "root", b"root", "run_type", b"run_type", "script_name", b"script_name", "service_managed", b"service_managed", "start_time", b"start_time", "status", b"status", "status_history", b"status_history", "tags", b"tags", "target", b"target", "update_time", b"update_time", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "delete_time", b"delete_time", "end_time", b"end_time", "error", b"error", "experiment_archive_time", b"experiment_archive_time", "max_run_duration", b"max_run_duration", "start_time", b"start_time", "update_time", b"update_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "creator", b"creator", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "experiment", b"experiment", "experiment_archive_time", b"experiment_archive_time", "experiment_display_name", b"experiment_display_name", "heartbeat_enabled", b"heartbeat_enabled", "hidden", b"hidden", "label", b"label", "max_run_duration", b"max_run_duration", "metric_summaries", b"metric_summaries", "name", b"name", "number", b"number", "parent", b"parent", "properties", b"properties", "root", b"root", "run_type", b"run_type", "script_name", b"script_name", "service_managed", b"service_managed", "start_time", b"start_time", "status", b"status", "status_history", b"status_history", "tags", b"tags", "target", b"target", "update_time", b"update_time", "warnings", b"warnings"]) -> None: ...
 
 global___Run = Run
 
