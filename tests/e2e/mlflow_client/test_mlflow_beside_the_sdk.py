@@ -1,0 +1,88 @@
+"""Plain MLflow in the programs of users of the SDK: it records in the same runs, and is asked for no token."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from runstream.core import Experiment, Run, Workspace
+from tests.job_sites import Site, log_of, script
+
+IN_JOB = """
+import subprocess, sys
+import mlflow
+from runstream.core import Run
+
+run = Run.get_context(allow_offline=False)
+run.log("of_sdk", 1.0)
+early = subprocess.Popen([sys.executable, "-c", "import mlflow; mlflow.log_metric('of_child', 1.5)"])
+early.wait()
+mlflow.set_experiment("digits")
+with mlflow.start_run() as same:
+    assert same.info.run_id == run.id, (same.info.run_id, run.id)
+    mlflow.log_metric("plain", 2.0, step=0)
+    mlflow.log_metric("plain", 3.0, step=1)
+    mlflow.log_param("lr", 0.1)
+    mlflow.set_tag("quality", "good")
+    mlflow.log_text("hello", "texts/hello.txt")
+    with mlflow.start_run(run_name="within", nested=True):
+        mlflow.log_metric("m", 1)
+with mlflow.start_run(run_name="after"):
+    mlflow.log_metric("m", 2)
+open("outputs/own.txt", "w").write("own")
+print("recorded", "rsr_" in mlflow.get_tracking_uri())
+"""
+
+FAILING = """
+import mlflow
+mlflow.log_metric("m", 1)
+mlflow.end_run("FINISHED")
+raise SystemExit(3)
+"""
+
+OUTSIDE = """
+import subprocess, sys
+import mlflow
+from runstream.core import Workspace
+
+mlflow.set_tracking_uri(Workspace.get(sys.argv[1]).get_mlflow_tracking_uri())
+mlflow.set_experiment("outside")
+with mlflow.start_run(run_name="by mlflow"):
+    mlflow.log_metric("loss", 0.5)
+subprocess.run([sys.executable, "-c", "import mlflow; mlflow.log_metric('loss', 0.25)"], check=True)
+"""
+
+
+def test_in_a_submitted_job_mlflow_records_in_the_run_of_the_job(site: Site) -> None:
+    ws = Workspace.create("jobs-of-mlflow", exist_ok=True)
+
+    run = Experiment(ws, "digits").submit(script(IN_JOB))
+    end = run.wait_for_completion(raise_on_error=False)
+
+    assert (end["status"], log_of(run)) == ("Completed", "recorded False\n")
+    assert run.get_metrics() == {"of_sdk": 1.0, "of_child": 1.5, "plain": [2.0, 3.0]}
+    assert {"outputs/own.txt", "texts/hello.txt", "user_logs/std_log.txt"} <= set(run.get_file_names())
+    assert (run.get_tags()["quality"], run.get_properties()["params.lr"]) == ("good", "0.1")
+    assert sorted(each.display_name for each in run.get_children()) == ["after", "within"]
+    assert len(list(Experiment(ws, "digits").get_runs())) == 1
+
+
+def test_the_exit_code_decides_whatever_mlflow_says(site: Site) -> None:
+    ws = Workspace.create("jobs-of-mlflow", exist_ok=True)
+
+    run = Experiment(ws, "digits-failing").submit(script(FAILING))
+
+    assert run.wait_for_completion(raise_on_error=False)["status"] == "Failed"
+    assert run.get_metrics() == {"m": 1.0}
+
+
+def test_outside_of_jobs_two_lines_are_enough_also_for_programs_that_it_starts(site: Site, tmp_path: Path) -> None:
+    ws = Workspace.create("users-of-mlflow")
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+
+    subprocess.run([sys.executable, "outside.py", ws.name], env=site.environment, check=True, timeout=100)
+
+    (named,) = Experiment(ws, "outside").get_runs()
+    (other,) = Experiment(ws, "Default").get_runs()
+    assert (named.display_name, named.get_metrics(), named.get_status()) == ("by mlflow", {"loss": 0.5}, "Completed")
+    assert isinstance(other, Run)
+    assert other.get_metrics() == {"loss": 0.25}
