@@ -1,8 +1,8 @@
-"""The token in requests of the client of MLflow, which finds this by the entry point `mlflow.request_auth_provider`.
+"""What the client of MLflow finds here by its entry points: the token for its requests, and the run of the job.
 
-It is asked where `MLFLOW_TRACKING_AUTH` is `runstream`, for every request anew, so it shows the token as it is now; and
-it sees where a request goes, so the token goes to no other server. Importing this module is quick: every program that
-imports MLflow does so where Runstream is installed.
+`mlflow.request_auth_provider` is asked where `MLFLOW_TRACKING_AUTH` is `runstream`, for every request anew, so it shows
+the token as it is now; and it sees where a request goes, so the token goes to no other server. Importing this module is
+quick: every program that imports MLflow does so where Runstream is installed.
 """
 
 import os
@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 NAME: Final = "runstream"
 AUTH_VARIABLE: Final = "MLFLOW_TRACKING_AUTH"
+URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 GATEWAY_VARIABLE: Final = "RUNSTREAM_GATEWAY_URL"
 """Where the gateway is, without a workspace."""
+_RUN_VARIABLE: Final = "RUNSTREAM_RUN_ID"
 _OWN_CREDENTIALS: Final = (AUTH_VARIABLE, "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME")
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -34,6 +36,19 @@ class AuthProvider:
     def get_auth(self) -> Callable[[Any], Any]:
         """What a request is passed through before it is sent."""
         return show_token
+
+
+class RunContext:
+    """What the client of MLflow asks when it makes a run: those that a job makes besides its own are below that one."""
+
+    def in_context(self) -> bool:
+        """Whether this is a job, and MLflow records where the job does."""
+        gateway = os.environ.get(GATEWAY_VARIABLE)
+        return bool(os.environ.get(_RUN_VARIABLE) and gateway and is_below(os.environ.get(URI_VARIABLE, ""), gateway))
+
+    def tags(self) -> dict[str, str]:
+        """Those of a run that is made now."""
+        return {"mlflow.parentRunId": os.environ[_RUN_VARIABLE]}
 
 
 def show_token(request: Any) -> Any:

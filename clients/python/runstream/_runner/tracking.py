@@ -11,13 +11,12 @@ from runstream._channel import Connection
 from runstream._channel.address import is_loopback
 from runstream._channel.authorized import CA_VARIABLE
 from runstream._channel.tokens import TOKEN_VARIABLE
-from runstream._mlflow import AUTH_VARIABLE, GATEWAY_VARIABLE, NAME, without_workspace
+from runstream._mlflow import AUTH_VARIABLE, GATEWAY_VARIABLE, NAME, URI_VARIABLE, without_workspace
 from runstream._runner.job import JobToRun
 from runstream._runner.patience import call_patiently
 from runstream.api.runs.v1.run_history_service_pb2 import GetWorkspaceRequest
 from runstream.exceptions import AzureMLException
 
-URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 CA_OF_TRACKING: Final = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 _NO_CA_WANTED: Final = "MLFLOW_TRACKING_INSECURE_TLS"
 _OF_ANOTHER_SERVER: Final = re.compile(r"MLFLOW_(TRACKING_.*|RUN_ID|EXPERIMENT_(ID|NAME)|WORKSPACE)")

@@ -1,4 +1,4 @@
-"""The token in requests of the client of MLflow."""
+"""What the client of MLflow finds in the SDK: the token for its requests, and the run of the job."""
 
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runstream._mlflow import AuthProvider, gateway_of, is_below, show_token
+from runstream._mlflow import AuthProvider, RunContext, gateway_of, is_below, show_token
 from runstream.api.runs.v1.workspace_pb2 import Workspace
 from runstream.exceptions import UserErrorException
 from tests.conftest import forget_settings
@@ -102,3 +102,20 @@ def test_where_nobody_knows_the_gateway_the_error_says_what_to_set(monkeypatch: 
 
     with pytest.raises(UserErrorException, match="RUNSTREAM_GATEWAY_URL"):
         gateway_of(Workspace(name="workspaces/space"))
+
+
+def test_runs_that_a_job_makes_with_mlflow_are_below_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,) = entry_points(group="mlflow.run_context_provider", name="runstream")
+    context = found.load()()
+    forget_settings(monkeypatch, {"RUNSTREAM_GATEWAY_URL": GATEWAY, "RUNSTREAM_RUN_ID": "run-1"})
+    contexts = {}
+    for uri in (f"{GATEWAY}/workspaces/space", "https://mlflow.example.com", "mlruns", ""):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        contexts[uri] = context.in_context()
+
+    assert isinstance(context, RunContext)
+    assert list(contexts.values()) == [True, False, False, False]
+    assert context.tags() == {"mlflow.parentRunId": "run-1"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", GATEWAY)
+    monkeypatch.delenv("RUNSTREAM_RUN_ID")
+    assert not context.in_context()
