@@ -9,6 +9,14 @@ from google.rpc import error_details_pb2, status_pb2
 
 from runstream_server.rpc.status import STATUS_DETAILS
 
+_UNKNOWN_OUTCOMES = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+)
+
 
 @dataclass
 class Refusal(Exception):
@@ -24,6 +32,11 @@ class Refusal(Exception):
 
     retry_seconds: float | None = None
     """When to call again, where the service said so."""
+
+    @property
+    def is_of_unknown_outcome(self) -> bool:
+        """Whether the service may have done what was asked all the same."""
+        return self.code in _UNKNOWN_OUTCOMES
 
 
 def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:

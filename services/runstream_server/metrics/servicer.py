@@ -24,6 +24,7 @@ from runstream_server.appendstreams import (
     append_once,
     decode_writer,
 )
+from runstream_server.deleted import RunDeleted
 from runstream_server.errors import InvalidField, MalformedMessage, ProtocolError, RunstreamError
 from runstream_server.metrics.batches import size_of_curves
 from runstream_server.metrics.comparing import Comparison
@@ -93,7 +94,9 @@ class MetricsServicer(MetricsServiceServicer):
         run = RunName.parse(request.run, "run")
         key = AppendKey(run.workspace, run.run, decode_writer(request.writer, "writer"))
         piece = _piece(request.batch, request.ByteSize(), b"")
-        await self._history.get_run(run)
+        facts = await self._history.get_run(run)
+        if request.refuse_deleted and facts.is_deleted:
+            raise RunDeleted(run)
         await self._metrics.expect(key, request.batch.sequence)
         return encode_logged(await append_once(self._hub, key, piece, MetricsDialect(self._metrics).prepare))
 

@@ -66,6 +66,9 @@ class RunFacts:
     cancel_requested: bool
     """Whether somebody asked for the run to be cancelled."""
 
+    is_deleted: bool = False
+    """Whether the run is deleted, by itself or with its experiment."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunChanges:
@@ -201,6 +204,7 @@ def _facts(run: run_pb2.Run) -> RunFacts:
         name=RunName.parse(run.name),
         end_time=run.end_time.ToDatetime(UTC) if ended else None,
         cancel_requested=run.HasField("cancel_request_time"),
+        is_deleted=run.HasField("delete_time") or run.HasField("experiment_archive_time"),
     )
 
 

@@ -28,7 +28,13 @@ METRIC = 255
 
 KEY = 250
 VALUE = 10_000
-"""Characters of the key and the value of a tag or a property."""
+"""Characters of the key and the value of a tag."""
+
+PROPERTY_KEY = 260
+"""Characters of the key of a property, with room for a prefix before the longest key of a tag; values as for tags."""
+
+EXPERIMENT_TAG = 20_000
+"""Characters of the value of a tag of an experiment."""
 
 TAGS = 1_000
 PROPERTIES = 1_000
@@ -75,10 +81,10 @@ _CUT = " ... (cut) ... "
 class Checks(FieldChecks):
     """What fields of runs are held to."""
 
-    def key(self, field: str, key: str) -> str:
+    def key(self, field: str, key: str, longest: int = KEY) -> str:
         """The key of a tag or a property."""
-        if not 1 <= len(key) <= KEY:
-            self.fail(field, f"a key has 1 to {KEY} characters; got {len(key)}")
+        if not 1 <= len(key) <= longest:
+            self.fail(field, f"a key has 1 to {longest} characters; got {len(key)}")
         if _CONTROL.search(key):
             self.fail(field, "a key has no control characters; got " + repr(key[:80]))
         return key
@@ -92,31 +98,33 @@ class Checks(FieldChecks):
             )
         return text
 
-    def tags(self, field: str, pairs: Iterable[tuple[str, str | None]]) -> Tags:
-        """Tags with distinct keys."""
+    def tags(self, field: str, pairs: Iterable[tuple[str, str | None]], longest: int = VALUE) -> Tags:
+        """Tags with distinct keys and values of up to `longest` characters."""
         tags: dict[str, str | None] = {}
         for index, (key, value) in enumerate(pairs):
             self.key(f"{field}[{index}].key", key)
             if key in tags:
                 self.fail(f"{field}[{index}].key", f"key {key[:80]!r} is there twice; keys are distinct")
-            tags[key] = value if value is None else self.text(f"{field}[{index}].value", value, VALUE)
+            tags[key] = value if value is None else self.text(f"{field}[{index}].value", value, longest)
         if len(tags) > TAGS:
             self.fail(field, f"up to {TAGS} tags; got {len(tags)}")
-        self._size(field, tags)
+        self._size(field, tags, longest)
         return tags
 
     def properties(self, field: str, properties: Mapping[str, str]) -> Mapping[str, str]:
         """Properties."""
         for key, value in properties.items():
-            self.key(f"{field}[{key[:80]!r}]", key)
+            self.key(f"{field}[{key[:80]!r}]", key, PROPERTY_KEY)
             self.text(f"{field}[{key[:80]!r}]", value, VALUE)
         if len(properties) > PROPERTIES:
             self.fail(field, f"up to {PROPERTIES} properties; got {len(properties)}")
-        self._size(field, properties)
+        self._size(field, properties, VALUE)
         return properties
 
-    def _size(self, field: str, labels: Mapping[str, str | None]) -> None:
-        if len(labels) > LABELS_BYTES // (KEY + VALUE) // 6:  # fewer cannot take more, escaped to six bytes each
+    def _size(self, field: str, labels: Mapping[str, str | None], longest: int) -> None:
+        if (
+            len(labels) > LABELS_BYTES // (PROPERTY_KEY + longest) // 6
+        ):  # fewer cannot take more, escaped to six bytes each
             size = labels_bytes(labels)
             if size > LABELS_BYTES:
                 self.fail(field, f"up to {LABELS_BYTES} bytes together; got {size}")

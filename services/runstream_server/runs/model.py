@@ -173,6 +173,7 @@ class Run(NamedTuple):
     delete_time: datetime | None
     script_name: str
     label: str
+    experiment_archive_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

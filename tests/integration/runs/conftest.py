@@ -15,6 +15,7 @@ from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryService
 from runstream.api.runs.v1.run_pb2 import Run
 from runstream_server.auth import open_auth
 from runstream_server.auth_config import AuthConfig
+from runstream_server.gateway_config import GatewayConfig
 from runstream_server.postgres import Hints, Postgres
 from runstream_server.runs.model import Labels, NewRun, RunKind
 from runstream_server.runs.model import Run as StoredRun
@@ -127,7 +128,10 @@ async def history(postgres: Postgres) -> AsyncIterator[History]:
     """The rules of the run history on this test's database."""
     clock, hints, draining = Clock(), Hints(), asyncio.Event()
     async with open_auth(AuthConfig(), postgres, clock) as auth, asyncio.TaskGroup() as tasks:
-        platform: Any = SimpleNamespace(postgres=postgres, hints=hints, draining=draining, now=clock, auth=auth)
+        config = SimpleNamespace(gateway=GatewayConfig())
+        platform: Any = SimpleNamespace(
+            postgres=postgres, hints=hints, draining=draining, now=clock, auth=auth, config=config
+        )
         changes = ChangeStore(postgres)
         feeds = Feeds(changes, hints, draining, tasks)
         rules = rules_on(platform, Signer(await signing_key(postgres)), changes, feeds)

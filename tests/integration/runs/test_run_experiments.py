@@ -4,8 +4,12 @@ import asyncio
 import uuid
 from typing import Any
 
+import grpc
 import pytest
 
+from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream.api.runs.v1.experiment_pb2 import Experiment
+from runstream.api.runs.v1.workspace_pb2 import Tag
 from runstream_server.runs.errors import (
     ExperimentExists,
     ExperimentNotEmpty,
@@ -138,3 +142,15 @@ async def test_an_experiment_is_deleted_or_gets_a_run_but_not_both(history: Any,
             return_exceptions=True,
         )
         assert isinstance(outcomes[0], ExperimentNotFound) != isinstance(outcomes[1], ExperimentNotEmpty)
+
+
+async def test_a_tag_of_an_experiment_has_room_for_20_000_characters(runs: Any) -> None:
+    longest, too_long = ([Tag(key="k", value="v" * length)] for length in (20_000, 20_001))
+    request = messages.CreateExperimentRequest(parent="workspaces/team", experiment=Experiment(display_name="e"))
+    request.experiment.tags.extend(longest)
+    made = (await runs.CreateExperiment(request)).experiment
+    changed = await runs.ModifyTags(messages.ModifyTagsRequest(name=made.name, set=longest))
+
+    assert (made.tags, changed.tags) == (longest, longest)
+    with pytest.raises(grpc.aio.AioRpcError, match="up to 20000 characters"):
+        await runs.ModifyTags(messages.ModifyTagsRequest(name=made.name, set=too_long))

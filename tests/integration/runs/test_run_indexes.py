@@ -72,7 +72,7 @@ def full_database(postgres_server: str, migrated_template: str) -> Iterator[str]
 
 @dataclass(frozen=True)
 class Plan:
-    """What Postgres did for a statement, apart from looking up the display names of experiments."""
+    """What Postgres did for a statement, apart from looking up experiments."""
 
     indexes: frozenset[str]
     kinds: frozenset[str]
@@ -87,7 +87,11 @@ async def explained(dsn: str, query: str, arguments: Sequence[object]) -> Plan:
         found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *arguments)
     finally:
         await connection.close()
-    taken = [step for step in walk(json.loads(found)[0]["Plan"]) if step["Actual Loops"] and step.get("Alias") != "e"]
+    taken = [
+        step
+        for step in walk(json.loads(found)[0]["Plan"])
+        if step["Actual Loops"] and step.get("Relation Name") != "experiment"
+    ]
     rows = [(step["Actual Rows"] + step.get("Rows Removed by Filter", 0)) * step["Actual Loops"] for step in taken]
     return Plan(
         frozenset(step["Index Name"] for step in taken if "Index Name" in step),

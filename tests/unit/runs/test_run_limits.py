@@ -60,7 +60,7 @@ def tags(count: int, *, key: int = 3, value: int = 0) -> list[Tag]:
             {"properties": {str(number): "" for number in range(1_000)}},
             {"properties": {str(number): "" for number in range(1_001)}},
         ),
-        ("run.properties['k", {"properties": {"k" * 250: ""}}, {"properties": {"k" * 251: ""}}),
+        ("run.properties['k", {"properties": {"k" * 260: ""}}, {"properties": {"k" * 261: ""}}),
         ("run.properties['k']", {"properties": {"k": "v" * 10_000}}, {"properties": {"k": "v" * 10_001}}),
         (
             "run.properties",

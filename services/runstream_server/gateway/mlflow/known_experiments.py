@@ -10,7 +10,8 @@ import grpc
 
 from runstream.api.runs.v1 import experiment_pb2, run_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
-from runstream_server.gateway.mlflow.errors import MlflowError, not_there
+from runstream_server.gateway.mlflow.errors import RESOURCE_DOES_NOT_EXIST, MlflowError, not_there, wrong
+from runstream_server.gateway.mlflow.runs import get_run
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.store.experiments import ExperimentStore, NumberedExperiment
 from runstream_server.gateway.visitors import Visitor
@@ -50,6 +51,13 @@ class KnownExperiment:
 def experiment_not_found(experiment_id: str) -> MlflowError:
     """No experiment has this number."""
     return not_there(f"No Experiment with id={experiment_id} exists")
+
+
+def require_active(experiment: KnownExperiment) -> KnownExperiment:
+    """Returns an experiment that is not deleted; raises MlflowError otherwise."""
+    if experiment.is_deleted:
+        raise wrong(f"The experiment {experiment.id} must be in the 'active' state. Current state is deleted.")
+    return experiment
 
 
 def display_name(name: str) -> str:
@@ -110,17 +118,41 @@ class KnownExperiments:
 
     async def find_name(self, visitor: Visitor, name: str) -> KnownExperiment | None:
         """Returns an experiment by its name: the active one, else one that is archived; None if there is none."""
+        found = await self._find_named_here(visitor, name) or await self._find_displayed(visitor, name)
+        if found is None and name == DEFAULT and await self._store.find_number(visitor.workspace.workspace, 0) is None:
+            return await self.get(visitor, "0")
+        return found
+
+    async def _find_named_here(self, visitor: Visitor, name: str) -> KnownExperiment | None:
         numbered = await self._store.find_name(visitor.workspace.workspace, name)
-        if numbered is not None:
-            return await self.get(visitor, str(numbered.number))
+        try:
+            return None if numbered is None else await self.get(visitor, str(numbered.number))
+        except MlflowError as error:
+            if error.code != RESOURCE_DOES_NOT_EXIST:
+                raise
+            return None
+
+    async def _of_run(self, visitor: Visitor, run: run_pb2.Run) -> experiment_pb2.Experiment:
+        request = messages.GetExperimentRequest(name=run.experiment)
+        response = await visitor.call(visitor.services.runs.GetExperiment, request, messages.GetExperimentResponse)
+        return response.experiment
+
+    async def _find_displayed(self, visitor: Visitor, name: str) -> KnownExperiment | None:
+        """Looks among all experiments; with the token of a run at that of the run, the only one it reaches."""
         request = messages.ListExperimentsRequest(
             parent=str(visitor.workspace),
             view=experiment_pb2.EXPERIMENT_VIEW_ALL,
             filter=f"display_name = {quoted(name)}",
             page_size=1_000,
         )
-        response = await visitor.call(visitor.services.runs.ListExperiments, request, messages.ListExperimentsResponse)
-        found = [each for each in await self.describe(response.experiments) if each.name == name]
+        own = visitor.caller.run if visitor.caller else None
+        listed: Sequence[experiment_pb2.Experiment]
+        if own is not None:
+            listed = [await self._of_run(visitor, await get_run(visitor, own.run))]
+        else:
+            list_experiments = visitor.services.runs.ListExperiments
+            listed = (await visitor.call(list_experiments, request, messages.ListExperimentsResponse)).experiments
+        found = [each for each in await self.describe(listed) if each.name == name]
         return min(found, key=lambda each: each.is_deleted, default=None)
 
     async def describe(self, experiments: Iterable[experiment_pb2.Experiment]) -> Sequence[KnownExperiment]:

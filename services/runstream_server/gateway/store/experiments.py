@@ -31,6 +31,8 @@ RETURNING {_COLUMNS}
 
 _RENAME = "UPDATE gateway.experiment SET name = $3 WHERE workspace = $1 AND experiment = $2"
 
+_PLACE = "UPDATE gateway.experiment SET artifact_location = $3 WHERE workspace = $1 AND experiment = $2"
+
 
 @dataclass(frozen=True, slots=True)
 class NumberedExperiment:
@@ -104,6 +106,10 @@ class ExperimentStore:
             await self._postgres.execute(_RENAME, experiment.workspace, experiment.experiment, name)
         except asyncpg.UniqueViolationError:
             raise NameTaken from None
+
+    async def place(self, experiment: ExperimentName, artifact_location: str) -> None:
+        """Says where the files of an experiment are said to be."""
+        await self._postgres.execute(_PLACE, experiment.workspace, experiment.experiment, artifact_location)
 
 
 def _experiment(row: Any) -> NumberedExperiment:

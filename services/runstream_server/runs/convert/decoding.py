@@ -157,9 +157,9 @@ def _parent(run: run_pb2.Run, at: str, workspace: str) -> str | None:
     return name.run
 
 
-def decode_tags(checks: Checks, field: str, tags: Sequence[workspace_pb2.Tag]) -> Tags:
-    """Tags; those without a value are marks."""
-    return checks.tags(field, [(tag.key, tag.value if tag.HasField("value") else None) for tag in tags])
+def decode_tags(checks: Checks, field: str, tags: Sequence[workspace_pb2.Tag], longest: int = limits.VALUE) -> Tags:
+    """Tags with values of up to `longest` characters; those without a value are marks."""
+    return checks.tags(field, [(tag.key, tag.value if tag.HasField("value") else None) for tag in tags], longest)
 
 
 def decode_properties(checks: Checks, field: str, properties: Mapping[str, str]) -> Properties:
@@ -184,8 +184,12 @@ def _decode_edits(
         description=checks.text(f"{field}.description", message.description, limits.DESCRIPTION)
         if "description" in paths
         else None,
-        tags=decode_tags(checks, f"{field}.tags", message.tags) if "tags" in paths else None,
+        tags=decode_tags(checks, f"{field}.tags", message.tags, _longest_tag(message)) if "tags" in paths else None,
     )
+
+
+def _longest_tag(message: workspace_pb2.Workspace | experiment_pb2.Experiment) -> int:
+    return limits.EXPERIMENT_TAG if isinstance(message, experiment_pb2.Experiment) else limits.VALUE
 
 
 def decode_log_retention(checks: Checks, field: str, message: workspace_pb2.Workspace) -> timedelta | None:

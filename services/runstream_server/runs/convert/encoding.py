@@ -113,6 +113,7 @@ def encode_run(
         metric_summaries=[_summary(summary) for summary in summaries],
         script_name=run.script_name,
         label=run.label,
+        experiment_archive_time=encode_optional_time(run.experiment_archive_time),
     )
 
 

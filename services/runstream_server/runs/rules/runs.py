@@ -4,7 +4,9 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from runstream_server.deleted import RunDeleted
 from runstream_server.errors import InvalidField
+from runstream_server.names import RunName
 from runstream_server.postgres import Hints
 from runstream_server.runs.errors import (
     InvalidStatusChange,
@@ -177,31 +179,41 @@ class Runs:
             status = (await self._moved(workspace, run, _HEARTBEAT_RETURNED)).run.status
         return status, cancel_requested
 
-    async def modify_tags(self, workspace: str, run: str, tags: Tags, removed: Sequence[str]) -> Tags:
+    async def modify_tags(
+        self, workspace: str, run: str, tags: Tags, removed: Sequence[str], *, refuse_deleted: bool = False
+    ) -> Tags:
         """Sets and removes tags in one step; returns all tags as they now are.
 
         Raises:
+            RunDeleted: The run is deleted, and that was to be refused.
             TooManyTags: More would result than a run may have.
         """
-        labelled = await self._runs.modify_tags(workspace, run, tags, removed, self._now())
+        labelled = await self._runs.modify_tags(workspace, run, tags, removed, self._now(), refuse_deleted)
         if labelled is None:
             raise RunNotFound(workspace, run)
+        if labelled.refused:
+            raise RunDeleted(RunName(workspace, run))
         if not labelled.fits:
             raise TooManyTags(TAGS, LABELS_BYTES)
         if labelled.is_changed:
             self._changed(workspace)
         return labelled.new
 
-    async def add_properties(self, workspace: str, run: str, properties: Properties) -> Properties:
+    async def add_properties(
+        self, workspace: str, run: str, properties: Properties, *, refuse_deleted: bool = False
+    ) -> Properties:
         """Adds properties, all or none; returns all properties as they now are.
 
         Raises:
+            RunDeleted: The run is deleted, and that was to be refused.
             PropertyConflict: One exists with another value.
             TooManyProperties: More would result than a run may have.
         """
-        labelled = await self._runs.add_properties(workspace, run, properties, self._now())
+        labelled = await self._runs.add_properties(workspace, run, properties, self._now(), refuse_deleted)
         if labelled is None:
             raise RunNotFound(workspace, run)
+        if labelled.refused:
+            raise RunDeleted(RunName(workspace, run))
         for key, value in properties.items():
             if labelled.old.get(key, value) != value:
                 raise PropertyConflict(workspace, run, key, labelled.old[key], value)

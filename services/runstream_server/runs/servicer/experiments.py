@@ -29,7 +29,7 @@ class ExperimentMethods(Methods):
         request_id = checks.request_id("request_id", request.request_id)
         display_name = checks.experiment_display_name("experiment.display_name", new.display_name)
         description = checks.text("experiment.description", new.description, limits.DESCRIPTION)
-        tags = decode_tags(checks, "experiment.tags", new.tags)
+        tags = decode_tags(checks, "experiment.tags", new.tags, limits.EXPERIMENT_TAG)
         checks.done()
         experiment = await self._rules.experiments.create(
             decode_workspace_name(request.parent, "parent"),

@@ -123,21 +123,24 @@ class RunMethods(Methods):
 
     async def ModifyTags(self, request: messages.ModifyTagsRequest, context: Context) -> messages.ModifyTagsResponse:
         checks = Checks()
-        tags = decode_tags(checks, "set", request.set)
+        longest = limits.EXPERIMENT_TAG if _is_of_experiment(request) else limits.VALUE
+        tags = decode_tags(checks, "set", request.set, longest)
         removed = [checks.key(f"remove[{index}]", key) for index, key in enumerate(request.remove)]
         for key in tags.keys() & removed:
             checks.fail("remove", f"key {key[:80]!r} is in set as well")
         if len(removed) > limits.TAGS:
             checks.fail("remove", f"up to {limits.TAGS} keys; got {len(removed)}")
         checks.done()
-        return messages.ModifyTagsResponse(tags=encode_tags(await self._modify_tags(request.name, tags, removed)))
+        return messages.ModifyTagsResponse(tags=encode_tags(await self._modify_tags(request, tags, removed)))
 
-    async def _modify_tags(self, text: str, tags: Tags, removed: Sequence[str]) -> Tags:
-        if "/experiments/" in text:
-            experiment = ExperimentName.parse(text)
+    async def _modify_tags(self, request: messages.ModifyTagsRequest, tags: Tags, removed: Sequence[str]) -> Tags:
+        if _is_of_experiment(request):
+            experiment = ExperimentName.parse(request.name)
             return await self._rules.experiments.modify_tags(experiment.workspace, experiment.experiment, tags, removed)
-        run = RunName.parse(text)
-        return await self._rules.runs.modify_tags(run.workspace, run.run, tags, removed)
+        run = RunName.parse(request.name)
+        return await self._rules.runs.modify_tags(
+            run.workspace, run.run, tags, removed, refuse_deleted=request.refuse_deleted
+        )
 
     async def AddProperties(
         self, request: messages.AddPropertiesRequest, context: Context
@@ -146,7 +149,9 @@ class RunMethods(Methods):
         checks = Checks()
         properties = decode_properties(checks, "properties", request.properties)
         checks.done()
-        changed = await self._rules.runs.add_properties(name.workspace, name.run, properties)
+        changed = await self._rules.runs.add_properties(
+            name.workspace, name.run, properties, refuse_deleted=request.refuse_deleted
+        )
         return messages.AddPropertiesResponse(properties=changed)
 
     async def AddWarnings(self, request: messages.AddWarningsRequest, context: Context) -> messages.AddWarningsResponse:
@@ -224,6 +229,10 @@ def _by_workspace(
         summaries[name.run] = decode_summaries(checks, f"runs[{position}].summaries", of_run.summaries)
     checks.done()
     return found
+
+
+def _is_of_experiment(request: messages.ModifyTagsRequest) -> bool:
+    return "/experiments/" in request.name
 
 
 def _is_full(view: "run_pb2.RunView.ValueType") -> bool:

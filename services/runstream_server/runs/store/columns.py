@@ -17,7 +17,9 @@ RUN = """
     r.parent, r.root, r.number, r.run_type, r.display_name, r.description, r.status, r.tags, r.properties,
     r.create_time, r.start_time, r.end_time, r.update_time, r.heartbeat_enabled, r.error, r.warnings, r.creator,
     r.target, r.service_managed, r.max_run_duration, r.cancel_request_time, r.hidden, r.delete_time, r.script_name,
-    r.label"""
+    r.label,
+    (SELECT e.archive_time FROM runs.experiment e WHERE e.workspace = r.workspace AND e.experiment = r.experiment)
+        AS experiment_archive_time"""
 """What a run is made of, in the order of its fields; `r` is its row."""
 
 _FIXED_BYTES = 500

@@ -99,7 +99,8 @@ WITH locked AS (
       FROM unnest($28::text[], $29::uuid[], $30::text[]) AS q (kind, request_id, made)
 )
 SELECT k.kind, k.experiment, k.parent_root, k.base,
-       (SELECT e.display_name FROM runs.experiment e WHERE e.workspace = $1 AND e.experiment = k.experiment)
+       (SELECT e.display_name FROM runs.experiment e WHERE e.workspace = $1 AND e.experiment = k.experiment),
+       (SELECT e.archive_time FROM runs.experiment e WHERE e.workspace = $1 AND e.experiment = k.experiment)
   FROM kind k ORDER BY k.kind
 """
 
@@ -254,4 +255,5 @@ def _created(workspace: str, new: NewRun, known: asyncpg.Record, place: int, at:
         None,
         kind.script_name,
         kind.label,
+        known["archive_time"],
     )

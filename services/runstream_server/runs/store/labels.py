@@ -23,10 +23,13 @@ class Labelled(Generic[L]):
     fits: bool
     """False: too many, or too much text; nothing was changed."""
 
+    refused: bool
+    """Whether the run is deleted, and nothing was changed for that."""
+
     @property
     def is_changed(self) -> bool:
         """Whether anything was changed."""
-        return self.fits and self.old != self.new
+        return self.fits and not self.refused and self.old != self.new
 
 
 def _fits(labels: str, limit: int) -> str:
@@ -36,44 +39,51 @@ def _fits(labels: str, limit: int) -> str:
     )
 
 
-def _modify_tags(table: str, key: str, touched: str) -> str:
+def _refused(asked: str) -> str:
+    return (
+        f"({asked}::boolean AND (r.delete_time IS NOT NULL OR EXISTS (SELECT FROM runs.experiment e"
+        " WHERE e.workspace = r.workspace AND e.experiment = r.experiment AND e.archive_time IS NOT NULL)))"
+    )
+
+
+def _modify_tags(table: str, key: str, refused: str, touched: str) -> str:
     return f"""
         WITH before AS (
-            SELECT tags AS old, (tags - $4::text[]) || $3::jsonb AS new
-              FROM {table} WHERE workspace = $1 AND {key} = $2 FOR UPDATE
+            SELECT tags AS old, (tags - $4::text[]) || $3::jsonb AS new, {refused} AS refused
+              FROM {table} r WHERE workspace = $1 AND {key} = $2 FOR UPDATE
         ), verdict AS (
-            SELECT old, new, {_fits("new", TAGS)} AS fits FROM before
+            SELECT old, new, {_fits("new", TAGS)} AS fits, refused FROM before
         ), changed AS (
             UPDATE {table} SET tags = v.new, update_time = $5{touched} FROM verdict v
-             WHERE workspace = $1 AND {key} = $2 AND v.fits AND v.new <> v.old
+             WHERE workspace = $1 AND {key} = $2 AND v.fits AND NOT v.refused AND v.new <> v.old
         )
-        SELECT old, new, fits FROM verdict
+        SELECT old, new, fits, refused FROM verdict
         """
 
 
-_MODIFY_RUN_TAGS = _modify_tags("runs.run", "run", ", change_xid = pg_current_xact_id()")
-_MODIFY_EXPERIMENT_TAGS = _modify_tags("runs.experiment", "experiment", "")
+_MODIFY_RUN_TAGS = _modify_tags("runs.run", "run", _refused("$6"), ", change_xid = pg_current_xact_id()")
+_MODIFY_EXPERIMENT_TAGS = _modify_tags("runs.experiment", "experiment", "false", "")
 
 _ADD_PROPERTIES = f"""
     WITH before AS (
         SELECT properties AS old, properties || $3::jsonb AS new,
-               properties || $3::jsonb = $3::jsonb || properties AS agrees
-          FROM runs.run WHERE workspace = $1 AND run = $2 FOR UPDATE
+               properties || $3::jsonb = $3::jsonb || properties AS agrees, {_refused("$5")} AS refused
+          FROM runs.run r WHERE workspace = $1 AND run = $2 FOR UPDATE
     ), verdict AS (
-        SELECT old, new, agrees, {_fits("new", PROPERTIES)} AS fits FROM before
+        SELECT old, new, agrees, {_fits("new", PROPERTIES)} AS fits, refused FROM before
     ), changed AS (
         UPDATE runs.run SET properties = v.new, update_time = $4, change_xid = pg_current_xact_id() FROM verdict v
-         WHERE workspace = $1 AND run = $2 AND v.agrees AND v.fits AND v.new <> v.old
+         WHERE workspace = $1 AND run = $2 AND v.agrees AND v.fits AND NOT v.refused AND v.new <> v.old
     )
-    SELECT old, new, fits FROM verdict
+    SELECT old, new, fits, refused FROM verdict
     """
 
 
 async def modify_run_tags(
-    postgres: Postgres, workspace: str, run: str, tags: Tags, removed: Sequence[str], at: datetime
+    postgres: Postgres, workspace: str, run: str, tags: Tags, removed: Sequence[str], at: datetime, refuse_deleted: bool
 ) -> Labelled[Tags] | None:
-    """Sets and removes tags of a run; None if there is none."""
-    row = await postgres.fetchrow(_MODIFY_RUN_TAGS, workspace, run, tags, removed, at)
+    """Sets and removes tags of a run, on request only of one that is not deleted; None if there is none."""
+    row = await postgres.fetchrow(_MODIFY_RUN_TAGS, workspace, run, tags, removed, at, refuse_deleted)
     return Labelled(**row) if row else None
 
 
@@ -86,8 +96,11 @@ async def modify_experiment_tags(
 
 
 async def add_properties(
-    postgres: Postgres, workspace: str, run: str, properties: Properties, at: datetime
+    postgres: Postgres, workspace: str, run: str, properties: Properties, at: datetime, refuse_deleted: bool
 ) -> Labelled[Properties] | None:
-    """Adds properties to a run unless one is there with another value; None if there is no such run."""
-    row = await postgres.fetchrow(_ADD_PROPERTIES, workspace, run, properties, at)
+    """Adds properties to a run unless one is there with another value, on request only to one that is not deleted.
+
+    Returns None if there is no such run.
+    """
+    row = await postgres.fetchrow(_ADD_PROPERTIES, workspace, run, properties, at, refuse_deleted)
     return Labelled(**row) if row else None

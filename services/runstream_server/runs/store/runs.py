@@ -58,16 +58,16 @@ class RunStore:
             return next(iter(await move(connection, [(workspace, run)], wanted, at)), None)
 
     async def modify_tags(
-        self, workspace: str, run: str, tags: Tags, removed: Sequence[str], at: datetime
+        self, workspace: str, run: str, tags: Tags, removed: Sequence[str], at: datetime, refuse_deleted: bool
     ) -> Labelled[Tags] | None:
-        """Sets and removes tags; None if there is no such run."""
-        return await modify_run_tags(self._postgres, workspace, run, tags, removed, at)
+        """Sets and removes tags, on request only of a run that is not deleted; None if there is no such run."""
+        return await modify_run_tags(self._postgres, workspace, run, tags, removed, at, refuse_deleted)
 
     async def add_properties(
-        self, workspace: str, run: str, properties: Properties, at: datetime
+        self, workspace: str, run: str, properties: Properties, at: datetime, refuse_deleted: bool
     ) -> Labelled[Properties] | None:
         """Adds properties unless one is there with another value; None if there is no such run."""
-        return await add_properties(self._postgres, workspace, run, properties, at)
+        return await add_properties(self._postgres, workspace, run, properties, at, refuse_deleted)
 
     async def add_warnings(self, workspace: str, run: str, warnings: Sequence[RunWarning], at: datetime) -> bool | None:
         """Appends warnings that the run does not have yet; returns whether there were any, None if there is no run."""

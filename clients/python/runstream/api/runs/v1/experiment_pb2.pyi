@@ -74,7 +74,7 @@ class Experiment(google.protobuf.message.Message):
     """Free text, up to 5,000 characters. Default: empty."""
     @property
     def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runstream.api.runs.v1.workspace_pb2.Tag]:
-        """Labels, in ascending order of key. Limits as for `Run.tags`."""
+        """Labels, in ascending order of key. Limits as for `Run.tags`, but values up to 20,000 characters."""
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
