@@ -173,7 +173,11 @@ def _single(value: Any) -> Any:
 
 
 def _is_storable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parsed(text: str) -> float | None:

@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
@@ -21,6 +22,7 @@ DEFAULT = "Default"
 """The experiment with the number 0, which every workspace has."""
 
 _DISPLAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,254}")
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _MOST_REMEMBERED = 10_000
 _MOST_KEPT = 200
 
@@ -84,7 +86,7 @@ class KnownExperiments:
 
     async def get(self, visitor: Visitor, experiment_id: str) -> KnownExperiment:
         """Returns an experiment by its number, also an archived one; raises MlflowError if there is none."""
-        if not re.fullmatch(r"\d{1,18}", experiment_id):
+        if not _NUMBER.fullmatch(experiment_id):
             raise experiment_not_found(experiment_id)
         numbered = await self._store.find_number(visitor.workspace.workspace, int(experiment_id))
         if numbered is None and int(experiment_id) == 0:
@@ -99,6 +101,18 @@ class KnownExperiments:
                 raise experiment_not_found(experiment_id) from None
             raise
         return KnownExperiment(numbered, response.experiment)
+
+    async def find_names(self, visitor: Visitor, experiment_ids: Iterable[str]) -> Mapping[str, str]:
+        """Returns the numbers of experiments, as texts, by their resource names; those that nobody knows are absent."""
+        numbers = {int(each) for each in experiment_ids if _NUMBER.fullmatch(each)}
+        found = {each.number: each.experiment for each in await self._find_numbers(visitor, numbers)}
+        if 0 in numbers and 0 not in found:
+            with suppress(MlflowError):
+                found[0] = (await self._make_default(visitor)).numbered.experiment
+        return {str(experiment): str(number) for number, experiment in found.items()}
+
+    async def _find_numbers(self, visitor: Visitor, numbers: Collection[int]) -> Sequence[NumberedExperiment]:
+        return await self._store.find_numbers(visitor.workspace.workspace, numbers) if numbers else []
 
     async def _make_default(self, visitor: Visitor) -> KnownExperiment:
         request = messages.CreateExperimentRequest(

@@ -15,6 +15,8 @@ _FIND_NUMBER = f"SELECT {_COLUMNS} FROM gateway.experiment WHERE workspace = $1 
 
 _FIND_NAME = f"SELECT {_COLUMNS} FROM gateway.experiment WHERE workspace = $1 AND name = $2"
 
+_FIND_NUMBERS = f"SELECT {_COLUMNS} FROM gateway.experiment WHERE workspace = $1 AND number = ANY ($2::bigint[])"
+
 _FIND_ALL = f"SELECT {_COLUMNS} FROM gateway.experiment WHERE workspace = $1 AND experiment = ANY ($2::text[])"
 
 _NEXT_NUMBER = """
@@ -62,6 +64,11 @@ class ExperimentStore:
         """Returns the experiment of a number."""
         row = await self._postgres.fetchrow(_FIND_NUMBER, workspace, number)
         return _experiment(row) if row else None
+
+    async def find_numbers(self, workspace: str, numbers: Collection[int]) -> Sequence[NumberedExperiment]:
+        """Returns the experiments of those numbers that are known."""
+        rows: Sequence[Any] = await self._postgres.fetch(_FIND_NUMBERS, workspace, list(numbers))
+        return [_experiment(row) for row in rows]
 
     async def find_name(self, workspace: str, name: str) -> NumberedExperiment | None:
         """Returns the experiment that has a name here which the run history does not know."""

@@ -86,8 +86,8 @@ class Ordering:
         return [_value(subject.values(order.entity, order.key)) for order in self.orders]
 
     def key(self, place: Place) -> Key:
-        """What places are compared by."""
-        return tuple(_part(value, order) for value, order in zip(place, self.orders, strict=True))
+        """What places are compared by; also of the beginning of a place."""
+        return tuple(map(_part, place, self.orders))
 
     def is_place(self, content: Sequence[object]) -> bool:
         """Whether something can be a place."""

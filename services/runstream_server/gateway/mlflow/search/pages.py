@@ -83,6 +83,11 @@ class First(Generic[_Found]):
             self._end, _, _, size_bytes = self._kept.pop()
             self._bytes -= size_bytes
 
+    def is_past(self, beginning: Place) -> bool:
+        """Whether nothing is wanted any more of what comes behind all places that begin so."""
+        self._cut()
+        return self._end is not None and self._end[: len(beginning)] < self._ordering.key(beginning)
+
     @property
     def has_more(self) -> bool:
         """Whether there is something behind those that are kept."""

@@ -1,0 +1,94 @@
+"""Asks the run history for the runs that a search may find."""
+
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream.api.runs.v1 import run_pb2
+from runstream_server.gateway.mlflow.known_experiments import quoted
+from runstream_server.gateway.mlflow.run_conditions import before, conditions, joined, one_of, since
+from runstream_server.gateway.mlflow.run_subjects import START_TIME
+from runstream_server.gateway.mlflow.search import Clause, Order, Place
+from runstream_server.gateway.visitors import Visitor
+
+_MOST_AT_ONCE = 1_000
+_MOST_NAMED = 40
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Which runs a search may find, and in which order it wants them."""
+
+    experiments: Collection[str]
+    """Resource names."""
+
+    clauses: Sequence[Clause]
+    orders: Sequence[Order]
+    after: Place | None
+    with_deleted: bool
+
+    below: str | None = None
+    """The id of a run: only those below it."""
+
+    @property
+    def is_by_start(self) -> bool:
+        """Whether they come in the order of their starts, so that their first ones are enough."""
+        return (self.orders[0].entity, self.orders[0].key) == ("attributes", START_TIME)
+
+    def listings(self) -> Sequence["Listing"]:
+        """Listings that have all of them together.
+
+        A run that has not started counts as having done so at its creation, so by start there are two listings; those
+        that have not come first: one that starts meanwhile is in both of them, not in none.
+        """
+        if not self.is_by_start:
+            return [self._listing([], "")]
+        direction = " desc" if self.orders[0].descending else ""
+        return [
+            self._listing(["NOT start_time:*", *self._behind("create_time")], f"create_time{direction}"),
+            self._listing(["start_time:*", *self._behind("start_time")], f"start_time{direction}"),
+        ]
+
+    def _listing(self, required: Sequence[str], order_by: str) -> "Listing":
+        text = joined([*self._scope(), *required], conditions(self.clauses))
+        return Listing(text, order_by, self.with_deleted)
+
+    def _scope(self) -> Iterator[str]:
+        if self.below is not None:
+            yield f"ancestor = {quoted(self.below)}"
+        if len(self.experiments) <= _MOST_NAMED:
+            yield one_of("experiment", [quoted(each) for each in self.experiments])
+
+    def _behind(self, field: str) -> Iterator[str]:
+        """Leaves out what comes before the place; what has the very same millisecond stays in."""
+        start = self.after[0] if self.after else None
+        if isinstance(start, int):
+            condition = before(field, start + 1) if self.orders[0].descending else since(field, start)
+            yield from [condition] if condition else []
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What ListRuns is asked."""
+
+    filter: str
+    order_by: str
+    with_deleted: bool
+
+    async def pages(self, visitor: Visitor, first: int) -> AsyncGenerator[Sequence[run_pb2.Run], None]:
+        """Yields the runs page by page: on the first one so many, then as many as there can be."""
+        token, size = "", min(first, _MOST_AT_ONCE)
+        while True:
+            request = messages.ListRunsRequest(
+                parent=str(visitor.workspace),
+                filter=self.filter,
+                order_by=self.order_by,
+                page_size=size,
+                page_token=token,
+                show_deleted=self.with_deleted,
+            )
+            response = await visitor.call(visitor.services.runs.ListRuns, request, messages.ListRunsResponse)
+            yield response.runs
+            token, size = response.next_page_token, _MOST_AT_ONCE
+            if not token:
+                return
