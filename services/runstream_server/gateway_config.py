@@ -24,8 +24,8 @@ class GatewayConfig:
     """`RUNSTREAM_MLFLOW_VERSION`. Which version of MLflow clients are told they speak to."""
 
     spool_bytes: int = 8 << 30
-    """`RUNSTREAM_GATEWAY_SPOOL_BYTES`. How much of the disk, in the folder for temporary files, files on their way up may
-    take together: 64 MiB for each, and all of one that comes without its length. 128 MiB or more."""
+    """`RUNSTREAM_GATEWAY_SPOOL_BYTES`. How much of the disk, in the folder for temporary files, files on their way up
+    may take together: 64 MiB for each, and all of one that comes without its length. 64 MiB or more."""
 
 
 def read_gateway(read: Variables, port: int) -> GatewayConfig:
@@ -35,7 +35,7 @@ def read_gateway(read: Variables, port: int) -> GatewayConfig:
         port=read.integer("RUNSTREAM_GATEWAY_PORT", beside, 0, 65_535),
         url=read_url(read, "RUNSTREAM_GATEWAY_URL"),
         mlflow_version=read.text("RUNSTREAM_MLFLOW_VERSION", default=MLFLOW_VERSION),
-        spool_bytes=read.integer("RUNSTREAM_GATEWAY_SPOOL_BYTES", 8 << 30, 128 << 20),
+        spool_bytes=read.integer("RUNSTREAM_GATEWAY_SPOOL_BYTES", 8 << 30, 64 << 20),
     )
 
 

@@ -1,6 +1,7 @@
 """Reads and writes `artifacts.artifact`: paths of runs, bound to blobs. Rows do not leave this module."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from asyncpg import Record
@@ -9,6 +10,10 @@ from runstream_server.artifacts.errors import ArtifactExists, BlobMissing
 from runstream_server.artifacts.model import Artifact, Binding, Blob, Listed
 from runstream_server.names import RunName
 from runstream_server.postgres import Connection, Postgres
+
+
+class _Unbound(Exception):
+    """A path was bound when it was to be, and is not any more: somebody deleted it meanwhile."""
 
 
 class ArtifactStore:
@@ -24,6 +29,11 @@ class ArtifactStore:
             BlobMissing: The workspace does not have a blob.
             ArtifactExists: A path is bound to another blob.
         """
+        while True:
+            with suppress(_Unbound):
+                return await self._bind(run, bindings, now)
+
+    async def _bind(self, run: RunName, bindings: Sequence[Binding], now: datetime) -> Sequence[Artifact]:
         async with self._postgres.transaction() as connection:
             sizes = await _insert(connection, run, bindings, now)
             if len(sizes) == len(bindings):
@@ -199,6 +209,8 @@ async def _bound(connection: Connection, run: RunName, bindings: Sequence[Bindin
         [binding.path for binding in bindings],
     )
     artifacts = {row["path"]: _artifact(row) for row in rows}
+    if len(artifacts) < len(bindings):
+        raise _Unbound
     for binding in bindings:
         if artifacts[binding.path].blob.digest != binding.digest:
             raise ArtifactExists(binding.path, artifacts[binding.path].blob.digest, binding.digest)

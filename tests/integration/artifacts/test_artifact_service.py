@@ -97,6 +97,14 @@ async def test_callers_that_bind_the_same_paths_at_once_agree(backend: Backend, 
     assert sorted(isinstance(result, grpc.aio.AioRpcError) for result in results) == [False, False, True, True]
 
 
+async def test_callers_bind_a_path_while_it_is_deleted(calls: Calls, run: str) -> None:
+    (digest,) = await calls.store(b"")
+
+    for _ in range(40):
+        binds = [calls.bind(run, {"a": digest}) for _ in range(4)]
+        await asyncio.gather(binds[0], binds[1], calls.delete(run, ["a"]), binds[2], binds[3])
+
+
 async def test_a_run_that_does_not_exist_has_no_artifacts(calls: Calls, run: str) -> None:
     digest = await calls.upload(b"one")
     binding = messages.ArtifactBinding(path="a", digest=digest)

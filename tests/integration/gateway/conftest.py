@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import Backend
+from tests.gateway_files import Files, files_of
 from tests.gateways import Gateway, open_gateway
+from tests.make_runs import make_run
 
 
 @pytest.fixture
@@ -13,3 +15,10 @@ async def gateway(backend: Backend) -> AsyncIterator[Gateway]:
     """The gateway of services that let everybody in."""
     async with open_gateway(backend.channel) as opened:
         yield opened
+
+
+@pytest.fixture
+async def files(backend: Backend, gateway: Gateway) -> Files:
+    """The files of a run with the id `run`."""
+    await make_run(backend.channel)
+    return await files_of(gateway, "run")

@@ -11,7 +11,8 @@ from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Visitor
 from runstream_server.names import RunName
 
-_REPLACING_ATTEMPTS = 5
+_REPLACING_ATTEMPTS = 100
+"""Each time another request was first, so that there are as many of them at the same time."""
 _DELETED_AT_ONCE = 1_000
 
 

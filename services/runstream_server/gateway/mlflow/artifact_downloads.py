@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
-_Pieces = AsyncGenerator[messages.ReadArtifactResponse]
+_Piece = messages.ReadArtifactResponse
+_Pieces = AsyncGenerator[_Piece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,37 +88,39 @@ async def _send(visitor: Visitor, request: web.Request, place: Place, span: Span
     asked = messages.ReadArtifactRequest(run=str(place.run), path=place.whole_path)
     if span:
         asked.offset_bytes, asked.limit_bytes = span.offset, span.size
-    pieces = visitor.stream(visitor.services.artifacts.ReadArtifact, asked, messages.ReadArtifactResponse)
-    async with aclosing(pieces):
-        try:
-            first = await anext(pieces)
-        except Refusal as refusal:
-            raise artifact_not_found(place.path) if refusal.reason == "ARTIFACT_NOT_FOUND" else refusal from None
-        response = _response(first.artifact, span)
+    async with aclosing(visitor.stream(visitor.services.artifacts.ReadArtifact, asked, _Piece)) as pieces:
+        artifact, data = await _begin(pieces, place)
+        response = _response(artifact, span)
         await response.prepare(request)
-        await _copy(pieces, first, request, response)
+        await _copy(data, pieces, request, response)
     return response
 
 
-async def _copy(
-    pieces: _Pieces, first: messages.ReadArtifactResponse, request: web.Request, response: web.StreamResponse
-) -> None:
-    """Sends what follows the headers; breaks the connection and raises ConnectionResetError if not all of it comes."""
+async def _begin(pieces: _Pieces, place: Place) -> tuple[messages.Artifact, bytes]:
+    """Reads up to the first bytes, so that what fails until then is told with a status."""
+    try:
+        first = await anext(pieces)
+    except Refusal as refusal:
+        raise artifact_not_found(place.path) if refusal.reason == "ARTIFACT_NOT_FOUND" else refusal from None
+    if first.data:
+        return first.artifact, first.data
+    async for piece in pieces:
+        return first.artifact, piece.data
+    return first.artifact, b""
+
+
+async def _copy(data: bytes, pieces: _Pieces, request: web.Request, response: web.StreamResponse) -> None:
+    """Sends what follows the headers; breaks the connection if not all of it comes."""
     left = response.content_length or 0
     try:
-        if first.data:
-            await response.write(first.data)
-            left -= len(first.data)
-        async for piece in pieces:
-            await response.write(piece.data)
-            left -= len(piece.data)
+        while data:
+            await response.write(data)
+            left -= len(data)
+            data = (await anext(pieces, _Piece())).data
     except Refusal as refusal:
-        logger.warning("a file cannot be sent to its end", extra={"reason": refusal.reason, "path": request.path})
-        left = left or 1
-    if left:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the file ended early")
+        logger.warning("a file breaks off", extra={"reason": refusal.reason, "path": request.path, "missing": left})
+    if left and request.transport is not None:
+        request.transport.abort()
 
 
 def _tag(artifact: messages.Artifact) -> str:

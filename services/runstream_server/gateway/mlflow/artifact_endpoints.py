@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aiohttp import ClientPayloadError, hdrs, web
+from aiohttp import hdrs, web
 
 from runstream_server.auth import Role
 from runstream_server.gateway.mlflow.artifact_bindings import bind, delete
@@ -44,9 +44,9 @@ class ArtifactEndpoints:
             for base in _BASES
             for each in (
                 RawEndpoint("GET", base, self._list, Role.READER),
-                RawEndpoint("GET", f"{base}/{{path:.*}}", self._read, Role.READER),
-                RawEndpoint("PUT", f"{base}/{{path:.*}}", self._write, Role.WRITER),
-                RawEndpoint("DELETE", f"{base}/{{path:.*}}", self._delete, Role.WRITER),
+                RawEndpoint("GET", f"{base}/{{path:(?s:.*)}}", self._read, Role.READER),
+                RawEndpoint("PUT", f"{base}/{{path:(?s:.*)}}", self._write, Role.WRITER),
+                RawEndpoint("DELETE", f"{base}/{{path:(?s:.*)}}", self._delete, Role.WRITER),
             )
         ]
         return [*raw, Endpoint("GET", "artifacts/list", self._list_run, Role.READER)]
@@ -63,11 +63,7 @@ class ArtifactEndpoints:
         place = await self._places.find(visitor, _file_asked(request), to_write=True)
         is_as_sent = hdrs.CONTENT_ENCODING not in request.headers
         body = Body(request.content, request.content_length if is_as_sent else None)
-        try:
-            digest = await self._uploads.store(visitor, body)
-        except ClientPayloadError:
-            raise ConnectionResetError("the body broke off") from None
-        await bind(visitor, place, digest)
+        await bind(visitor, place, await self._uploads.store(visitor, body))
         return answered({})
 
     async def _delete(self, visitor: Visitor, request: web.Request) -> web.StreamResponse:

@@ -84,9 +84,7 @@ def _located(path: str) -> Location:
     of_model, of_run = _OF_MODEL.fullmatch(path), _OF_RUN.fullmatch(path)
     found = of_model or of_run
     if found is None:
-        raise wrong(
-            "Invalid path: expected EXPERIMENT/RUN/artifacts/PATH, or EXPERIMENT/models/MODEL/artifacts/PATH"
-        )
+        raise wrong("Invalid path: expected EXPERIMENT/RUN/artifacts/PATH, or EXPERIMENT/models/MODEL/artifacts/PATH")
     below = found["path"] or ""
     if below:
         _check(below)

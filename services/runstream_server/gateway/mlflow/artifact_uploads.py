@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from aiohttp import StreamReader
+from aiohttp import ClientPayloadError, StreamReader
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream_server.gateway.mlflow.artifact_spool import Spool, SpoolRoom
+from runstream_server.gateway.mlflow.errors import MlflowError
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Visitor
 
@@ -41,12 +42,16 @@ class Body:
     _hash: Any = field(default_factory=hashlib.sha256)
 
     async def take(self) -> bytes:
-        """The next bytes; none: the end. Raises an error of aiohttp, or ConnectionError, if the body breaks off."""
+        """The next bytes; none: the end. Raises MlflowError if the body breaks off, or nothing comes for a minute."""
         try:
             async with asyncio.timeout(_IDLE_SECONDS):
                 piece = await self.content.readany()
         except TimeoutError:
-            raise ConnectionResetError("nothing came for a minute") from None
+            raise MlflowError(
+                "DEADLINE_EXCEEDED", f"nothing of the body came for {_IDLE_SECONDS:.0f} seconds"
+            ) from None
+        except (ClientPayloadError, ConnectionError):
+            raise MlflowError("BAD_REQUEST", "the body broke off; nothing was stored") from None
         self._hash.update(piece)
         return piece
 

@@ -34,7 +34,7 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
         for path in _paths(each):
             handler = raw_handler(each, visitors) if isinstance(each, RawEndpoint) else json_handler(each, visitors)
             application.router.add_route(each.method, path, handler)
-    application.router.add_route("*", "/{rest:.*}", unknown_endpoint)
+    application.router.add_route("*", "/{rest:(?s:.*)}", unknown_endpoint)
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
