@@ -1,5 +1,7 @@
 """Talks to the gateway by HTTP as clients of MLflow do."""
 
+import io
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -54,6 +56,11 @@ class Gateway:
     async def post(self, endpoint: str, method: str = "POST", **body: Any) -> Answered:
         """Sends a JSON object to an endpoint, `runs/create` for example."""
         return await self.request(method, f"{API}/{endpoint}", json=body)
+
+    async def post_large(self, endpoint: str, **body: Any) -> Answered:
+        """Sends a JSON object that may be larger than 1 MiB to an endpoint."""
+        sent = io.BytesIO(json.dumps(body).encode())
+        return await self.request("POST", f"{API}/{endpoint}", data=sent, headers={"Content-Type": "application/json"})
 
     async def get(self, endpoint: str, **query: Any) -> Answered:
         """Asks an endpoint; lists repeat their parameter."""

@@ -1,8 +1,6 @@
 """Datasets and models that runs used, and models that they made."""
 
 import asyncio
-import io
-import json
 from typing import Any
 
 import grpc
@@ -17,7 +15,7 @@ from runstream_server.gateway.store.inputs import InputsAndOutputs, InputStore
 from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
-from tests.gateways import API, Answered, Gateway, open_gateway
+from tests.gateways import Gateway, open_gateway
 from tests.guarded import guarded_services
 from tests.make_runs import make_run
 
@@ -35,13 +33,6 @@ def used(context: str = "", **dataset: Any) -> dict[str, Any]:
     """An item of `datasets`."""
     tags = [{"key": "mlflow.data.context", "value": context}] if context else []
     return {"dataset": DATASET | dataset, "tags": tags}
-
-
-async def tell_large(gateway: Gateway, **body: Any) -> Answered:
-    """Tells inputs in a body that may be large."""
-    sent = io.BytesIO(json.dumps(body).encode())
-    headers = {"Content-Type": "application/json"}
-    return await gateway.request("POST", f"{API}/runs/log-inputs", data=sent, headers=headers)
 
 
 @pytest.fixture
@@ -129,9 +120,9 @@ LIMITS = {
 
 async def test_each_limit_holds_to_the_character(gateway: Gateway, run: str, store: InputStore) -> None:
     for path, (name, most) in LIMITS.items():
-        good = await tell_large(gateway, run_id="run", datasets=[used(**{name: "e" * most})])
+        good = await gateway.post_large("runs/log-inputs", run_id="run", datasets=[used(**{name: "e" * most})])
         assert good.status == 200, (path, good.body)
-        bad = await tell_large(gateway, run_id="run", datasets=[used(**{name: "e" * (most + 1)})])
+        bad = await gateway.post_large("runs/log-inputs", run_id="run", datasets=[used(**{name: "e" * (most + 1)})])
         assert bad.error[:2] == (400, "INVALID_PARAMETER_VALUE")
         assert bad.error[2].endswith(
             f"for parameter '{path}' supplied: expected up to {most} characters, got {most + 1}"

@@ -8,6 +8,7 @@ from runstream_server.auth import Role
 from runstream_server.gateway.mlflow.endpoint import Answer, Endpoint
 from runstream_server.gateway.mlflow.errors import missing_parameter, wrong
 from runstream_server.gateway.mlflow.fields import Fields
+from runstream_server.gateway.mlflow.run_documents import Document
 from runstream_server.gateway.mlflow.runs import asked_run_id, get_active_run
 from runstream_server.gateway.store.inputs import (
     MOST_PER_RUN,
@@ -69,7 +70,7 @@ class InputEndpoints:
         return {}
 
 
-def inputs_document(found: InputsAndOutputs) -> Answer:
+def inputs_document(found: InputsAndOutputs) -> Document:
     """`inputs` of a run, in JSON."""
     return {
         "dataset_inputs": [_dataset_input_document(each) for each in found.datasets],
@@ -77,19 +78,19 @@ def inputs_document(found: InputsAndOutputs) -> Answer:
     }
 
 
-def outputs_document(found: InputsAndOutputs) -> Answer:
+def outputs_document(found: InputsAndOutputs) -> Document:
     """`outputs` of a run, in JSON."""
     return {"model_outputs": [{"model_id": each.model, "step": each.step} for each in found.outputs]}
 
 
-def _dataset_input_document(found: DatasetInput) -> Answer:
+def _dataset_input_document(found: DatasetInput) -> Document:
     return {
         "tags": [{"key": key, "value": value} for key, value in found.tags.items()],
         "dataset": _dataset_document(found.dataset),
     }
 
 
-def _dataset_document(dataset: Dataset) -> Answer:
+def _dataset_document(dataset: Dataset) -> Document:
     told = {
         "name": dataset.name,
         "digest": dataset.digest,
