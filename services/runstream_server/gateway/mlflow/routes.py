@@ -16,10 +16,20 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
+from runstream_server.gateway.mlflow.experiment_changes import ExperimentChanges
+from runstream_server.gateway.mlflow.experiment_endpoints import ExperimentEndpoints
+from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
+from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.mlflow.logged_models import KnownModels
+from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.metric_writers import MetricWriters
+from runstream_server.gateway.mlflow.registry import registry_endpoints
+from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
+from runstream_server.gateway.mlflow.run_search import RunSearch
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
+from runstream_server.gateway.store.inputs import InputStore
 from runstream_server.gateway.store.logged_models import LoggedModelStore
 from runstream_server.gateway.visitors import Visitors
 from runstream_server.platform import Platform
@@ -38,16 +48,22 @@ def add_mlflow(application: web.Application, visitors: Visitors, platform: Platf
 
 
 def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-    settings = platform.config.gateway
-    experiments = KnownExperiments(ExperimentStore(platform.postgres))
+    store, models = ExperimentStore(platform.postgres), LoggedModelStore(platform.postgres)
+    experiments, inputs = KnownExperiments(store), InputStore(platform.postgres)
     return [
-        *ServerInfo(settings.mlflow_version).endpoints(),
-        *_artifacts(platform, experiments).endpoints(),
+        *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
+        *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
+        *ExperimentSearch(experiments).endpoints(),
+        *RunEndpoints(experiments).endpoints(),
+        *RunSearch(experiments, inputs).endpoints(),
+        *LoggingEndpoints(MetricWriters()).endpoints(),
+        *InputEndpoints(inputs).endpoints(),
+        *_artifacts(platform, experiments, models).endpoints(),
+        *registry_endpoints(platform, KnownModels(models)),
     ]
 
 
-def _artifacts(platform: Platform, experiments: KnownExperiments) -> ArtifactEndpoints:
-    models = LoggedModelStore(platform.postgres)
+def _artifacts(platform: Platform, experiments: KnownExperiments, models: LoggedModelStore) -> ArtifactEndpoints:
     return ArtifactEndpoints(
         experiments,
         ArtifactPlaces(experiments, KnownModels(models)),
