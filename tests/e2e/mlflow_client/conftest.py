@@ -22,6 +22,8 @@ SECONDS = 110
 ROOT = Path(__file__).parents[3]
 PYTHON = os.environ.get("MLFLOW_TEST_PYTHON", "")
 """An interpreter with another version of MLflow, and without Runstream. Default: this one."""
+_NOTHING_COMPILED = "PYTHONDONTWRITEBYTECODE"
+"""Is not set here: to compile MLflow takes seconds of each program."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def played(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
     """What came of the program of the user."""
     with pytest.MonkeyPatch.context() as patch:
         forget_settings(patch, site.settings)
+        patch.delenv(_NOTHING_COMPILED, raising=False)
         ws = Workspace.create("acceptance")
         file = tmp_path_factory.mktemp("played") / "results.json"
         with kept_running(lambda: recording(ws._record.gateway_url)) as recorder:
@@ -74,7 +77,7 @@ def _credentials(site: Site) -> dict[str, str]:
 def project(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a program of this test's own, which is the current one, of the user of the backend."""
     forget_settings(monkeypatch, site.settings)
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+    for name in [name for name in os.environ if name.startswith("MLFLOW_") or name == _NOTHING_COMPILED]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
