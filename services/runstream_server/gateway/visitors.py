@@ -63,7 +63,7 @@ class Visitor:
 
     async def stream(
         self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float | None = None
-    ) -> AsyncGenerator[_Response]:
+    ) -> AsyncGenerator[_Response, None]:
         """Calls a method that answers with a stream in the name of this visitor; raises Refusal."""
         call = method(request, metadata=self._metadata(), timeout=seconds, wait_for_ready=True)
         try:

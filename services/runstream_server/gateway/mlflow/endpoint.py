@@ -99,7 +99,8 @@ async def unknown_endpoint(request: web.Request) -> web.Response:
 async def _fields(endpoint: Endpoint, request: web.Request) -> Fields:
     parts = {name: value for name, value in request.match_info.items() if name != "workspace"}
     if request.method == "GET":
-        values: dict[str, Any] = {name: request.query.getall(name) for name in request.query}
+        queried = {name: request.query.getall(name) for name in request.query}
+        values: dict[str, Any] = {name: each if len(each) > 1 else each[0] for name, each in queried.items()}
         return Fields(values | parts)
     body = await _body(request, endpoint.max_body_bytes)
     return Fields({**read_body(body), **parts})

@@ -21,8 +21,10 @@ from runstream_server.gateway.mlflow.experiment_endpoints import ExperimentEndpo
 from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.logged_model_endpoints import LoggedModelEndpoints
 from runstream_server.gateway.mlflow.logged_models import KnownModels
 from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.metric_endpoints import MetricEndpoints
 from runstream_server.gateway.mlflow.metric_writers import MetricWriters
 from runstream_server.gateway.mlflow.registry import registry_endpoints
 from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
@@ -57,19 +59,23 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *RunEndpoints(experiments).endpoints(),
         *RunSearch(experiments, inputs).endpoints(),
         *LoggingEndpoints(MetricWriters()).endpoints(),
+        *MetricEndpoints().endpoints(),
         *InputEndpoints(inputs).endpoints(),
-        *_artifacts(platform, experiments, models).endpoints(),
+        *_files(platform, experiments, models),
         *registry_endpoints(platform, KnownModels(models)),
     ]
 
 
-def _artifacts(platform: Platform, experiments: KnownExperiments, models: LoggedModelStore) -> ArtifactEndpoints:
-    return ArtifactEndpoints(
-        experiments,
-        ArtifactPlaces(experiments, KnownModels(models)),
-        ArtifactListings(models),
-        ArtifactUploads(SpoolRoom(platform.config.gateway.spool_bytes)),
-    )
+def _files(
+    platform: Platform, experiments: KnownExperiments, models: LoggedModelStore
+) -> Sequence[Endpoint | RawEndpoint]:
+    listings = ArtifactListings(models)
+    places = ArtifactPlaces(experiments, KnownModels(models))
+    uploads = ArtifactUploads(SpoolRoom(platform.config.gateway.spool_bytes))
+    return [
+        *ArtifactEndpoints(experiments, places, listings, uploads).endpoints(),
+        *LoggedModelEndpoints(models, experiments, listings, platform.now).endpoints(),
+    ]
 
 
 def _paths(endpoint: Endpoint | RawEndpoint) -> Sequence[str]:
