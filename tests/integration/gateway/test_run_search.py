@@ -1,6 +1,7 @@
 """`runs/search`: which runs it finds, in which order, on which page."""
 
 import math
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -147,7 +148,12 @@ async def test_pages_stay_exact_while_runs_are_added(
 ) -> None:
     await make_runs(backend.channel, experiment, [new_run(f"r{each}", 5) for each in range(6)])
     for name, order in (("later", []), ("latest", ["metrics.m DESC"])):
-        body = {"experiment_ids": [experiment.id], "order_by": order, "filter": "run_id LIKE 'r%'", "max_results": 3}
+        body: dict[str, Any] = {
+            "experiment_ids": [experiment.id],
+            "order_by": order,
+            "filter": "run_id LIKE 'r%'",
+            "max_results": 3,
+        }
         first = (await gateway.post("runs/search", **body)).found()
         await make_runs(backend.channel, experiment, [new_run(f"r-{name}", 9)])
         second = (await gateway.post("runs/search", **body, page_token=first["next_page_token"])).found()
@@ -238,10 +244,10 @@ async def test_datasets_are_searched_by_name_digest_and_context(
 
 async def test_what_is_wrong_is_told(backend: Backend, gateway: Gateway, experiment: Experiment) -> None:
     await make_runs(backend.channel, experiment, [new_run("a"), new_run("b")])
-    ids, wrong = {"experiment_ids": [experiment.id]}, (400, "INVALID_PARAMETER_VALUE")
+    ids: dict[str, Any] = {"experiment_ids": [experiment.id]}
     token = (await gateway.post("runs/search", **ids, max_results=1)).found()["next_page_token"]
 
-    for body, message in (
+    bodies: list[tuple[dict[str, Any], str]] = [
         ({"filter": "status = FAILED"}, "Invalid clause(s) in filter string: 'status = FAILED'"),
         ({"order_by": ["datasets.name"]}, "Invalid order_by clause 'datasets.name'"),
         ({"max_results": 50_001}, "Invalid value 50001 for parameter 'max_results' supplied"),
@@ -251,9 +257,10 @@ async def test_what_is_wrong_is_told(backend: Backend, gateway: Gateway, experim
         ({"page_token": token, "order_by": ["run_id"]}, "Invalid page_token"),
         ({"page_token": token, "run_view_type": "ALL"}, "Invalid page_token"),
         ({"page_token": token, "experiment_ids": []}, "Invalid page_token"),
-    ):
+    ]
+    for body, message in bodies:
         answer = await gateway.post("runs/search", **(ids | body))
-        assert answer.error[:2] == wrong
+        assert answer.error[:2] == (400, "INVALID_PARAMETER_VALUE")
         assert answer.error[2].startswith(message)
     most = await gateway.post("runs/search", **ids, max_results=50_000, page_token=token)
     assert [run["info"]["run_id"] for run in most.found()["runs"]] == ["b"]
@@ -264,7 +271,7 @@ async def test_by_start_no_more_runs_are_read_than_it_takes(
 ) -> None:
     await make_runs(backend.channel, experiment, [new_run(f"r{each}", each) for each in range(60)])
 
-    async def listings(**body: object) -> float:
+    async def listings(**body: Any) -> float:
         before = _listings()
         (await gateway.post("runs/search", experiment_ids=[experiment.id], **body)).found()
         return _listings() - before

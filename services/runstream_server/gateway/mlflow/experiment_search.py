@@ -10,6 +10,7 @@ from runstream_server.gateway.mlflow.experiment_documents import experiment_docu
 from runstream_server.gateway.mlflow.fields import Fields
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiment, KnownExperiments
 from runstream_server.gateway.mlflow.run_documents import Document
+from runstream_server.gateway.mlflow.runs import get_run
 from runstream_server.gateway.mlflow.search import (
     LABEL,
     NUMBER,
@@ -84,11 +85,8 @@ class ExperimentSearch:
         self._known = known
 
     def endpoints(self) -> Sequence[Endpoint]:
-        """It comes as a query too. Tokens of runs have no list of the experiments."""
-        return [
-            Endpoint(method, "experiments/search", self._search, Role.READER, of_run=False)
-            for method in ("GET", "POST")
-        ]
+        """It comes as a query too. With the token of a run it finds the experiment of that run at most."""
+        return [Endpoint(method, "experiments/search", self._search, Role.READER) for method in ("GET", "POST")]
 
     async def _search(self, visitor: Visitor, fields: Fields) -> Answer:
         filter_text, orders, view = (
@@ -102,11 +100,21 @@ class ExperimentSearch:
         most = fields.count("max_results", _DEFAULT_RESULTS, MAX_RESULTS)
         after = query.place(fields.text_or("page_token", ""))
         first: First[Document] = First(query.ordering, most, after, _MOST_BYTES)
-        async for known in self._listed(visitor, view):
+        async for known in self._visible(visitor, view):
             _offer(first, query.ordering, clauses, known)
         found = first.in_order()
         answer: Answer = {"experiments": [document for _, document in found]} if found else {}
         return {**answer, "next_page_token": query.token(found[-1][0])} if first.has_more else answer
+
+    async def _visible(self, visitor: Visitor, view: View) -> AsyncIterator[Sequence[KnownExperiment]]:
+        own = visitor.caller.run if visitor.caller else None
+        if own is None:
+            async for known in self._listed(visitor, view):
+                yield known
+            return
+        number = await self._known.number_of_run(visitor, await get_run(visitor, own.run))
+        experiment = await self._known.get(visitor, number)
+        yield [experiment] if view.shows(is_deleted=experiment.is_deleted) else []
 
     async def _listed(self, visitor: Visitor, view: View) -> AsyncIterator[Sequence[KnownExperiment]]:
         token = ""
