@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import Backend
 from tests.gateway_files import Files, files_of
 from tests.gateways import Gateway, open_gateway
+from tests.logged_models import Models
 from tests.make_runs import make_run
 
 
@@ -22,3 +23,9 @@ async def files(backend: Backend, gateway: Gateway) -> Files:
     """The files of a run with the id `run`."""
     await make_run(backend.channel)
     return await files_of(gateway, "run")
+
+
+@pytest.fixture
+async def models(gateway: Gateway, files: Files) -> Models:
+    """The logged models of the experiment of the run `run`."""
+    return Models(gateway, files.root.partition("/")[0])
