@@ -12,6 +12,7 @@ ABSENT = (
     r"GET .*/mlflow/experiments/get-by-name",  # how it asks whether there is one
     r"GET .*/mlflow/(experiments|runs|registered-models)/get",
     r"POST .*/mlflow/runs/delete-tag",
+    r"GET .*/mlflow-artifacts/artifacts/.*/line",  # how it asks whether a run has such files, or a model of that name
     r".* .*(/traces|/v1/traces).*",
 )
 """What may be answered with 404: what is not there, and traces."""
