@@ -41,24 +41,24 @@ def store(postgres: Postgres) -> InputStore:
     return InputStore(postgres)
 
 
-async def test_a_run_shows_what_it_used_and_made_once_however_often_it_is_told(
-    gateway: Gateway, run: str, store: InputStore
-) -> None:
+async def test_a_run_shows_what_it_used_and_made_once_however_often_it_is_told(gateway: Gateway, run: str) -> None:
     for _ in range(2):
         told = [used("train"), used("test", name="other", profile=None)]
         (await gateway.post("runs/log-inputs", run_id="run", datasets=told, models=[{"model_id": "m-1"}])).found()
         (await gateway.post("runs/outputs", run_id="run", models=[{"model_id": "m-2", "step": 5}])).found()
 
-    found = (await store.of_runs("space", ["run", "none"]))["run"]
+    shown = (await gateway.get("runs/get", run_id="run")).found()["run"]
     other = {key: value for key, value in (DATASET | {"name": "other"}).items() if key != "profile"}
-    assert inputs_document(found) == {
+    assert shown["inputs"] == {
         "dataset_inputs": [
             {"tags": [{"key": "mlflow.data.context", "value": "train"}], "dataset": DATASET},
             {"tags": [{"key": "mlflow.data.context", "value": "test"}], "dataset": other},
         ],
         "model_inputs": [{"model_id": "m-1"}],
     }
-    assert outputs_document(found) == {"model_outputs": [{"model_id": "m-2", "step": 5}]}
+    assert shown["outputs"] == {"model_outputs": [{"model_id": "m-2", "step": 5}]}
+    searched = {"experiment_ids": [shown["info"]["experiment_id"]], "filter": "datasets.context = 'test'"}
+    assert (await gateway.post("runs/search", **searched)).found()["runs"] == [shown]
 
 
 async def test_a_dataset_stays_as_it_was_told_first_and_its_tags_are_set_besides(

@@ -50,8 +50,6 @@ CREATE TABLE gateway.model_version (
 
 CREATE INDEX model_version_run ON gateway.model_version (workspace, run) WHERE run <> '';
 
-CREATE INDEX model_version_model ON gateway.model_version (workspace, model) WHERE model <> '';
-
 CREATE TABLE gateway.model_version_tag (
     workspace text    COLLATE "C" NOT NULL,
     name      text    COLLATE "C" NOT NULL,

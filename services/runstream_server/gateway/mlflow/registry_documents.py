@@ -38,10 +38,5 @@ def version_document(version: ModelVersion) -> Document:
     return document | ({"model_id": version.model} if version.model else {})
 
 
-def registration_documents(registrations: Sequence[tuple[str, int]]) -> Sequence[Document]:
-    """`registrations` of a logged model: names and versions."""
-    return [{"name": name, "version": str(version)} for name, version in registrations]
-
-
 def _tags(tags: Mapping[str, str]) -> Sequence[Document]:
     return [{"key": key, "value": value} for key, value in tags.items()]

@@ -56,7 +56,7 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
         *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
         *ExperimentSearch(experiments).endpoints(),
-        *RunEndpoints(experiments).endpoints(),
+        *RunEndpoints(experiments, inputs).endpoints(),
         *RunSearch(experiments, inputs).endpoints(),
         *LoggingEndpoints(MetricWriters()).endpoints(),
         *MetricEndpoints().endpoints(),

@@ -14,12 +14,14 @@ from runstream_server.auth import Role
 from runstream_server.gateway.mlflow.endpoint import Answer, Endpoint
 from runstream_server.gateway.mlflow.errors import MlflowError, wrong
 from runstream_server.gateway.mlflow.fields import Fields
+from runstream_server.gateway.mlflow.inputs import inputs_document, outputs_document
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments, require_active
 from runstream_server.gateway.mlflow.labels import RUN_TAG, read_labels
 from runstream_server.gateway.mlflow.run_documents import (
     PARENT_TAG,
     RUN_NAME_TAG,
     UNKNOWN_USER,
+    id_of,
     run_document,
     run_info,
 )
@@ -27,6 +29,7 @@ from runstream_server.gateway.mlflow.run_endings import RunEndings, read_status
 from runstream_server.gateway.mlflow.run_labels import check_run_name, split_tags, update_run
 from runstream_server.gateway.mlflow.runs import about_run, asked_run_id, get_active_run, get_run, run_name
 from runstream_server.gateway.refusals import Refusal
+from runstream_server.gateway.store.inputs import InputsAndOutputs, InputStore
 from runstream_server.gateway.visitors import Visitor
 
 USER = 256
@@ -39,8 +42,9 @@ _NO_PARENT = ("RUN_NOT_FOUND", "EXPERIMENT_MISMATCH")
 class RunEndpoints:
     """What clients do with runs."""
 
-    def __init__(self, experiments: KnownExperiments) -> None:
+    def __init__(self, experiments: KnownExperiments, inputs: InputStore) -> None:
         self._experiments = experiments
+        self._inputs = inputs
         self._endings = RunEndings()
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -70,7 +74,10 @@ class RunEndpoints:
         run = await get_run(visitor, asked_run_id(fields))
         experiment_id = await self._experiments.number_of_run(visitor, run)
         latest = [value async for value in latest_values(visitor, run.name)]
-        return {"run": run_document(run, experiment_id, latest)}
+        run_id = id_of(run.name)
+        used = (await self._inputs.of_runs(visitor.workspace.workspace, [run_id])).get(run_id, InputsAndOutputs())
+        inputs, outputs = inputs_document(used), outputs_document(used)
+        return {"run": run_document(run, experiment_id, latest, inputs=inputs, outputs=outputs)}
 
     async def _update(self, visitor: Visitor, fields: Fields) -> Answer:
         run_id = asked_run_id(fields)

@@ -114,11 +114,6 @@ _DELETE_TAG = """
 DELETE FROM gateway.model_version_tag WHERE workspace = $1 AND name = $2 AND version = $3 AND key = $4
 """
 
-_REGISTRATIONS = """
-SELECT model, name, version FROM gateway.model_version
- WHERE workspace = $1 AND model = ANY ($2::text[]) AND model <> '' ORDER BY name, version
-"""
-
 _SCAN = f"""
 SELECT name, version, create_ms, update_ms, stage, source, run, model,
        octet_length(description) + octet_length(source) + octet_length(run_link) + (
@@ -268,13 +263,6 @@ class ModelVersionStore:
         async with self._postgres.transaction() as transaction:
             await _lock(transaction, workspace, name, version)
             await transaction.execute(_DELETE_TAG, workspace, name, version, key)
-
-    async def registrations(self, workspace: str, models: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]]]:
-        """Names and versions under which logged models are registered, by their ids; one that is not is absent."""
-        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for row in await self._postgres.fetch(_REGISTRATIONS, workspace, models) if models else ():
-            found[row["model"]].append((row["name"], row["version"]))
-        return dict(found)
 
     async def scan(
         self, workspace: str, name: str | None, run: str | None, tags: Sequence[str]
