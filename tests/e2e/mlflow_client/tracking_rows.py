@@ -71,7 +71,7 @@ def values(folder: Path) -> Any:
 def batch(folder: Path) -> Any:
     """Logs a batch twice, as after an answer that was lost: each point is there once, also where the key repeats."""
     client, now = MlflowClient(), 1_700_000_000_000
-    run = client.create_run(_experiment_id(), run_name="batch").info.run_id
+    run = client.create_run(_experiment_id(), start_time=now, run_name="batch").info.run_id
     points = [Metric("loss", float(step % 3), now + step, step // 2) for step in range(1000 - 20)]
     for _ in range(2):
         client.log_batch(run, points, [Param("p", "1")] * 1, [RunTag("t", "1")])

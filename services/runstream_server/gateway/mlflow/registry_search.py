@@ -64,6 +64,8 @@ _VERSIONS = Schema(
 # Texts are compared by how they begin: what is left of a name decides between those that begin alike.
 _NAME = [Order(_ATTRIBUTES, "name"), Order(_ATTRIBUTES, "end of name")]
 _LATEST_FIRST = Order(_ATTRIBUTES, "last_updated_timestamp", descending=True, is_number=True)
+_NO_PROMPT = Clause(_TAGS.name, "mlflow.prompt.is_prompt", "!=", "true")
+"""Clients say this of each search for models, which have no such tag: who has none is no prompt."""
 _NEWEST_FIRST = Order(_ATTRIBUTES, "version_number", descending=True, is_number=True)
 
 
@@ -77,6 +79,8 @@ class _Subject:
 
     def values(self, entity: str, key: str) -> Sequence[Scalar]:
         value = (self.attributes if entity == _ATTRIBUTES else self.tags).get(key)
+        if value is None and (entity, key) == (_NO_PROMPT.entity, _NO_PROMPT.key):
+            return ("false",)
         return () if value is None else (value,)
 
 
@@ -130,8 +134,10 @@ class RegistrySearch:
 
 def _asked(workspace: str, what: str, fields: Fields, schema: Schema, ties: Sequence[Order]) -> _Asked:
     text, orders = fields.text_or("filter", ""), fields.texts("order_by")
-    ordering = Ordering(parse_order(orders, schema), ties)
-    return _Asked(parse_filter(text, schema), Query([workspace, what, text, *orders], ordering))
+    ordering, clauses = Ordering(parse_order(orders, schema), ties), parse_filter(text, schema)
+    if all((clause.entity, clause.key) != (_NO_PROMPT.entity, _NO_PROMPT.key) for clause in clauses):
+        clauses = [*clauses, _NO_PROMPT]
+    return _Asked(clauses, Query([workspace, what, text, *orders], ordering))
 
 
 _Found = TypeVar("_Found", bound=_Subject)
