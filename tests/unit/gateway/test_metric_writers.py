@@ -1,0 +1,119 @@
+"""Metrics of requests whose fate nobody knows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from runstream.api.metrics.v1 import metrics_service_pb2 as messages
+from runstream.api.metrics.v1.metrics_service_pb2_grpc import (
+    MetricsServiceServicer,
+    add_MetricsServiceServicer_to_server,
+)
+from runstream_server.gateway.mlflow.labels import LoggedMetric
+from runstream_server.gateway.mlflow.metric_writers import MetricWriters
+from runstream_server.gateway.refusals import Refusal
+from runstream_server.gateway.visitors import Services, Visitor
+from runstream_server.names import RunName, WorkspaceName
+
+RUN = RunName("space", "run")
+
+
+class LateMetrics(MetricsServiceServicer):
+    """Stores batches, some of them only after it has given up on them, or while nobody waits any more."""
+
+    def __init__(self) -> None:
+        self.stored: list[tuple[str, int, float]] = []
+        self.held = asyncio.Event()
+        self.fates: list[str] = []
+        self._positions: dict[str, int] = {}
+
+    async def ReadSeries(
+        self, request: messages.ReadSeriesRequest, context: Any
+    ) -> AsyncIterator[messages.ReadSeriesResponse]:
+        for metric, step, value in self.stored:
+            if metric in request.metrics and request.min_step <= step <= request.max_step:
+                doubles = messages.DoubleValues(values=[value])
+                columns = messages.SeriesColumns(metric=metric, steps=[step], times=[step * 1_000], doubles=doubles)
+                yield messages.ReadSeriesResponse(run=request.runs[0], columns=columns)
+
+    async def LogMetrics(self, request: messages.LogMetricsRequest, context: Any) -> messages.LogMetricsResponse:
+        fate = self.fates.pop(0) if self.fates else "store"
+        if fate == "refuse":
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no")
+        if fate != "lose":
+            self._store(request)
+        if fate == "hold":
+            self.held.set()
+            await asyncio.Event().wait()
+        if fate != "store":
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "who knows?")
+        return messages.LogMetricsResponse(durable_sequence=request.batch.sequence)
+
+    def _store(self, request: messages.LogMetricsRequest) -> None:
+        if request.batch.sequence == self._positions.get(request.writer, 0) + 1:
+            self._positions[request.writer] = request.batch.sequence
+            for series in request.batch.series:
+                values = zip(series.steps, series.doubles.values, strict=True)
+                self.stored.extend((series.metric, step, value) for step, value in values)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[tuple[LateMetrics, Visitor]]:
+    """The service, and somebody who calls it."""
+    late = LateMetrics()  # type: ignore[abstract]
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    add_MetricsServiceServicer_to_server(late, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield late, Visitor(WorkspaceName("space"), Services(channel), None)
+    await server.stop(None)
+
+
+def point(step: int) -> LoggedMetric:
+    return LoggedMetric("m", float(step), step, step, "", "", "")
+
+
+@pytest.mark.parametrize("fate", ["lose", "lose after storing"])
+async def test_a_batch_whose_fate_is_unknown_is_stored_once_when_it_comes_again(
+    service: tuple[LateMetrics, Visitor], fate: str
+) -> None:
+    late, visitor = service
+    writers = MetricWriters()
+    late.fates = ["store", fate]
+    await writers.write(visitor, RUN, [point(0)])
+    with pytest.raises(Refusal, match="who knows"):
+        await writers.write(visitor, RUN, [point(1)])
+
+    assert await writers.write(visitor, RUN, [point(1)]) is False
+    assert await writers.write(visitor, RUN, [point(2)]) is True
+    assert late.stored == [("m", 0, 0.0), ("m", 1, 1.0), ("m", 2, 2.0)]
+
+
+async def test_a_batch_of_a_client_that_hung_up_is_stored_once(service: tuple[LateMetrics, Visitor]) -> None:
+    late, visitor = service
+    writers = MetricWriters()
+    late.fates = ["hold"]
+    writing = asyncio.create_task(writers.write(visitor, RUN, [point(0)]))
+    await late.held.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    await writers.write(visitor, RUN, [point(1), point(0)])
+    assert late.stored == [("m", 0, 0.0), ("m", 1, 1.0)]
+
+
+async def test_after_a_refusal_it_goes_on_as_another_writer(service: tuple[LateMetrics, Visitor]) -> None:
+    late, visitor = service
+    writers = MetricWriters()
+    late.fates = ["store", "refuse"]
+    await writers.write(visitor, RUN, [point(0)])
+    with pytest.raises(Refusal, match="no"):
+        await writers.write(visitor, RUN, [point(1)])
+
+    assert await writers.write(visitor, RUN, [point(2)]) is True
+    assert late.stored == [("m", 0, 0.0), ("m", 2, 2.0)]
