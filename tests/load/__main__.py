@@ -26,6 +26,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "metrics.read.series": metrics_read.series,
     "metrics.read.compare": metrics_read.compare,
     "metrics.read.compare_sealed": metrics_read.compare_sealed,
+    "metrics.read.latest": metrics_read.latest,
+    "metrics.read.latest_first": metrics_read.latest_first,
     "metrics.read.tail": metrics_read.tail,
     "logs.ingest": logs_write.ingest,
     "logs.tail": logs_write.tail,

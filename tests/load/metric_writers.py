@@ -20,7 +20,7 @@ from runstream.api.runs.v1.run_pb2 import Run
 from runstream_server.metrics.convert import encode_points
 from runstream_server.metrics.encoding import encode_chunk
 from runstream_server.metrics.layouts import varint
-from runstream_server.metrics.model import Kind, Points, Segment
+from runstream_server.metrics.model import Chunk, Kind, Points, Segment
 from tests.load.discarding import METHOD
 from tests.load.light_streams import LightConnection, LightStream
 
@@ -203,22 +203,41 @@ async def make_runs(runs: "RunHistoryServiceAsyncStub", count: int) -> list[str]
 async def fill(connection: "asyncpg.Connection[asyncpg.Record]", curves: Curves, point_count: int) -> None:
     """Stores points in the tables of the service: series of a million, whose encoded chunks all series repeat."""
     chunks = [encode_chunk(curves.points(FILL_CHUNK, step)) for step in range(0, FILL_SERIES, FILL_CHUNK)]
+    await _store(connection, ["filled"], [f"loss/{n}" for n in range(point_count // FILL_SERIES)], chunks)
+
+
+async def fill_runs(
+    connection: "asyncpg.Connection[asyncpg.Record]", curves: Curves, runs: Sequence[str], metrics: Sequence[str]
+) -> None:
+    """Stores in the same way a series of a thousand points for each metric of runs, by their ids."""
+    await _store(connection, runs, metrics, [encode_chunk(curves.points(1_000))])
+
+
+async def _store(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    runs: Sequence[str],
+    metrics: Sequence[str],
+    chunks: Sequence[Chunk],
+) -> None:
+    counts = [chunk.summary.count for chunk in chunks]
+    starts = [sum(counts[:place]) for place in range(len(counts))]
     series = await connection.fetch(
         """
         INSERT INTO metrics.series (workspace, run, metric, point_count, kinds, kind, description, revision)
-        SELECT 'default', 'filled', 'loss/' || number, $1, 2, 1, '', 1 FROM generate_series(1, $2) number
-        RETURNING series
+        SELECT 'default', run, metric, $1, 2, 1, '', 1 FROM unnest($2::text[]) run, unnest($3::text[]) metric
+        RETURNING run, series
         """,
-        FILL_SERIES,
-        point_count // FILL_SERIES,
+        sum(counts),
+        runs,
+        metrics,
     )
-    for (number,) in series:
+    for run, number in series:
         await connection.copy_records_to_table(
             "chunk",
             schema_name="metrics",
             columns=("workspace", "run", "series", "start_index", "point_count", "size_bytes", "columns"),
             records=[
-                ("default", "filled", number, place * FILL_CHUNK, FILL_CHUNK, chunk.size_bytes, chunk.data)
-                for place, chunk in enumerate(chunks)
+                ("default", run, number, start, chunk.summary.count, chunk.size_bytes, chunk.data)
+                for start, chunk in zip(starts, chunks, strict=True)
             ],
         )

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import grpc
@@ -22,7 +22,7 @@ from runstream_server.rpc import open_channel
 from tests import stubs
 from tests.load.backend import backend
 from tests.load.figures import Figure, cost, rate
-from tests.load.metric_writers import Curves, batches, write
+from tests.load.metric_writers import WORKSPACE, Curves, batches, fill_runs, write
 from tests.load.replaying import record, replaying
 from tests.make_runs import make_run
 
@@ -31,17 +31,20 @@ BATCH_POINTS = 20_000
 RUNS = 20
 SAMPLES = 7
 ACTIVE_RUNS = 100
+LATEST_RUNS = 1_000
+LATEST_METRICS = 10
 TAIL_ROUNDS = 5
 TAIL_SAMPLES = 200
 PAUSE_SECONDS = 0.005
 FLUSH_SECONDS = 60.0
 SEAL_SECONDS = 300.0
+_Stored: TypeAlias = tuple[grpc.aio.Channel, str, list[str], Path]
 SEAL_AT_ONCE = {"RUNSTREAM_SEAL_QUIET_SECONDS": "0.1", "RUNSTREAM_MAINTENANCE_SHARE": "1"}
 
 
 async def series() -> AsyncIterator[Figure]:
     """One series of a million points, beside the same messages from a server that has them ready."""
-    async with _stored(1) as (channel, runs, folder):
+    async with _stored(1) as (channel, _, runs, folder):
         request = messages.ReadSeriesRequest(runs=runs)
         stored = [response async for response in stubs.metrics(channel).ReadSeries(request)]
         record(folder / "series", [response.SerializeToString() for response in stored])
@@ -53,7 +56,7 @@ async def series() -> AsyncIterator[Figure]:
 
 async def compare(*, sealed: bool = False) -> AsyncIterator[Figure]:
     """Twenty series of a million points thinned to a thousand each, beside the same answer ready-made."""
-    async with _stored(RUNS, sealed=sealed) as (channel, runs, folder):
+    async with _stored(RUNS, sealed=sealed) as (channel, _, runs, folder):
         request = messages.CompareSeriesRequest(runs=runs, metrics=["loss"], max_points=1_000)
         thinned = [response async for response in stubs.metrics(channel).CompareSeries(request)]
         if [response.count for response in thinned] != [POINTS] * RUNS:
@@ -69,6 +72,34 @@ async def compare(*, sealed: bool = False) -> AsyncIterator[Figure]:
 def compare_sealed() -> AsyncIterator[Figure]:
     """The same of runs that are sealed."""
     return compare(sealed=True)
+
+
+async def latest(*, first: bool = False) -> AsyncIterator[Figure]:
+    """The latest values of ten metrics of a thousand runs, beside the same answer ready-made."""
+    async with _stored(0) as (channel, postgres, _, folder):
+        connection = await asyncpg.connect(postgres)
+        ids = [f"run-{number}" for number in range(LATEST_RUNS)]
+        await fill_runs(connection, Curves(), ids, [f"loss/{number}" for number in range(LATEST_METRICS)])
+        request = messages.ReadLatestValuesRequest(runs=[f"{WORKSPACE}/runs/{each}" for each in ids])
+
+        async def read() -> None:
+            if first:
+                await connection.execute("TRUNCATE metrics.latest_value")
+            await _read_latest(channel, request)
+
+        answer = [response async for response in stubs.metrics(channel).ReadLatestValues(request)]
+        record(folder / "latest", [response.SerializeToString() for response in answer])
+        async with replaying(folder / "latest") as bare:
+            limits, taken = await _alternating(lambda: _read_latest(bare, request), read)
+        await connection.close()
+    limit = "the same answer without a store", [1_000 * seconds for seconds in limits]
+    name, goal = ("metrics.read.latest_first", 2_000) if first else ("metrics.read.latest", 250)
+    yield cost(name, "ms", [1_000 * seconds for seconds in taken], limit, goal)
+
+
+def latest_first() -> AsyncIterator[Figure]:
+    """The same of runs that nobody asked about before and that are not sealed: all values are decoded."""
+    return latest(first=True)
 
 
 async def tail() -> AsyncIterator[Figure]:
@@ -139,8 +170,8 @@ def _cuts(taken: Sequence[float]) -> tuple[float, float]:
 
 
 @asynccontextmanager
-async def _stored(run_count: int, *, sealed: bool = False) -> AsyncIterator[tuple[grpc.aio.Channel, list[str], Path]]:
-    """A backend with a long series in each of some runs, and a folder."""
+async def _stored(run_count: int, *, sealed: bool = False) -> AsyncIterator[_Stored]:
+    """A backend with a long series in each of some runs: a channel, the DSN of its database, the runs, and a folder."""
     os.environ.update(SEAL_AT_ONCE if sealed else {})
     with TemporaryDirectory(prefix="runstream-bench-") as folder:
         async with backend() as (up, history), open_channel(up.address) as channel:
@@ -153,7 +184,7 @@ async def _stored(run_count: int, *, sealed: bool = False) -> AsyncIterator[tupl
                     await history.CompleteRun(CompleteRunRequest(name=run))
             if sealed:
                 await _until_sealed(up.postgres)
-            yield channel, runs, Path(folder)
+            yield channel, up.postgres, runs, Path(folder)
     for variable in SEAL_AT_ONCE:
         os.environ.pop(variable, None)
 
@@ -192,6 +223,14 @@ async def _read(channel: grpc.aio.Channel, request: messages.ReadSeriesRequest) 
         count += len(values)
     if count != POINTS:
         raise RuntimeError(f"{count} points")
+
+
+async def _read_latest(channel: grpc.aio.Channel, request: messages.ReadLatestValuesRequest) -> None:
+    count = 0
+    async for response in stubs.metrics(channel).ReadLatestValues(request):
+        count += len(response.values)
+    if count != LATEST_RUNS * LATEST_METRICS:
+        raise RuntimeError(f"{count} values")
 
 
 async def _compare(channel: grpc.aio.Channel, request: messages.CompareSeriesRequest) -> None:

@@ -7,6 +7,7 @@ Invariants, besides those of `appendstreams`:
 * A column that cannot be stored is refused by itself with a reason; the batch goes on. What is refused is counted in
   the transaction that makes the batch durable, so that each value sent is stored or counted as refused, once.
 * An overview says of its chunk what decoding it would say; a chunk may be without one.
+* A latest value that is remembered is that of the first values of its series, as many as are noted with it.
 * A tail sends each value of a series once and in order, on whichever server it goes on.
 * A changed summary is marked in the transaction that changed it, and told to the run history until that has it.
 """

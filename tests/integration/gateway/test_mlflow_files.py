@@ -15,8 +15,10 @@ from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream_server.config import Config
 from runstream_server.gateway_config import GatewayConfig
 from runstream_server.objectstore import Bucket
+from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.artifact_calls import Calls
+from tests.conditions import until_answered
 from tests.conftest import Backend, serve
 from tests.gateway_files import FILES, Files, files_of
 from tests.gateways import Gateway, open_gateway
@@ -44,12 +46,19 @@ async def break_off(files: Files, path: str, headers: Sequence[str], sent: bytes
 
 
 async def test_what_is_put_comes_back_with_and_without_a_length(files: Files) -> None:
-    for size in (0, 1, MIB, MIB + 1, 70 * MIB + 5):
+    for size in (0, 1, MIB, MIB + 1, 9 * MIB):
         data, other = (random.Random(size + seed).randbytes(size) for seed in (0, 1))
         (await files.put(f"outputs/ä b+%41 {size}", data)).found()
         assert await files.content(f"outputs/ä b+%41 {size}") == data
         (await files.put(f"chunked {size}", in_pieces(other, 3_000_000))).found()
         assert await files.content(f"chunked {size}") == other
+
+
+async def test_a_file_that_is_sent_on_in_pieces_comes_back(files: Files) -> None:
+    data = random.Random(1).randbytes(MIB) * 65 + b"end"
+
+    (await files.put("large", data)).found()
+    assert await files.content("large") == data
 
 
 async def test_a_file_comes_as_something_to_save_and_not_to_show(files: Files) -> None:
@@ -189,12 +198,17 @@ async def test_a_deleted_run_is_read_but_not_written(backend: Backend, files: Fi
     assert await files.content("a") == b"1"
 
 
-async def test_of_a_body_that_breaks_off_nothing_is_stored(files: Files) -> None:
-    for size in (1_000, 70 * MIB):
+async def test_of_a_body_that_breaks_off_nothing_is_stored(files: Files, postgres: Postgres) -> None:
+    async def no_upload_is_left() -> bool:
+        return not await postgres.fetchval("SELECT count(*) FROM artifacts.upload")
+
+    for size in (1_000, 2 * MIB):
         sent, chunk = bytes(size), f"{size:x}\r\n".encode()
         assert await break_off(files, "a", [f"Content-Length: {size + 1}"], sent) == b""
         assert await break_off(files, "b", ["Transfer-Encoding: chunked"], chunk + sent) == b""
         assert await break_off(files, "c", ["Transfer-Encoding: chunked"], chunk + sent + b"\r\n") == b""
+    assert await break_off(files, "d", [f"Content-Length: {65 * MIB}"], bytes(64 * MIB + 1)) == b""
+    await until_answered(no_upload_is_left)
 
     assert await files.listed() == []
 

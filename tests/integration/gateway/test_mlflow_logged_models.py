@@ -1,6 +1,7 @@
 """Logged models: made, shown, changed, deleted, and their files."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ async def test_a_model_of_a_run_is_made_and_becomes_ready(models: Models, gatewa
     for status, told in (("LOGGED_MODEL_READY", "LOGGED_MODEL_READY"), (3, "LOGGED_MODEL_UPLOAD_FAILED")):
         ended = (await gateway.post(f"logged-models/{made}", "PATCH", model_id=made, status=status)).found()
         assert ended["model"]["info"]["status"] == told
-    for status in ("LOGGED_MODEL_PENDING", "READY?", 0, [2], None):
-        refused = await gateway.post(f"logged-models/{made}", "PATCH", model_id=made, status=status)
+    for other in ("LOGGED_MODEL_PENDING", "READY?", 0, [2], None):
+        refused = await gateway.post(f"logged-models/{made}", "PATCH", model_id=made, status=other)
         assert refused.error[:2] == (400, "INVALID_PARAMETER_VALUE")
 
 
@@ -201,3 +202,32 @@ async def test_metrics_of_a_model_are_the_latest_of_each_dataset(models: Models,
         {"key": "new", "model_id": made, "run_id": "later", "value": 0.4, "step": 0, "timestamp": 1},
     ]
     assert (await models.get(other))["metrics"][0]["value"] == "NaN"
+
+
+async def test_metrics_that_are_logged_for_a_model_are_its_own_too(models: Models, gateway: Gateway) -> None:
+    made = await models.make(name="a", source_run_id="run")
+    metric: dict[str, Any] = {"key": "acc", "value": 0.5, "timestamp": 5, "step": 1, "model_id": made}
+    for _ in range(2):
+        (await gateway.post("runs/log-metric", run_id="run", **metric)).found()
+        (await gateway.post("runs/log-batch", run_id="run", metrics=[metric | {"key": "f1"}])).found()
+
+    assert [(each["key"], each["value"], each["run_id"]) for each in (await models.get(made))["metrics"]] == [
+        ("acc", 0.5, "run"),
+        ("f1", 0.5, "run"),
+    ]
+    unknown = metric | {"key": "new", "model_id": NONE}
+    missing = (404, "RESOURCE_DOES_NOT_EXIST", f"Logged model with id={NONE} not found")
+    assert (await gateway.post("runs/log-metric", run_id="run", **unknown)).error == missing
+    tags = labels(a="1")
+    assert (await gateway.post("runs/log-batch", run_id="run", metrics=[metric, unknown], tags=tags)).error == missing
+    run = (await gateway.get("runs/get", run_id="run")).found()["run"]["data"]
+    assert sorted(each["key"] for each in run["metrics"]) == ["acc", "f1"]
+    assert "a" not in {each["key"] for each in run["tags"]}
+
+
+async def test_models_are_made_in_active_experiments_and_runs_only(models: Models, gateway: Gateway) -> None:
+    (await gateway.post("experiments/delete", experiment_id=models.experiment_id)).found()
+
+    for source in ("run", ""):
+        refused = await gateway.post("logged-models", experiment_id=models.experiment_id, source_run_id=source)
+        assert "must be in the 'active' state" in refused.error[2]

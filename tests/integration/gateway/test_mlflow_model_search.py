@@ -1,5 +1,7 @@
 """Searches for logged models."""
 
+from typing import Any
+
 import pytest
 
 from runstream_server.postgres import Postgres
@@ -114,7 +116,7 @@ async def test_a_wrong_search_is_refused(models: Models) -> None:
     await models.make(name="a")
     await models.make(name="b")
     token = (await models.page(max_results=1))["next_page_token"]
-    for fields in (
+    wrong: list[dict[str, Any]] = [
         {"experiment_ids": []},
         {"experiment_ids": ["1"] * 1_001},
         {"filter": "name = 'a' OR name = 'b'"},
@@ -130,7 +132,8 @@ async def test_a_wrong_search_is_refused(models: Models) -> None:
         {"order_by": ["name"]},
         {"order_by": [{"field_name": "name", "dataset_name": "train"}]},
         {"order_by": [{"field_name": "metrics.a", "dataset_digest": "1"}]},
-    ):
+    ]
+    for fields in wrong:
         asked = {"experiment_ids": [models.experiment_id]} | fields
         refused = await models.gateway.post("logged-models/search", **asked)
         assert refused.error[:2] == (400, "INVALID_PARAMETER_VALUE"), fields

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from runstream._channel.pages import pages
 from runstream.api.metrics.v1 import metrics_service_pb2 as metrics_api
+from runstream.core._lasting import lasting
 from runstream.core._series import VALUES, Series
 from runstream.core._tail import SeriesTail
 from runstream.widgets._curve import MAX_POINTS, Curve
-from runstream.widgets._lasting import lasting
 from runstream.widgets._picture import CHARTS, Picture, Section
 
 MAX_CURVES: Final = 50

@@ -6,10 +6,10 @@ from typing import Any, Final
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
 from runstream.core import _filters as filters
+from runstream.core._lasting import lasting
 from runstream.core._run.listing import NEWEST_FIRST
 from runstream.core._run.watching import watch_runs
 from runstream.core._status import TERMINAL, status_name
-from runstream.widgets._lasting import lasting
 from runstream.widgets._picture import CHILD_RUNS, Picture, child_section
 
 MAX_CHILDREN: Final = 100

@@ -5,11 +5,11 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from runstream.api.logs.v1 import log_service_pb2 as logs_api
+from runstream.core._lasting import lasting, may_pass
 from runstream.core._log_reading import read_log
 from runstream.core._log_tail import LogTail
 from runstream.core._run.logs import shown_log
 from runstream.exceptions import AzureMLException
-from runstream.widgets._lasting import lasting, may_pass
 from runstream.widgets._log_lines import MAX_LINES, LogLines
 from runstream.widgets._picture import LOG_TAIL, Picture, Section
 

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1 import run_pb2
+from runstream.core._lasting import going_on, lasting, stop_reason
 from runstream.core._run.watching import watch_runs
 from runstream.core._status import TERMINAL, status_name
 from runstream.exceptions import AzureMLException
 from runstream.widgets._charts import Charts
 from runstream.widgets._child_runs import ChildRuns
-from runstream.widgets._lasting import going_on, lasting, stop_reason
 from runstream.widgets._logs import LogView
 from runstream.widgets._picture import (
     AWAY,

@@ -10,7 +10,7 @@ import traitlets
 from anywidget import AnyWidget
 
 from runstream._channel import loop
-from runstream.widgets._lasting import stop_reason
+from runstream.core._lasting import stop_reason
 from runstream.widgets._picture import FAILED, LINK, Section, link_section
 from runstream.widgets._remembered import RememberedData
 from runstream.widgets._run_data import RunData

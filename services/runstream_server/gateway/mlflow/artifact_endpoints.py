@@ -15,6 +15,7 @@ from runstream_server.gateway.mlflow.endpoint import Answer, Endpoint, RawEndpoi
 from runstream_server.gateway.mlflow.errors import wrong
 from runstream_server.gateway.mlflow.fields import Fields
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.run_documents import artifact_uri
 from runstream_server.gateway.mlflow.runs import asked_run_id, get_run
 from runstream_server.gateway.visitors import Visitor
 from runstream_server.names import RunName
@@ -78,7 +79,7 @@ class ArtifactEndpoints:
         place = Place(RunName.parse(run.name), "", path)
         entries, token = await self._listings.page(visitor, place, fields.text_or("page_token", ""))
         return {
-            "root_uri": f"mlflow-artifacts:/{number}/{run_id}/artifacts",
+            "root_uri": artifact_uri(number, run_id),
             "files": [each.shown(each.path) for each in entries],
             **({"next_page_token": token} if token else {}),
         }

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from runstream.api.runs.v1 import run_pb2
 from runstream_server.gateway.mlflow.artifact_paths import Location
-from runstream_server.gateway.mlflow.errors import MlflowError, not_there, wrong
+from runstream_server.gateway.mlflow.errors import MlflowError, not_there
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.mlflow.logged_models import KnownModels, model_folder, model_not_found
 from runstream_server.gateway.mlflow.run_documents import is_deleted
-from runstream_server.gateway.mlflow.runs import get_run
+from runstream_server.gateway.mlflow.runs import get_run, run_deleted
 from runstream_server.gateway.visitors import Visitor
 from runstream_server.names import RunName
 
@@ -69,4 +69,4 @@ class ArtifactPlaces:
 
 def _check_active(run: run_pb2.Run, run_id: str, *, to_write: bool) -> None:
     if to_write and is_deleted(run):
-        raise wrong(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
+        raise run_deleted(run_id)

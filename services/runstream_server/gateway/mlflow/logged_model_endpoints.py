@@ -13,7 +13,7 @@ from runstream_server.gateway.mlflow.artifact_places import Place
 from runstream_server.gateway.mlflow.endpoint import Answer, Endpoint
 from runstream_server.gateway.mlflow.errors import not_there, wrong
 from runstream_server.gateway.mlflow.fields import Fields
-from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.known_experiments import KnownExperiments, require_active
 from runstream_server.gateway.mlflow.logged_model_documents import model_document, model_uri
 from runstream_server.gateway.mlflow.logged_model_runs import make_model_run
 from runstream_server.gateway.mlflow.logged_model_search import LoggedModelSearch
@@ -82,7 +82,7 @@ class LoggedModelEndpoints:
         model_id, at = f"m-{uuid.uuid4().hex}", self._now_ms()
         name = fields.text_or("name", "", most=_NAME) or f"model-{model_id[2:10]}"
         model_type, source = fields.text_or("model_type", "", most=_NAME), fields.text_or("source_run_id", "")
-        experiment = await self._experiments.get(visitor, fields.text("experiment_id"))
+        experiment = require_active(await self._experiments.get(visitor, fields.text("experiment_id")))
         if source:
             run = await get_active_run(visitor, source)
         else:

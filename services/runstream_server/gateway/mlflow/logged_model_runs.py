@@ -2,7 +2,6 @@
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.gateway.mlflow.errors import wrong
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiment
 from runstream_server.gateway.visitors import Visitor
 
@@ -15,8 +14,6 @@ async def make_model_run(visitor: Visitor, experiment: KnownExperiment, model_id
 
     It is below the run of the visitor, where its token is one of a run: nothing else would be in its reach.
     """
-    if experiment.is_deleted:
-        raise wrong(f"The experiment {experiment.id} must be in the 'active' state. Current state is deleted.")
     above = visitor.caller.run if visitor.caller else None
     run = run_pb2.Run(
         experiment=str(experiment.numbered.experiment),

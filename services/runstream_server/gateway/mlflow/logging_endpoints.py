@@ -19,6 +19,7 @@ from runstream_server.gateway.mlflow.labels import (
     read_metric,
     read_params,
 )
+from runstream_server.gateway.mlflow.logged_model_metrics import ModelMetrics
 from runstream_server.gateway.mlflow.metric_writers import MetricWriters
 from runstream_server.gateway.mlflow.run_labels import (
     add_params,
@@ -47,8 +48,9 @@ _OF_MODEL = ("artifact_path", "flavors", "run_id", "utc_time_created")
 class LoggingEndpoints:
     """Metrics, params and tags of runs."""
 
-    def __init__(self, writers: MetricWriters) -> None:
+    def __init__(self, writers: MetricWriters, models: ModelMetrics) -> None:
         self._writers = writers
+        self._models = models
         self._histories = asyncio.Lock()
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -64,7 +66,9 @@ class LoggingEndpoints:
 
     async def _log_metric(self, visitor: Visitor, fields: Fields) -> Answer:
         run = run_name(visitor, asked_run_id(fields))
-        await self._write(visitor, run, [read_metric(fields)])
+        metric = read_metric(fields)
+        await self._models.check(visitor, [metric])
+        await self._write(visitor, run, [metric])
         return {}
 
     async def _log_parameter(self, visitor: Visitor, fields: Fields) -> Answer:
@@ -107,6 +111,7 @@ class LoggingEndpoints:
     ) -> None:
         """Raises MlflowError if a batch cannot be stored as a whole. A batch of one kind says so when it is stored."""
         split_tags(tags)
+        await self._models.check(visitor, metrics)
         if bool(metrics) + bool(params) + bool(tags) != 1:
             found = await get_active_run(visitor, run.run)
             if problem := conflict(found, params):
@@ -121,6 +126,7 @@ class LoggingEndpoints:
             is_new = await self._writers.write(visitor, run, metrics)
         if not is_new:
             await get_active_run(visitor, run.run)
+        await self._models.record(visitor, run.run, metrics)
 
     async def _log_model(self, visitor: Visitor, fields: Fields) -> Answer:
         """Appends a model to the history that old clients keep in a tag; the same one again changes nothing."""

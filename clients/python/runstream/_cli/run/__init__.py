@@ -11,6 +11,7 @@ from runstream._cli.run.metrics import metrics
 from runstream._cli.run.show import show
 from runstream._cli.run.snapshot import download_snapshot
 from runstream._cli.run.submit import submit_script
+from runstream._cli.run.tensorboard import monitor_tensorboard
 from runstream._cli.run.watch import watch
 
 
@@ -28,6 +29,7 @@ for command in (
     update,
     metrics,
     monitor_logs,
+    monitor_tensorboard,
     download_logs,
     download_snapshot,
     watch,

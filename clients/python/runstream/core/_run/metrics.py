@@ -119,17 +119,20 @@ class MetricCalls(ChartCalls[W, E, R], Generic[W, E, R]):
         below = all_of(filters.equals("ancestor", self.id), filters.of_type(run_type))
         return [self._record.name, *(record.name for record in await list_records(self._workspace, below))]
 
-    async def _store_logged(self) -> None:
-        """Stores what this process logged, if anything. What was refused is left for `flush` to raise."""
+    async def _store_logged(self, name: str = "") -> None:
+        """Stores what this process logged, if anything, to this run or the one of the resource name that is given.
+
+        What was refused is left for `flush` to raise.
+        """
         from runstream._spool import RunSpool
 
-        spool = RunSpool.find(self._record.name, self._workspace._address)
+        spool = RunSpool.find(name or self._record.name, self._workspace._address)
         if spool is None:
             return
         try:
             await in_thread(spool.settle, READ_SECONDS)
         except AzureMLException as error:
-            logger.warning("Run %s: %s", self.id, error.message)
+            logger.warning("Run %s: %s", run_id(name or self._record.name), error.message)
 
     async def _read_metrics(self, runs: list[str], name: str | None) -> dict[str, dict[str, Gathered]]:
         found: dict[str, dict[str, Gathered]] = {}

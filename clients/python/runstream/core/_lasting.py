@@ -30,7 +30,7 @@ async def lasting(attempt: Callable[[], Awaitable[T]]) -> T:
 
 
 async def going_on(follow: Callable[[], Awaitable[None]], tell: Callable[[str], None]) -> None:
-    """Follows one part of the picture to its end; it is begun again after any error, unless the services refuse.
+    """Follows something to its end; it is begun again after any error, unless the services refuse.
 
     `tell` hears why it stopped, and an empty text when it is begun again.
     """
@@ -39,7 +39,7 @@ async def going_on(follow: Callable[[], Awaitable[None]], tell: Callable[[str], 
         tell("")
         try:
             return await follow()
-        except Exception as error:  # noqa: BLE001 - whatever it is, a picture that stands still says so
+        except Exception as error:  # noqa: BLE001 - whatever it is, what stands still says so
             tell(stop_reason(error))
             if not may_pass(error):
                 return None
@@ -58,5 +58,5 @@ def stop_reason(error: Exception) -> str:
     """Why something stopped, for people."""
     if isinstance(error, AzureMLException):
         return error.message
-    _logger.debug("a part of the widget stopped", exc_info=error)
+    _logger.debug("something that was followed stopped", exc_info=error)
     return f"Stopped by {type(error).__name__}: {error}"
