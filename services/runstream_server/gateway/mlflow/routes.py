@@ -22,6 +22,7 @@ from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
 from runstream_server.gateway.mlflow.inputs import InputEndpoints
 from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.mlflow.logged_model_endpoints import LoggedModelEndpoints
+from runstream_server.gateway.mlflow.logged_model_metrics import ModelMetrics
 from runstream_server.gateway.mlflow.logged_models import KnownModels
 from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
 from runstream_server.gateway.mlflow.metric_endpoints import MetricEndpoints
@@ -58,7 +59,7 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *ExperimentSearch(experiments).endpoints(),
         *RunEndpoints(experiments, inputs).endpoints(),
         *RunSearch(experiments, inputs).endpoints(),
-        *LoggingEndpoints(MetricWriters()).endpoints(),
+        *LoggingEndpoints(MetricWriters(), ModelMetrics(KnownModels(models), models)).endpoints(),
         *MetricEndpoints().endpoints(),
         *InputEndpoints(inputs).endpoints(),
         *_files(platform, experiments, models),
