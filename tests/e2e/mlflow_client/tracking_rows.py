@@ -120,7 +120,7 @@ def images(folder: Path) -> Any:
     with mlflow.start_run(run_name="images") as run:
         mlflow.log_image(picture, "plain.png")
         mlflow.log_image(picture, key="dogs", step=3)
-    mlflow.MlflowClient().get_run(run.info.run_id)
+    mlflow.flush_artifact_async_logging()
     listed = MlflowClient().list_artifacts(run.info.run_id, "images")
     tags = mlflow.get_run(run.info.run_id).data.tags
     return {"run": run.info.run_id, "names": [each.path for each in listed], "tag": tags.get("mlflow.loggedImages")}
@@ -166,8 +166,9 @@ def resumed(folder: Path) -> Any:
     """Goes on with a run that has ended."""
     with mlflow.start_run(run_name="resumed") as run:
         mlflow.log_metric("m", 1, step=0)
-    with mlflow.start_run(run_id=run.info.run_id, run_name="renamed"):
+    with mlflow.start_run(run_id=run.info.run_id):
         mlflow.log_metric("m", 2, step=1)
+    MlflowClient().update_run(run.info.run_id, name="renamed")
     found = mlflow.get_run(run.info.run_id)
     return {
         "run": run.info.run_id,
