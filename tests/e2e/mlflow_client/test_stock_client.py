@@ -101,6 +101,7 @@ def test_a_batch_that_is_sent_twice_is_stored_once(played: Played) -> None:
         "count": 980,
         "last": [[489, 1.0]],
         "latest": {"loss": 1.0},
+        "params": 151,
         "status": "FAILED",
         "end_time": 1_700_000_005_000,
     }

@@ -75,6 +75,7 @@ def batch(folder: Path) -> Any:
     points = [Metric("loss", float(step % 3), now + step, step // 2) for step in range(1000 - 20)]
     for _ in range(2):
         client.log_batch(run, points, [Param("p", "1")] * 1, [RunTag("t", "1")])
+    client.log_batch(run, [], [Param(f"p{number}", "1") for number in range(150)], [])
     client.set_terminated(run, "FAILED", now + 5000)
     history = client.get_metric_history(run, "loss")
     found = client.get_run(run)
@@ -83,6 +84,7 @@ def batch(folder: Path) -> Any:
         "count": len(history),
         "last": _points(history[-1:]),
         "latest": found.data.metrics,
+        "params": len(found.data.params),
         "status": found.info.status,
         "end_time": found.info.end_time,
     }

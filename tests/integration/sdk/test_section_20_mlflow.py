@@ -16,7 +16,7 @@ async def test_a_workspace_says_where_mlflow_finds_it(ws: Workspace) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{url}/version") as response:
         assert response.status == 200
     assert re.fullmatch(rf"http://127\.0\.0\.1:\d+/workspaces/{ws.name}", url)
-    assert Workspace.get(ws.name).get_mlflow_tracking_uri() == url
+    assert Workspace.get(ws.name).get_mlflow_tracking_uri() == ws.get_details()["mlFlowTrackingUri"] == url
     assert "MLFLOW_TRACKING_AUTH" not in os.environ
 
 

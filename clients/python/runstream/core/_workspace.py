@@ -290,6 +290,7 @@ class WorkspaceCalls(Generic[W, E, R]):
             "subscriptionId": self._subscription_id,
             "resourceGroup": self._resource_group,
             "tags": self.tags,
+            "mlFlowTrackingUri": self._record.gateway_url,
         }
 
     @classmethod
