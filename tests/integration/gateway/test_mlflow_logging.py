@@ -10,6 +10,7 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
 from tests import stubs
 from tests.conftest import Backend
 from tests.gateways import Gateway, open_gateway
+from tests.logged_models import Models
 from tests.mlflow_runs import MISSING, invalid, labels, metric, read_history, read_labels, read_run, start_run
 
 INVALID = (400, "INVALID_PARAMETER_VALUE")
@@ -40,11 +41,12 @@ async def test_a_value_that_is_sent_again_is_stored_once_also_by_another_gateway
 ) -> None:
     run_id = await start_run(gateway)
     batch = [metric(value=value, step=step) for step in (0, 1) for value in (1, "NaN", "Infinity")]
+    model = await Models(gateway, "0").make(source_run_id=run_id)
     async with open_gateway(replica.channel) as other:
         for each in (gateway, other, gateway):
             assert (await each.post("runs/log-batch", run_id=run_id, metrics=[*batch, *batch])).found() == {}
             for value in ("NaN", 7, -0.0):
-                one = metric("one", value, model_id="m-1")
+                one = metric("one", value, model_id=model)
                 assert (await each.post("runs/log-metric", run_id=run_id, **one)).found() == {}
             assert (await each.post("runs/log-metric", run_id=run_id, **metric("one", 0.0))).found() == {}
 
