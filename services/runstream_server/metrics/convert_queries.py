@@ -39,10 +39,24 @@ def decode_read(request: messages.ReadSeriesRequest) -> tuple[ReadRequest, Windo
     """What to read; raises InvalidField if the request breaks its limits."""
     runs = _decode_runs(request.runs, _MAX_RUNS)
     _check_metrics(request.metrics)
-    if request.start_index < 0 or request.end_index < 0:
-        raise InvalidField("start_index" if request.start_index < 0 else "end_index", "expected 0 or more")
+    for field in ("start_index", "end_index", "last_count"):
+        if getattr(request, field) < 0:
+            raise InvalidField(field, "expected 0 or more")
     bounds = {name: getattr(request, name) for name in _BOUNDS if request.HasField(name)}  # type: ignore[arg-type]
-    return ReadRequest(runs, list(request.metrics), request.start_index, request.end_index), Window(**bounds)
+    starts = _start_indexes(request)
+    read = ReadRequest(runs, list(request.metrics), request.start_index, request.end_index, starts, request.last_count)
+    return read, Window(**bounds)
+
+
+def _start_indexes(request: messages.ReadSeriesRequest) -> Mapping[str, int]:
+    if not request.start_indexes:
+        return {}
+    starts = dict(zip(request.metrics, request.start_indexes, strict=False))
+    if not len(starts) == len(request.metrics) == len(request.start_indexes):
+        raise InvalidField("start_indexes", "expected one for each of metrics, which are distinct then")
+    if min(starts.values()) < 0:
+        raise InvalidField("start_indexes", "expected 0 or more")
+    return starts
 
 
 def decode_read_latest(request: messages.ReadLatestValuesRequest) -> ReadRequest:

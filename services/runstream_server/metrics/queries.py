@@ -1,7 +1,7 @@
 """What readers ask for, and what they get."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from runstream_server.metrics.model import Doubles, Int64s, Series, Slice
@@ -22,6 +22,17 @@ class ReadRequest:
 
     end_index: int = 0
     """The index before which reading ends; 0: the end of each series."""
+
+    start_indexes: Mapping[str, int] = field(default_factory=dict)
+    """Where to begin in metrics instead of at `start_index`."""
+
+    last_count: int = 0
+    """Only so many values at the end of each series; 0: all."""
+
+    def first_index(self, metric: str, count: int) -> int:
+        """Where to begin in a series of so many values."""
+        start = self.start_indexes.get(metric, self.start_index)
+        return max(start, count - self.last_count) if self.last_count else start
 
 
 class Axis(Enum):

@@ -29,7 +29,7 @@ class SeriesReader:
         """
         workspace, runs = request.runs[0].workspace, sorted({run.run for run in request.runs})
         async for page in self._store.all_series(workspace, runs, request.metrics):
-            for spans in grouped_spans(spans_in_range(page, request.start_index, request.end_index)):
+            for spans in grouped_spans(spans_in_range(page, request.first_index, request.end_index)):
                 async for each in self._read(spans, window):
                     yield each
 

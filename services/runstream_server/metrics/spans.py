@@ -1,7 +1,7 @@
 """Plans in which order, and how much at once, series are read."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from runstream_server.envelope import StoredBytesDamaged
 from runstream_server.metrics.model import Series, Span, StoredChunk
@@ -9,12 +9,16 @@ from runstream_server.metrics.model import Series, Span, StoredChunk
 SHORT_POINTS = 5_000
 
 
-def spans_in_range(page: Sequence[Series], start_index: int, end_index: int) -> Sequence[Span]:
-    """What is to be read of series from `start_index` to before `end_index`; 0: to the end of each series.
+def spans_in_range(page: Sequence[Series], first_index: Callable[[str, int], int], end_index: int) -> Sequence[Span]:
+    """What is to be read of series, to before `end_index`; 0: to the end of each series.
 
-    A series that has values, but none in range, is left out; one without values has a span without values.
+    `first_index` says where to begin in a metric with so many values. A series that has values, but none in range, is
+    left out; one without values has a span without values.
     """
-    spans = [Span(series, start_index, min(end_index or series.count, series.count)) for series in page]
+    spans = [
+        Span(series, first_index(series.metric, series.count), min(end_index or series.count, series.count))
+        for series in page
+    ]
     return [span for span in spans if span.count > 0 or not span.series.count]
 
 

@@ -28,16 +28,20 @@ class LateMetrics(MetricsServiceServicer):
         self.stored: list[tuple[str, int, float]] = []
         self.held = asyncio.Event()
         self.fates: list[str] = []
+        self.requests: list[messages.ReadSeriesRequest] = []
         self._positions: dict[str, int] = {}
 
     async def ReadSeries(
         self, request: messages.ReadSeriesRequest, context: Any
     ) -> AsyncIterator[messages.ReadSeriesResponse]:
-        for metric, step, value in self.stored:
-            if metric in request.metrics and request.min_step <= step <= request.max_step:
+        assert list(request.metrics) == ["m"]
+        self.requests.append(request)
+        first = max(len(self.stored) - request.last_count, *request.start_indexes, 0) if request.last_count else 0
+        for index, (metric, step, value) in list(enumerate(self.stored))[first:]:
+            if not request.HasField("min_step") or request.min_step <= step <= request.max_step:
                 doubles = messages.DoubleValues(values=[value])
                 columns = messages.SeriesColumns(metric=metric, steps=[step], times=[step * 1_000], doubles=doubles)
-                yield messages.ReadSeriesResponse(run=request.runs[0], columns=columns)
+                yield messages.ReadSeriesResponse(run=request.runs[0], start_index=index, columns=columns)
 
     async def LogMetrics(self, request: messages.LogMetricsRequest, context: Any) -> messages.LogMetricsResponse:
         fate = self.fates.pop(0) if self.fates else "store"
@@ -105,6 +109,29 @@ async def test_a_batch_of_a_client_that_hung_up_is_stored_once(service: tuple[La
 
     await writers.write(visitor, RUN, [point(1), point(0)])
     assert late.stored == [("m", 0, 0.0), ("m", 1, 1.0)]
+
+
+async def test_only_what_came_since_the_last_look_is_read(service: tuple[LateMetrics, Visitor]) -> None:
+    late, visitor = service
+    writers = MetricWriters()
+    for step in range(3):
+        await writers.write(visitor, RUN, [point(step)])
+    late.stored.append(("m", 9, 9.0))
+
+    assert await writers.write(visitor, RUN, [point(9), point(1)]) is False
+    assert [list(request.start_indexes) for request in late.requests] == [[], [0], [1], [2]]
+
+
+async def test_what_is_far_back_in_a_series_is_found_by_its_time(service: tuple[LateMetrics, Visitor]) -> None:
+    late, visitor = service
+    late.stored = [("m", step, float(step)) for step in range(5_100)]
+    writers = MetricWriters()
+    old, middle, new = point(50), point(5_050), point(6_000)
+
+    assert await writers.write(visitor, RUN, [old, middle]) is False
+    assert await writers.write(visitor, RUN, [middle, old, new]) is True
+    assert late.stored[5_100:] == [("m", 6_000, 6_000.0)]
+    assert [request.HasField("min_step") for request in late.requests] == [False, True, False, True]
 
 
 async def test_after_a_refusal_it_goes_on_as_another_writer(service: tuple[LateMetrics, Visitor]) -> None:

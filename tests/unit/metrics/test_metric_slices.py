@@ -84,7 +84,7 @@ def test_long_texts_share_messages_without_making_them_large() -> None:
 def test_short_series_are_read_together_and_long_and_empty_ones_alone() -> None:
     page = [series("a", 10), series("b", 10), series("c", 0), series("d", 9_000), series("e", 10)]
 
-    groups = [[span.series.metric for span in group] for group in grouped_spans(spans_in_range(page, 0, 0))]
+    groups = [[span.series.metric for span in group] for group in grouped_spans(spans_in_range(page, lambda *_: 0, 0))]
 
     assert groups == [["a", "b"], ["c"], ["d"], ["e"]]
 
@@ -92,13 +92,15 @@ def test_short_series_are_read_together_and_long_and_empty_ones_alone() -> None:
 def test_a_series_without_values_in_range_is_left_out() -> None:
     page = [series("a", 10), series("b", 30), series("c", 0)]
 
-    groups = [[span.series.metric for span in group] for group in grouped_spans(spans_in_range(page, 20, 25))]
+    groups = [
+        [span.series.metric for span in group] for group in grouped_spans(spans_in_range(page, lambda *_: 20, 25))
+    ]
 
     assert groups == [["b"], ["c"]]
 
 
 def test_reading_goes_on_behind_the_last_chunk() -> None:
-    (group,) = grouped_spans(spans_in_range([series("a", 4), series("b", 4), series("c", 4)], 0, 0))
+    (group,) = grouped_spans(spans_in_range([series("a", 4), series("b", 4), series("c", 4)], lambda *_: 0, 0))
     a, b, c = (span.series for span in group)
 
     left = remaining_spans(group, [chunk(a, 0, [1.0] * 4), chunk(b, 0, [1.0] * 2)])
@@ -109,7 +111,7 @@ def test_reading_goes_on_behind_the_last_chunk() -> None:
 
 @pytest.mark.parametrize("starts", [[], [1], [0, 3], [0, 0]])
 def test_chunks_that_do_not_join_on_are_noticed(starts: list[int]) -> None:
-    (group,) = grouped_spans(spans_in_range([series("a", 4)], 0, 0))
+    (group,) = grouped_spans(spans_in_range([series("a", 4)], lambda *_: 0, 0))
 
     with pytest.raises(StoredBytesDamaged):
         remaining_spans(group, [chunk(group[0].series, start, [1.0] * 2) for start in starts])

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from runstream_server.gateway.mlflow.errors import MlflowError, invalid_parameter, missing_parameter, wrong
@@ -26,6 +27,7 @@ def read_body(body: bytes) -> Mapping[str, Any]:
     return found
 
 
+@cache
 def camel(name: str) -> str:
     """The other spelling of a name: `runId` of `run_id`."""
     first, *rest = name.split("_")

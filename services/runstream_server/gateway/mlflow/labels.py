@@ -3,6 +3,7 @@
 import posixpath
 import re
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from runstream_server.gateway.mlflow.errors import wrong
 from runstream_server.gateway.mlflow.fields import Fields
@@ -15,6 +16,8 @@ EXPERIMENT_TAG = 20_000
 
 _KEY = re.compile(r"[\w\-./: ]+")
 _MOST_MILLISECONDS = (2**63 - 1) // 1_000
+
+Identity: TypeAlias = tuple[int, int, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,14 @@ class LoggedMetric:
         return self.timestamp * 1_000
 
     @property
-    def identity(self) -> tuple[str, int, int, float | None]:
-        """What two equal ones have in common. All NaN are one value, and so are 0.0 and -0.0."""
-        return self.key, self.step, self.time, self.value if self.value == self.value else None
+    def identity(self) -> Identity:
+        """What two equal ones of one metric have in common."""
+        return identity(self.step, self.time, self.value)
+
+
+def identity(step: int, time: int, value: float) -> Identity:
+    """What equal values of one metric have in common. All NaN are one value, and so are 0.0 and -0.0."""
+    return step, time, value if value == value else None
 
 
 def read_key(fields: Fields) -> str:

@@ -3,21 +3,24 @@
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import TypeAlias
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.gateway.mlflow.errors import wrong
-from runstream_server.gateway.mlflow.labels import LoggedMetric
+from runstream_server.gateway.mlflow.labels import Identity, LoggedMetric
+from runstream_server.gateway.mlflow.metric_ends import RunEnds, identities
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Visitor
 from runstream_server.names import RunName
 
 _MOST_RUNS = 10_000
 _MOST_KEYS = 10_000
+_MOST_VALUES = 200_000
 _NO_NUMBERS = ("table", "artifacts")
+
+_Wanted: TypeAlias = dict[tuple[str, Identity], LoggedMetric]
 
 
 @dataclass
@@ -33,6 +36,10 @@ class _Writer:
     keys: set[str] = field(default_factory=set)
     """Metrics that are known to take numbers, which never changes."""
 
+    ends: RunEnds = field(default_factory=RunEnds)
+    value_count: int = 0
+    """How many values of the ends are counted."""
+
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def renew(self) -> None:
@@ -44,12 +51,15 @@ class MetricWriters:
     """Appends values to runs, each of them once.
 
     A value that the run has already, of the same metric, step, time and number, is dropped. That is looked up in what
-    is stored, whoever stored it: a client that repeats a request may reach another process. Requests about one run take
-    turns within a process, and a batch whose fate is unknown is sent again, under its number, before the next look.
+    is stored, whoever stored it: a client that repeats a request may reach another process. What came since the last
+    look is read each time, and what is further back where a value is older than that: as long as a series is stored in
+    order of time, all of it counts. Requests about one run take turns within a process, and a batch whose fate is
+    unknown is sent again, under its number, before the next look.
     """
 
     def __init__(self) -> None:
         self._writers: OrderedDict[RunName, _Writer] = OrderedDict()
+        self._values = 0
 
     async def check(self, visitor: Visitor, run: RunName, metrics: Iterable[LoggedMetric]) -> None:
         """Raises MlflowError if one of the metrics cannot take numbers: it is a table, for example."""
@@ -74,9 +84,12 @@ class MetricWriters:
         async with writer.lock:
             if writer.unknown is not None:
                 await self._send(visitor, run, writer, writer.unknown)
-            new = await _not_stored(visitor, run, metrics)
+            new = await _not_known(visitor, run, writer.ends, metrics)
+            await _drop_old(visitor, run, writer.ends, new)
+            writer.ends.shrink()
+            self._count(writer)
             if new:
-                batch = messages.MetricBatch(sequence=writer.sequence + 1, series=_columns(new))
+                batch = messages.MetricBatch(sequence=writer.sequence + 1, series=_columns(new.values()))
                 for refused in await self._send(visitor, run, writer, batch):
                     raise wrong(f"Metric '{refused.metric}' cannot be stored: {refused.message}")
             return bool(new)
@@ -94,7 +107,18 @@ class MetricWriters:
     def _forget_one(self) -> None:
         for run, writer in self._writers.items():
             if not writer.lock.locked() and writer.unknown is None:
+                self._values -= writer.value_count
                 del self._writers[run]
+                return
+
+    def _count(self, writer: _Writer) -> None:
+        """Keeps what is remembered of all runs together within bounds."""
+        self._values += len(writer.ends) - writer.value_count
+        writer.value_count = len(writer.ends)
+        while self._values > _MOST_VALUES and len(self._writers) > 1:
+            before = len(self._writers)
+            self._forget_one()
+            if len(self._writers) == before:
                 return
 
     async def _send(
@@ -115,31 +139,35 @@ class MetricWriters:
         return response.refusals
 
 
-async def _not_stored(visitor: Visitor, run: RunName, metrics: Sequence[LoggedMetric]) -> Collection[LoggedMetric]:
-    """Those of the values that the run does not have, each once, in their order."""
-    wanted = {each.identity: each for each in reversed(metrics)}
-    steps, times = [each.step for each in metrics], [each.time for each in metrics]
+async def _not_known(visitor: Visitor, run: RunName, ends: RunEnds, metrics: Sequence[LoggedMetric]) -> _Wanted:
+    """Those of the values that are not known to be stored, each once, in their order."""
+    keys = {each.key for each in metrics}
+    read = visitor.services.metrics.ReadSeries
+    for request in list(ends.requests(str(run), keys)):
+        async for response in visitor.stream(read, request, messages.ReadSeriesResponse):
+            ends.learn(response)
+    ends.complete(keys)
+    wanted = {(each.key, each.identity): each for each in reversed(metrics) if not ends[each.key].has(each)}
+    return dict(reversed(wanted.items()))
+
+
+async def _drop_old(visitor: Visitor, run: RunName, ends: RunEnds, wanted: _Wanted) -> None:
+    """Leaves out values that are stored further back than is known of their series."""
+    old = [each for each in wanted.values() if not ends[each.key].knows_all_about(each)]
+    if not old:
+        return
+    steps, times = [each.step for each in old], [each.time for each in old]
     request = messages.ReadSeriesRequest(
         runs=[str(run)],
-        metrics=sorted({each.key for each in metrics}),
+        metrics=sorted({each.key for each in old}),
         min_step=min(steps),
         max_step=max(steps),
         min_time=min(times),
         max_time=max(times),
     )
     async for response in visitor.stream(visitor.services.metrics.ReadSeries, request, messages.ReadSeriesResponse):
-        for identity in _identities(response.columns, steps):
-            wanted.pop(identity, None)
-    return list(reversed(wanted.values()))
-
-
-def _identities(columns: messages.SeriesColumns, steps: Sequence[int]) -> Iterable[tuple[str, int, int, float | None]]:
-    """What values at some steps are equal by; values of other kinds than numbers are like none."""
-    if columns.WhichOneof("values") != "doubles":
-        return
-    for place in np.flatnonzero(np.isin(np.asarray(columns.steps), steps)).tolist():
-        value = columns.doubles.values[place]
-        yield columns.metric, columns.steps[place], columns.times[place], value if value == value else None
+        for known in identities(response.columns):
+            wanted.pop((response.columns.metric, known), None)
 
 
 def _columns(metrics: Iterable[LoggedMetric]) -> Sequence[messages.SeriesColumns]:

@@ -959,6 +959,8 @@ class ReadSeriesRequest(google.protobuf.message.Message):
     MAX_STEP_FIELD_NUMBER: builtins.int
     MIN_TIME_FIELD_NUMBER: builtins.int
     MAX_TIME_FIELD_NUMBER: builtins.int
+    START_INDEXES_FIELD_NUMBER: builtins.int
+    LAST_COUNT_FIELD_NUMBER: builtins.int
     start_index: builtins.int
     """The index of the first value to read, counted from 0 within each series. Default: 0."""
     end_index: builtins.int
@@ -971,6 +973,8 @@ class ReadSeriesRequest(google.protobuf.message.Message):
     """Only values that were logged at or after this, in microseconds since the Unix epoch, UTC. Default: all."""
     max_time: builtins.int
     """Only values that were logged at or before this. Default: all."""
+    last_count: builtins.int
+    """Only values among the last so many of their series. Default, when 0: all."""
     @property
     def runs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Required. 1 to 1,000 runs of one workspace. Format: `workspaces/{workspace}/runs/{run}`."""
@@ -978,6 +982,12 @@ class ReadSeriesRequest(google.protobuf.message.Message):
     @property
     def metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The metrics to read; up to 10,000. Default: all."""
+
+    @property
+    def start_indexes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The index of the first value to read of each of `metrics`, which are distinct and as many, instead of `start_index`:
+        reads what each series got since somebody looked. Default: empty.
+        """
 
     def __init__(
         self,
@@ -990,9 +1000,11 @@ class ReadSeriesRequest(google.protobuf.message.Message):
         max_step: builtins.int | None = ...,
         min_time: builtins.int | None = ...,
         max_time: builtins.int | None = ...,
+        start_indexes: collections.abc.Iterable[builtins.int] | None = ...,
+        last_count: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_max_step", b"_max_step", "_max_time", b"_max_time", "_min_step", b"_min_step", "_min_time", b"_min_time", "max_step", b"max_step", "max_time", b"max_time", "min_step", b"min_step", "min_time", b"min_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_step", b"_max_step", "_max_time", b"_max_time", "_min_step", b"_min_step", "_min_time", b"_min_time", "end_index", b"end_index", "max_step", b"max_step", "max_time", b"max_time", "metrics", b"metrics", "min_step", b"min_step", "min_time", b"min_time", "runs", b"runs", "start_index", b"start_index"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_max_step", b"_max_step", "_max_time", b"_max_time", "_min_step", b"_min_step", "_min_time", b"_min_time", "end_index", b"end_index", "last_count", b"last_count", "max_step", b"max_step", "max_time", b"max_time", "metrics", b"metrics", "min_step", b"min_step", "min_time", b"min_time", "runs", b"runs", "start_index", b"start_index", "start_indexes", b"start_indexes"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_step", b"_max_step"]) -> typing.Literal["max_step"] | None: ...
     @typing.overload
