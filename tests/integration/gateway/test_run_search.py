@@ -7,6 +7,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream_server.gateway.mlflow.fields import Fields
+from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.mlflow.run_search import RunSearch
+from runstream_server.gateway.store.experiments import ExperimentStore
+from runstream_server.gateway.store.inputs import InputStore
+from runstream_server.gateway.visitors import Services, Visitor
+from runstream_server.names import WorkspaceName
+from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
 from tests.gateways import Gateway
@@ -278,7 +286,7 @@ async def test_by_start_no_more_runs_are_read_than_it_takes(
 
     assert await listings(max_results=5) == 2
     assert await listings(max_results=5, order_by=["attributes.start_time ASC", "metrics.m"]) == 2
-    assert await listings(max_results=5, order_by=["metrics.m"]) == 2
+    assert await listings(max_results=5, order_by=["metrics.m"]) == 1
 
 
 def _listings() -> float:
@@ -294,3 +302,22 @@ async def test_a_run_that_starts_is_on_one_page_only(
     await stubs.run_history(backend.channel).StartRun(request)
 
     assert before == await search(gateway, experiment) == ["a", "b"]
+
+
+async def test_pages_by_start_are_the_same_if_all_runs_are_read_for_them(
+    backend: Backend, gateway: Gateway, experiment: Experiment, postgres: Postgres
+) -> None:
+    runs = [new_run(f"r{each}", None if each % 3 == 0 else each, params={"p": str(each % 2)}) for each in range(9)]
+    await make_runs(backend.channel, experiment, runs)
+    visitor = Visitor(WorkspaceName("space"), Services(backend.channel), None)
+    known = KnownExperiments(ExperimentStore(postgres))
+    body = {"experiment_ids": [experiment.id], "filter": "params.p LIKE '0'", "max_results": 2}
+
+    [endpoint] = RunSearch(known, InputStore(postgres), patience=1).endpoints()
+    found, token = list[str](), None
+    while token != "":
+        answer = await endpoint.answer(visitor, Fields(body | {"page_token": token}))
+        found += [run["info"]["run_id"] for run in answer["runs"]]
+        token = answer.get("next_page_token", "")
+
+    assert found == await search(gateway, experiment, filter="params.p LIKE '0'") == ["r0", "r6", "r8", "r4", "r2"]

@@ -32,17 +32,19 @@ class Candidates:
 
     @property
     def is_by_start(self) -> bool:
-        """Whether they come in the order of their starts, so that their first ones are enough."""
+        """Whether they are wanted in the order of their starts."""
         return (self.orders[0].entity, self.orders[0].key) == ("attributes", START_TIME)
 
-    def listings(self) -> Sequence["Listing"]:
-        """Listings that have all of them together.
+    def all(self) -> "Listing":
+        """A listing of all of them."""
+        return self._listing([], "")
 
-        A run that has not started counts as having done so at its creation, so by start there are two listings; those
-        that have not come first: one that starts meanwhile is in both of them, not in none.
+    def by_start(self) -> Sequence["Listing"]:
+        """Listings in the order of their starts that have those together which are behind the place.
+
+        A run that has not started counts as having done so at its creation. Those come first: one that starts meanwhile
+        is in both listings, not in none.
         """
-        if not self.is_by_start:
-            return [self._listing([], "")]
         direction = " desc" if self.orders[0].descending else ""
         return [
             self._listing(["NOT start_time:*", *self._behind("create_time")], f"create_time{direction}"),
@@ -75,7 +77,7 @@ class Listing:
     order_by: str
     with_deleted: bool
 
-    async def pages(self, visitor: Visitor, first: int) -> AsyncGenerator[Sequence[run_pb2.Run], None]:
+    async def pages(self, visitor: Visitor, first: int = _MOST_AT_ONCE) -> AsyncGenerator[Sequence[run_pb2.Run], None]:
         """Yields the runs page by page: on the first one so many, then as many as there can be."""
         token, size = "", min(first, _MOST_AT_ONCE)
         while True:

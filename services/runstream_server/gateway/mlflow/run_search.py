@@ -33,6 +33,9 @@ _MORE = 10
 
 _METRIC_BYTES = 100
 
+_PATIENCE = 5_000
+"""For a page by start the run history goes through all runs of an experiment, by creation through those of the page."""
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -49,9 +52,11 @@ class _Asked:
 class RunSearch:
     """`runs/search`."""
 
-    def __init__(self, known: KnownExperiments, inputs: InputStore) -> None:
+    def __init__(self, known: KnownExperiments, inputs: InputStore, patience: int = _PATIENCE) -> None:
+        """`patience`: how many runs are read by start, at least, before all are read in the order of their creation."""
         self._known = known
         self._inputs = inputs
+        self._patience = patience
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The one; what it finds is what the run history shows to the visitor."""
@@ -66,7 +71,7 @@ class RunSearch:
         selection = Selection(
             visitor, self._inputs, experiments, asked.view, asked.clauses, asked.query.ordering, first
         )
-        await _gather(selection, asked)
+        await _gather(selection, asked, self._patience)
         found = first.in_order()
         documents = await self._documents(selection, [run for _, run in found])
         answer: Answer = {"runs": documents} if documents else {}
@@ -126,8 +131,8 @@ def _asked(visitor: Visitor, fields: Fields) -> _Asked:
     )
 
 
-async def _gather(selection: Selection, asked: _Asked) -> None:
-    """Offers all runs that may be on the page to the selection; by start no more than it takes."""
+async def _gather(selection: Selection, asked: _Asked, patience: int) -> None:
+    """Offers all runs that may be on the page to the selection; by start no more than it takes, if that is not many."""
     ordering = asked.query.ordering
     own = selection.visitor.caller.run if selection.visitor.caller else None
     if own is not None:
@@ -141,14 +146,29 @@ async def _gather(selection: Selection, asked: _Asked) -> None:
         below=own.run if own is not None else None,
     )
     found: set[str] = set()
-    for listing in candidates.listings():
-        async with aclosing(listing.pages(selection.visitor, asked.most + _MORE)) as pages:
+    if candidates.is_by_start and await _offer_first(selection, candidates, asked.most, patience, found):
+        return
+    async with aclosing(candidates.all().pages(selection.visitor)) as pages:
+        async for runs in pages:
+            await selection.offer([run for run in runs if run.name not in found])
+
+
+async def _offer_first(selection: Selection, candidates: Candidates, most: int, patience: int, found: set[str]) -> bool:
+    """Offers runs by start until none is wanted any more; returns False if that takes too many of them.
+
+    Adds the names of those that the search finds to `found`.
+    """
+    left = max(patience, 2 * most)
+    for listing in candidates.by_start():
+        async with aclosing(listing.pages(selection.visitor, most + _MORE)) as pages:
             async for runs in pages:
-                names = await selection.offer([run for run in runs if run.name not in found])
-                if candidates.is_by_start:
-                    found.update(names)
-                    if runs and selection.first.is_past(_beginning(runs[-1], selection)):
-                        break
+                found.update(await selection.offer([run for run in runs if run.name not in found]))
+                if runs and selection.first.is_past(_beginning(runs[-1], selection)):
+                    break
+                left -= len(runs)
+                if left <= 0:
+                    return False
+    return True
 
 
 def _beginning(run: run_pb2.Run, selection: Selection) -> Place:
