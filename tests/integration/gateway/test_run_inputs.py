@@ -57,8 +57,9 @@ async def test_a_run_shows_what_it_used_and_made_once_however_often_it_is_told(g
         "model_inputs": [{"model_id": "m-1"}],
     }
     assert shown["outputs"] == {"model_outputs": [{"model_id": "m-2", "step": 5}]}
-    searched = {"experiment_ids": [shown["info"]["experiment_id"]], "filter": "datasets.context = 'test'"}
-    assert (await gateway.post("runs/search", **searched)).found()["runs"] == [shown]
+    experiments = [shown["info"]["experiment_id"]]
+    searched = await gateway.post("runs/search", experiment_ids=experiments, filter="datasets.context = 'test'")
+    assert searched.found()["runs"] == [shown]
 
 
 async def test_a_dataset_stays_as_it_was_told_first_and_its_tags_are_set_besides(

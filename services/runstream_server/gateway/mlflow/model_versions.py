@@ -63,26 +63,23 @@ class ModelVersionEndpoints:
         ]
 
     async def _create(self, visitor: Visitor, fields: Fields) -> Answer:
-        name, source = asked_name(fields), fields.text("source", most=MOST_SOURCE)
-        run, model = fields.text_or("run_id", "", most=MOST_ID), fields.text_or("model_id", "", most=MOST_ID)
-        link, description = fields.text_or("run_link", "", most=MOST_SOURCE), asked_description(fields)
-        tags = asked_tags(fields)
-        storage, named_model = await self._sources.resolve(visitor, source)
-        new = NewVersion(
-            name=name,
-            description=description,
-            source=source,
-            storage=storage,
-            run=run,
-            run_link=link,
-            model=model or named_model,
-            tags=tags,
-            request=_digest(visitor, name, source, run, model, link, description, sorted(tags.items())),
-            maker=self._maker,
-        )
+        new = await self._new(visitor, fields)
         if is_of_run(visitor) and not await self._sources.reaches(visitor, new.run, new.model):
-            raise run_not_found(run) if run else model_not_found(new.model)
+            raise run_not_found(new.run) if new.run else model_not_found(new.model)
         return _shown(await self._made(visitor.workspace.workspace, new))
+
+    async def _new(self, visitor: Visitor, fields: Fields) -> NewVersion:
+        asked = {
+            "name": asked_name(fields),
+            "description": asked_description(fields),
+            "source": fields.text("source", most=MOST_SOURCE),
+            "run": fields.text_or("run_id", "", most=MOST_ID),
+            "run_link": fields.text_or("run_link", "", most=MOST_SOURCE),
+        }
+        model, tags = fields.text_or("model_id", "", most=MOST_ID), asked_tags(fields)
+        storage, named = await self._sources.resolve(visitor, asked["source"])
+        digest = _digest(visitor, asked, model, tags)
+        return NewVersion(**asked, storage=storage, model=model or named, tags=tags, request=digest, maker=self._maker)
 
     async def _made(self, workspace: str, new: NewVersion) -> ModelVersion:
         """Makes a version, one of a name at a time here. Where this breaks off the same request gets the same one."""
@@ -147,7 +144,7 @@ class ModelVersionEndpoints:
 
 def _digest(visitor: Visitor, *request: object) -> bytes:
     caller = visitor.caller.digest.hex() if visitor.caller else ""
-    return hashlib.sha256(json.dumps([caller, *request]).encode()).digest()
+    return hashlib.sha256(json.dumps([caller, *request], sort_keys=True).encode()).digest()
 
 
 def _shown(version: ModelVersion) -> Answer:

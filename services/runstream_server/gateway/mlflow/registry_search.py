@@ -35,6 +35,9 @@ DEFAULT_VERSIONS = 10_000
 MOST_BYTES = 8 << 20
 """How long what is found may be about, but for the first one: a page has less than was asked for, rather."""
 
+_PROMPT = {"mlflow.prompt.is_prompt": "false"}
+"""What a registered model is that does not say so: clients leave out prompts by a filter that needs the tag."""
+
 _ATTRIBUTES = "attributes"
 _TAGS = Entity(name="tags", aliases=["tag"], any_key=TEXT)
 _TIMES = {"creation_timestamp": NUMBER, "last_updated_timestamp": NUMBER}
@@ -64,8 +67,6 @@ _VERSIONS = Schema(
 # Texts are compared by how they begin: what is left of a name decides between those that begin alike.
 _NAME = [Order(_ATTRIBUTES, "name"), Order(_ATTRIBUTES, "end of name")]
 _LATEST_FIRST = Order(_ATTRIBUTES, "last_updated_timestamp", descending=True, is_number=True)
-_NO_PROMPT = Clause(_TAGS.name, "mlflow.prompt.is_prompt", "!=", "true")
-"""Clients say this of each search for models, which have no such tag: who has none is no prompt."""
 _NEWEST_FIRST = Order(_ATTRIBUTES, "version_number", descending=True, is_number=True)
 
 
@@ -79,8 +80,6 @@ class _Subject:
 
     def values(self, entity: str, key: str) -> Sequence[Scalar]:
         value = (self.attributes if entity == _ATTRIBUTES else self.tags).get(key)
-        if value is None and (entity, key) == (_NO_PROMPT.entity, _NO_PROMPT.key):
-            return ("false",)
         return () if value is None else (value,)
 
 
@@ -134,10 +133,8 @@ class RegistrySearch:
 
 def _asked(workspace: str, what: str, fields: Fields, schema: Schema, ties: Sequence[Order]) -> _Asked:
     text, orders = fields.text_or("filter", ""), fields.texts("order_by")
-    ordering, clauses = Ordering(parse_order(orders, schema), ties), parse_filter(text, schema)
-    if all((clause.entity, clause.key) != (_NO_PROMPT.entity, _NO_PROMPT.key) for clause in clauses):
-        clauses = [*clauses, _NO_PROMPT]
-    return _Asked(clauses, Query([workspace, what, text, *orders], ordering))
+    ordering = Ordering(parse_order(orders, schema), ties)
+    return _Asked(parse_filter(text, schema), Query([workspace, what, text, *orders], ordering))
 
 
 _Found = TypeVar("_Found", bound=_Subject)
@@ -157,7 +154,7 @@ async def _page(
 
 async def _models(scanned: AsyncIterator[ScannedModel]) -> AsyncIterator[_Subject]:
     async for each in scanned:
-        yield _Subject(_shared(each), each.tags, each.size_bytes)
+        yield _Subject(_shared(each), _PROMPT | dict(each.tags), each.size_bytes)
 
 
 async def _versions(scanned: AsyncIterator[ScannedVersion]) -> AsyncIterator[_Subject]:
