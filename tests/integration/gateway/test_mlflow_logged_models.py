@@ -141,9 +141,12 @@ async def test_labels_have_limits(models: Models, gateway: Gateway) -> None:
         ):
             refused = await gateway.post(f"logged-models/{made}/{kind}", method, **{kind: pairs})
             assert refused.error[:2] == (400, "INVALID_PARAMETER_VALUE"), (kind, pairs)
-    thousand = [{"key": str(n), "value": ""} for n in range(1_000)]
-    (await gateway.post(f"logged-models/{made}/params", params=thousand)).found()
-    assert len((await models.get(made))["params"]) == 1_001
+    for kind, method in (("tags", "PATCH"), ("params", "POST")):
+        others = [{"key": str(n), "value": ""} for n in range(999)]
+        (await gateway.post(f"logged-models/{made}/{kind}", method, **{kind: others})).found()
+        refused = await gateway.post(f"logged-models/{made}/{kind}", method, **{kind: labels(new="")})
+        assert refused.error[2] == "A logged model has up to 1000 params, and as many tags."
+        assert len((await models.get(made))[kind]) == 1_000
     assert (await gateway.post("logged-models", name="x")).error[2] == (
         "Missing value for required parameter 'experiment_id'."
     )

@@ -153,3 +153,21 @@ async def test_models_of_runs_that_are_gone_are_not_found(three: Models, postgre
 
     assert await three.search() == ["c", "a"]
     assert await three.search(max_results=1) == ["c", "a"]
+
+
+async def test_a_page_ends_early_where_models_are_large(models: Models, postgres: Postgres) -> None:
+    for n in range(21):
+        await models.make(name=f"{n:02}", source_run_id="run")
+    await postgres.execute(
+        """
+        INSERT INTO gateway.logged_model_tag
+        SELECT workspace, model_id, key, repeat('v', 8000) FROM gateway.logged_model, generate_series(1, 60) AS key
+        """
+    )
+
+    page = await models.page(order_by=[{"field_name": "name"}])
+
+    assert len(page["models"]) == 20
+    rest = await models.page(order_by=[{"field_name": "name"}], page_token=page["next_page_token"])
+    assert [each["info"]["name"] for each in rest["models"]] == ["20"]
+    assert "next_page_token" not in rest

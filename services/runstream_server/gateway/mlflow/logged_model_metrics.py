@@ -5,7 +5,7 @@ from typing import Protocol
 
 from runstream_server.gateway.mlflow.errors import wrong
 from runstream_server.gateway.mlflow.logged_models import KnownModels, model_not_found
-from runstream_server.gateway.store.logged_model_labels import MAX_LABELS, ModelMetric, TooMany
+from runstream_server.gateway.store.logged_model_labels import MAX_METRICS, ModelMetric, TooMany
 from runstream_server.gateway.store.logged_models import LoggedModelStore, ModelGone
 from runstream_server.gateway.visitors import Visitor
 
@@ -79,7 +79,7 @@ class ModelMetrics:
         except ModelGone:
             raise model_not_found(min(by_model)) from None
         except TooMany:
-            raise wrong(f"A logged model has up to {MAX_LABELS} metrics; log to another one.") from None
+            raise wrong(f"A logged model has up to {MAX_METRICS} metrics; log to another one.") from None
 
 
 def _metric(logged: Logged) -> ModelMetric:

@@ -14,12 +14,14 @@ from runstream_server.gateway.mlflow.logged_model_subjects import (
     MODEL_SCHEMA,
     Dataset,
     ModelSubject,
+    keys_of,
     read_datasets,
     read_orders,
     without_prefix,
 )
-from runstream_server.gateway.mlflow.search import Clause, First, Query, admits, parse_filter
+from runstream_server.gateway.mlflow.search import Clause, First, Order, Place, Query, admits, parse_filter
 from runstream_server.gateway.refusals import Refusal
+from runstream_server.gateway.store.logged_model_labels import Keys
 from runstream_server.gateway.store.logged_models import LoggedModel, LoggedModelStore, ModelsWanted
 from runstream_server.gateway.visitors import Visitor
 from runstream_server.names import RunName
@@ -29,7 +31,7 @@ _MOST_ASKED = 50_000
 _PAGE = 1_000
 _PAGE_BYTES = 8 << 20
 _READ_AT_ONCE = 500
-_RUNS_AT_ONCE = 100
+_WHOLE_AT_ONCE = 20
 _MOST_RUNS = 10_000
 _MOST_DATASETS = 100
 _MOST_EXPERIMENTS = 1_000
@@ -42,10 +44,10 @@ class _Search:
     query: Query
 
     @property
-    def is_bare(self) -> bool:
-        """Whether it speaks of nothing but attributes."""
-        named = [*(each.entity for each in self.clauses), *(each.entity for each in self.query.ordering.orders)]
-        return not self.datasets and set(named) == {"attributes"}
+    def keys(self) -> Keys:
+        """What it has to know of models, besides their attributes."""
+        named: Sequence[Clause | Order] = [*self.clauses, *self.query.ordering.orders]
+        return keys_of([(each.entity, each.key) for each in named], self.datasets)
 
     def admits(self, subject: ModelSubject) -> bool:
         """Whether a model is found; datasets want a metric of theirs, also where no clause does."""
@@ -73,7 +75,7 @@ class LoggedModelSearch:
         search = _read(visitor, fields)
         size = min(fields.count("max_results", _DEFAULT, _MOST_ASKED), _PAGE)
         first: First[LoggedModel] = First(
-            search.query.ordering, size, search.query.place(fields.text_or("page_token", "")), _PAGE_BYTES
+            search.query.ordering, size, search.query.place(fields.text_or("page_token", ""))
         )
         wanted = ModelsWanted(
             visitor.workspace.workspace,
@@ -84,29 +86,40 @@ class LoggedModelSearch:
         )
         await self._look_through(wanted, search, first)
         found = first.in_order()
-        models = await self._whole(visitor, search, [model for _, model in found])
-        token = {"next_page_token": search.query.token(found[-1][0])} if first.has_more else {}
+        models, last = await self._whole(visitor, found)
+        is_cut = bool(found) and last != found[-1][0]
+        token = {"next_page_token": search.query.token(last)} if last and (is_cut or first.has_more) else {}
         return {"models": [model_document(model) for model in models], **token}
 
     async def _look_through(self, wanted: ModelsWanted, search: _Search, first: First[LoggedModel]) -> None:
-        async with aclosing(self._read(wanted, is_bare=search.is_bare)) as models:
+        async with aclosing(self._read(wanted, search.keys)) as models:
             async for model in models:
                 subject = ModelSubject(model, search.datasets)
                 if search.admits(subject) and first.wants(place := search.query.ordering.place(subject)):
-                    first.add(place, model, _size(model))
+                    first.add(place, model)
 
-    async def _read(self, wanted: ModelsWanted, *, is_bare: bool) -> AsyncGenerator[LoggedModel]:
+    async def _read(self, wanted: ModelsWanted, keys: Keys) -> AsyncGenerator[LoggedModel]:
         after = ""
         while models := await self._store.page(wanted, after, _READ_AT_ONCE):
-            for model in models if is_bare else await self._store.complete(models):
+            for model in await self._store.complete(models, keys):
                 yield model
             after = models[-1].model_id
 
-    async def _whole(self, visitor: Visitor, search: _Search, models: Sequence[LoggedModel]) -> Sequence[LoggedModel]:
-        """The models of a page whose runs are there, with everything."""
-        runs = await _present(visitor, sorted({model.run for model in models}))
-        seen = [model for model in models if model.run in runs]
-        return await self._store.complete(seen) if search.is_bare else seen
+    async def _whole(
+        self, visitor: Visitor, found: Sequence[tuple[Place, LoggedModel]]
+    ) -> tuple[Sequence[LoggedModel], Place | None]:
+        """Models whose runs are there, with everything, up to where they are large enough for a page; that place."""
+        page: list[LoggedModel] = []
+        room, last = _PAGE_BYTES, None
+        for start in range(0, len(found), _WHOLE_AT_ONCE):
+            if room < 0:
+                break
+            part = found[start : start + _WHOLE_AT_ONCE]
+            runs = await _present(visitor, sorted({model.run for _, model in part}))
+            whole = await self._store.complete([model for _, model in part if model.run in runs])
+            page += whole
+            room, last = room - sum(map(_size, whole)), part[-1][0]
+        return page, last
 
 
 def _read(visitor: Visitor, fields: Fields) -> _Search:
@@ -167,23 +180,14 @@ async def _reached(visitor: Visitor) -> Sequence[str] | None:
 
 async def _present(visitor: Visitor, runs: Sequence[str]) -> frozenset[str]:
     """Those of some runs that exist and are in reach."""
-    found: set[str] = set()
-    for start in range(0, len(runs), _RUNS_AT_ONCE):
-        found |= await _present_of_few(visitor, runs[start : start + _RUNS_AT_ONCE])
-    return frozenset(found)
-
-
-async def _present_of_few(visitor: Visitor, runs: Sequence[str]) -> set[str]:
-    left = set(runs)
+    left = {str(RunName(visitor.workspace.workspace, run)): run for run in runs}
     while left:
-        names = {str(RunName(visitor.workspace.workspace, run)): run for run in left}
-        request = messages.BatchGetRunsRequest(parent=str(visitor.workspace), names=list(names))
+        request = messages.BatchGetRunsRequest(parent=str(visitor.workspace), names=list(left))
         try:
             await visitor.call(visitor.services.runs.BatchGetRuns, request, messages.BatchGetRunsResponse)
         except Refusal as refusal:
-            if refusal.reason != "RUN_NOT_FOUND" or refusal.metadata.get("run") not in names:
+            if refusal.reason != "RUN_NOT_FOUND" or left.pop(refusal.metadata.get("run", ""), None) is None:
                 raise
-            left.remove(names[refusal.metadata["run"]])
         else:
-            return left
-    return left
+            break
+    return frozenset(left.values())

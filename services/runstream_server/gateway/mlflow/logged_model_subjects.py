@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from runstream_server.gateway.mlflow.fields import Fields
@@ -18,7 +18,7 @@ from runstream_server.gateway.mlflow.search import (
     Schema,
     order_by,
 )
-from runstream_server.gateway.store.logged_model_labels import ModelMetric
+from runstream_server.gateway.store.logged_model_labels import Keys, ModelMetric
 from runstream_server.gateway.store.logged_models import LoggedModel
 
 CREATION = "creation_timestamp_ms"
@@ -134,6 +134,18 @@ def _order(fields: Fields) -> Order:
     if not dataset:
         return Order(_OF_ANY, order.key, descending, is_number=True)
     return Order(_OF_DATASET, json.dumps([order.key, dataset, digest]), descending, is_number=True)
+
+
+def keys_of(named: Iterable[tuple[str, str]], datasets: Sequence[Dataset]) -> Keys:
+    """What has to be read of models for clauses and orders that name these entities and keys."""
+    found: dict[str, set[str]] = {"tags": set(), "params": set(), "metrics": set()}
+    for entity, key in named:
+        if entity == _OF_DATASET:
+            found["metrics"].add(json.loads(key)[0])
+        elif entity != "attributes":
+            found["metrics" if entity == _OF_ANY else entity].add(key)
+    metrics = None if datasets else sorted(found["metrics"])
+    return Keys(sorted(found["tags"]), sorted(found["params"]), metrics)
 
 
 def read_datasets(fields: Fields) -> Sequence[Dataset]:

@@ -7,22 +7,28 @@ from typing import Any
 
 from runstream_server.postgres import Connection, Postgres
 
-MAX_LABELS = 10_000
-"""How many tags a model has, how many params, and how many metrics."""
+MAX_LABELS = 1_000
+"""How many tags a model has, and how many params."""
+
+MAX_METRICS = 10_000
+"""How many metrics a model has, each of one dataset."""
 
 _TAGS = """
 SELECT model_id, key, value FROM gateway.logged_model_tag
- WHERE workspace = $1 AND model_id = ANY ($2::text[]) ORDER BY key
+ WHERE workspace = $1 AND model_id = ANY ($2::text[]) AND ($3::text[] IS NULL OR key = ANY ($3::text[]))
+ ORDER BY key
 """
 
 _PARAMS = """
 SELECT model_id, key, value FROM gateway.logged_model_param
- WHERE workspace = $1 AND model_id = ANY ($2::text[]) ORDER BY key
+ WHERE workspace = $1 AND model_id = ANY ($2::text[]) AND ($3::text[] IS NULL OR key = ANY ($3::text[]))
+ ORDER BY key
 """
 
 _METRICS = """
 SELECT model_id, key, dataset_name, dataset_digest, run, value, step, time_ms FROM gateway.logged_model_metric
- WHERE workspace = $1 AND model_id = ANY ($2::text[]) ORDER BY key, dataset_name, dataset_digest
+ WHERE workspace = $1 AND model_id = ANY ($2::text[]) AND ($3::text[] IS NULL OR key = ANY ($3::text[]))
+ ORDER BY key, dataset_name, dataset_digest
 """
 
 _SET_TAGS = """
@@ -92,16 +98,29 @@ class ParamStored(Exception):
 
 
 class TooMany(Exception):
-    """A model would have more tags, params or metrics than `MAX_LABELS`."""
+    """A model would have more tags, params or metrics than it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Which tags, params and metrics to read; None: all."""
+
+    tags: Sequence[str] | None = None
+    params: Sequence[str] | None = None
+    metrics: Sequence[str] | None = None
 
 
 async def read_labels(
-    postgres: Postgres, workspace: str, model_ids: Sequence[str]
+    postgres: Postgres, workspace: str, model_ids: Sequence[str], keys: Keys
 ) -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, Mapping[str, str]], Mapping[str, Sequence[ModelMetric]]]:
     """Returns tags, params and metrics, each by model and in order of key."""
-    tags, params = [_texts(await postgres.fetch(query, workspace, model_ids)) for query in (_TAGS, _PARAMS)]
+
+    async def rows(query: str, wanted: Sequence[str] | None) -> Sequence[Any]:
+        return [] if wanted == [] else await postgres.fetch(query, workspace, model_ids, wanted)
+
+    tags, params = _texts(await rows(_TAGS, keys.tags)), _texts(await rows(_PARAMS, keys.params))
     metrics: dict[str, list[ModelMetric]] = {}
-    for row in await postgres.fetch(_METRICS, workspace, model_ids):
+    for row in await rows(_METRICS, keys.metrics):
         metrics.setdefault(row["model_id"], []).append(_metric(row))
     return tags, params, metrics
 
@@ -129,7 +148,7 @@ async def set_tags(transaction: Connection, workspace: str, model_id: str, tags:
     """Sets tags; raises TooMany."""
     if tags:
         await transaction.execute(_SET_TAGS, workspace, model_id, list(tags), list(tags.values()))
-        await _check(transaction, _COUNT_TAGS, workspace, model_id)
+        await _check(transaction, _COUNT_TAGS, MAX_LABELS, workspace, model_id)
 
 
 async def add_params(transaction: Connection, workspace: str, model_id: str, params: Mapping[str, str]) -> None:
@@ -141,7 +160,7 @@ async def add_params(transaction: Connection, workspace: str, model_id: str, par
     other = await transaction.fetchrow(_OTHER_PARAM, *arguments)
     if other:
         raise ParamStored(other["key"], other["old"], other["new"])
-    await _check(transaction, _COUNT_PARAMS, workspace, model_id)
+    await _check(transaction, _COUNT_PARAMS, MAX_LABELS, workspace, model_id)
 
 
 async def record(
@@ -153,7 +172,7 @@ async def record(
         latest[each.key, each.dataset_name, each.dataset_digest] = each
     columns = zip(*((*key, each.value, each.step, each.time_ms) for key, each in latest.items()), strict=True)
     await transaction.execute(_RECORD, workspace, model_id, run, *map(list, columns))
-    await _check(transaction, _COUNT_METRICS, workspace, model_id)
+    await _check(transaction, _COUNT_METRICS, MAX_METRICS, workspace, model_id)
 
 
 async def delete_tag(transaction: Connection, workspace: str, model_id: str, key: str) -> bool:
@@ -167,6 +186,6 @@ def _order(metric: ModelMetric) -> tuple[int, int, bool, float]:
     return metric.step, metric.time_ms, is_nan, 0.0 if is_nan else metric.value
 
 
-async def _check(transaction: Connection, count: str, workspace: str, model_id: str) -> None:
-    if await transaction.fetchval(count, workspace, model_id) > MAX_LABELS:
+async def _check(transaction: Connection, count: str, most: int, workspace: str, model_id: str) -> None:
+    if await transaction.fetchval(count, workspace, model_id) > most:
         raise TooMany

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runstream_server.gateway.store.logged_model_labels import (
+    Keys,
     ModelMetric,
     add_params,
     delete_tag,
@@ -18,6 +19,8 @@ from runstream_server.postgres import Connection, Postgres
 PENDING = "LOGGED_MODEL_PENDING"
 READY = "LOGGED_MODEL_READY"
 UPLOAD_FAILED = "LOGGED_MODEL_UPLOAD_FAILED"
+
+EVERY_KEY = Keys()
 
 _COLUMNS = (
     "workspace, model_id, experiment_number, run, has_source_run, name, model_type, status, create_ms, update_ms,"
@@ -153,12 +156,12 @@ class LoggedModelStore:
         )
         return [model_of(row) for row in rows]
 
-    async def complete(self, models: Sequence[LoggedModel]) -> Sequence[LoggedModel]:
-        """Returns models of one workspace with their tags, params and metrics, in their order."""
+    async def complete(self, models: Sequence[LoggedModel], keys: Keys = EVERY_KEY) -> Sequence[LoggedModel]:
+        """Returns models of one workspace with their tags, params and metrics of some keys, in their order."""
         if not models:
             return []
         ids = [model.model_id for model in models]
-        tags, params, metrics = await read_labels(self._postgres, models[0].workspace, ids)
+        tags, params, metrics = await read_labels(self._postgres, models[0].workspace, ids, keys)
         return [
             replace(
                 model,
