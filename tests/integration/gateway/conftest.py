@@ -9,6 +9,7 @@ from tests.gateway_files import Files, files_of
 from tests.gateways import Gateway, open_gateway
 from tests.logged_models import Models
 from tests.make_runs import make_run
+from tests.searched_runs import Experiment, make_experiment
 
 
 @pytest.fixture
@@ -29,3 +30,9 @@ async def files(backend: Backend, gateway: Gateway) -> Files:
 async def models(gateway: Gateway, files: Files) -> Models:
     """The logged models of the experiment of the run `run`."""
     return Models(gateway, files.root.partition("/")[0])
+
+
+@pytest.fixture
+async def experiment(backend: Backend, gateway: Gateway) -> Experiment:
+    """An experiment without runs."""
+    return await make_experiment(backend.channel, gateway)

@@ -4,6 +4,13 @@ from typing import Any
 
 from runstream.api.runs.v1 import experiment_pb2, workspace_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
+from runstream_server.gateway.mlflow.fields import Fields
+from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
+from runstream_server.gateway.store.experiments import ExperimentStore
+from runstream_server.gateway.visitors import Services, Visitor
+from runstream_server.names import WorkspaceName
+from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
 from tests.gateways import Gateway
@@ -89,3 +96,20 @@ async def test_what_is_wrong_is_told(backend: Backend, gateway: Gateway) -> None
         assert answer.error[:2] == (400, "INVALID_PARAMETER_VALUE")
         assert answer.error[2].startswith(message)
     assert len((await gateway.post("experiments/search", max_results=50_000)).found()["experiments"]) == 2
+
+
+async def test_a_page_has_less_than_was_asked_for_where_experiments_are_large(
+    backend: Backend, gateway: Gateway, postgres: Postgres
+) -> None:
+    for name in ("a", "b", "c"):
+        await _make(backend, name)
+    visitor = Visitor(WorkspaceName("space"), Services(backend.channel), None)
+    endpoint, _ = ExperimentSearch(KnownExperiments(ExperimentStore(postgres)), most_bytes=1).endpoints()
+
+    pages, token = list[list[str]](), None
+    while token != "":
+        answer = await endpoint.answer(visitor, Fields({"page_token": token}))
+        pages.append([each["name"] for each in answer["experiments"]])
+        token = answer.get("next_page_token", "")
+
+    assert pages == [["c"], ["b"], ["a"]]

@@ -9,9 +9,8 @@ import pytest
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream_server.auth import Role
 from runstream_server.config import Config
-from runstream_server.gateway.mlflow.inputs import inputs_document, outputs_document
 from runstream_server.gateway.store import inputs
-from runstream_server.gateway.store.inputs import InputsAndOutputs, InputStore
+from runstream_server.gateway.store.inputs import InputStore
 from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
@@ -60,6 +59,12 @@ async def test_a_run_shows_what_it_used_and_made_once_however_often_it_is_told(g
     experiments = [shown["info"]["experiment_id"]]
     searched = await gateway.post("runs/search", experiment_ids=experiments, filter="datasets.context = 'test'")
     assert searched.found()["runs"] == [shown]
+
+
+async def test_a_run_that_used_nothing_shows_nothing(gateway: Gateway, run: str) -> None:
+    shown = (await gateway.get("runs/get", run_id="run")).found()["run"]
+
+    assert (shown["inputs"], shown["outputs"]) == ({}, {})
 
 
 async def test_a_dataset_stays_as_it_was_told_first_and_its_tags_are_set_besides(
@@ -216,8 +221,3 @@ async def _tell(channel: grpc.aio.Channel, secret: str, run_id: str) -> int:
         ]
         assert answers[0].status == answers[1].status
         return answers[0].status
-
-
-def test_a_run_that_used_nothing_has_empty_lists() -> None:
-    assert inputs_document(InputsAndOutputs()) == {"dataset_inputs": [], "model_inputs": []}
-    assert outputs_document(InputsAndOutputs()) == {"model_outputs": []}

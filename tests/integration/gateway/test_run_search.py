@@ -3,30 +3,11 @@
 import math
 from typing import Any
 
-import pytest
-from prometheus_client import REGISTRY
-
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
-from runstream_server.gateway.mlflow.fields import Fields
-from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
-from runstream_server.gateway.mlflow.run_search import RunSearch
-from runstream_server.gateway.store.experiments import ExperimentStore
-from runstream_server.gateway.store.inputs import InputStore
-from runstream_server.gateway.visitors import Services, Visitor
-from runstream_server.names import WorkspaceName
-from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
 from tests.gateways import Gateway
 from tests.searched_runs import START, Experiment, log, make_experiment, make_runs, new_run, search, values_of
-
-LIST_RUNS = {"method": "/runstream.api.runs.v1.RunHistoryService/ListRuns", "code": "OK"}
-
-
-@pytest.fixture
-async def experiment(backend: Backend, gateway: Gateway) -> Experiment:
-    """An experiment without runs."""
-    return await make_experiment(backend.channel, gateway)
 
 
 async def _complete(backend: Backend, run_id: str, after: int) -> None:
@@ -78,6 +59,7 @@ async def test_filters_admit_what_they_say(backend: Backend, gateway: Gateway, e
         "run_id = 'a'": "a",
         "run_id IN ('a', 'c', 'no/run')": "ac",
         "attributes.run_id NOT IN ('a', 'c')": "bd",
+        f"run_id IN ('a', {', '.join(repr('x' * 32) for _ in range(1_000))})": "a",
         "\"Run name\" = 'Second'": "b",
         "attr.run_name ILIKE 'second'": "b",
         "status = 'FINISHED'": "a",
@@ -151,27 +133,6 @@ async def test_metrics_are_those_of_the_greatest_step_as_soon_as_they_are_stored
     assert run["info"]["experiment_id"] == experiment.id
 
 
-async def test_pages_stay_exact_while_runs_are_added(
-    backend: Backend, gateway: Gateway, experiment: Experiment
-) -> None:
-    await make_runs(backend.channel, experiment, [new_run(f"r{each}", 5) for each in range(6)])
-    for name, order in (("later", []), ("latest", ["metrics.m DESC"])):
-        body: dict[str, Any] = {
-            "experiment_ids": [experiment.id],
-            "order_by": order,
-            "filter": "run_id LIKE 'r%'",
-            "max_results": 3,
-        }
-        first = (await gateway.post("runs/search", **body)).found()
-        await make_runs(backend.channel, experiment, [new_run(f"r-{name}", 9)])
-        second = (await gateway.post("runs/search", **body, page_token=first["next_page_token"])).found()
-
-        pages = [run["info"]["run_id"] for page in (first, second) for run in page["runs"]]
-        before = [] if name == "later" else ["r-later"]
-        assert pages == [*before, "r0", "r1", "r2", "r3", "r4", "r5"][:6]
-        assert ("next_page_token" in second) == bool(before)
-
-
 async def test_the_view_tells_deleted_runs_from_others(
     backend: Backend, gateway: Gateway, experiment: Experiment
 ) -> None:
@@ -213,17 +174,6 @@ async def test_only_the_experiments_asked_for_are_searched(
     assert await search(gateway) == []
     assert await search(gateway, *unknown) == []
     assert (await gateway.post("runs/search")).found() == {}
-
-
-async def test_so_many_experiments_that_no_filter_has_room_for_them_are_searched(
-    backend: Backend, gateway: Gateway, experiment: Experiment
-) -> None:
-    await make_runs(backend.channel, experiment, [new_run("other")])
-    experiments = [await make_experiment(backend.channel, gateway, f"e{each}") for each in range(42)]
-    for place, each in enumerate(experiments[::10]):
-        await make_runs(backend.channel, each, [new_run(f"r{place}", place)])
-
-    assert await search(gateway, *experiments, max_results=2) == ["r4", "r3", "r2", "r1", "r0"]
 
 
 async def test_datasets_are_searched_by_name_digest_and_context(
@@ -272,52 +222,3 @@ async def test_what_is_wrong_is_told(backend: Backend, gateway: Gateway, experim
         assert answer.error[2].startswith(message)
     most = await gateway.post("runs/search", **ids, max_results=50_000, page_token=token)
     assert [run["info"]["run_id"] for run in most.found()["runs"]] == ["b"]
-
-
-async def test_by_start_no_more_runs_are_read_than_it_takes(
-    backend: Backend, gateway: Gateway, experiment: Experiment
-) -> None:
-    await make_runs(backend.channel, experiment, [new_run(f"r{each}", each) for each in range(60)])
-
-    async def listings(**body: Any) -> float:
-        before = _listings()
-        (await gateway.post("runs/search", experiment_ids=[experiment.id], **body)).found()
-        return _listings() - before
-
-    assert await listings(max_results=5) == 2
-    assert await listings(max_results=5, order_by=["attributes.start_time ASC", "metrics.m"]) == 2
-    assert await listings(max_results=5, order_by=["metrics.m"]) == 1
-
-
-def _listings() -> float:
-    return REGISTRY.get_sample_value("runstream_rpc_handled_total", LIST_RUNS) or 0.0
-
-
-async def test_a_run_that_starts_is_on_one_page_only(
-    backend: Backend, gateway: Gateway, experiment: Experiment
-) -> None:
-    await make_runs(backend.channel, experiment, [new_run("a", None), new_run("b", 1)])
-    request = messages.StartRunRequest(name="workspaces/space/runs/a")
-    before = await search(gateway, experiment)
-    await stubs.run_history(backend.channel).StartRun(request)
-
-    assert before == await search(gateway, experiment) == ["a", "b"]
-
-
-async def test_pages_by_start_are_the_same_if_all_runs_are_read_for_them(
-    backend: Backend, gateway: Gateway, experiment: Experiment, postgres: Postgres
-) -> None:
-    runs = [new_run(f"r{each}", None if each % 3 == 0 else each, params={"p": str(each % 2)}) for each in range(9)]
-    await make_runs(backend.channel, experiment, runs)
-    visitor = Visitor(WorkspaceName("space"), Services(backend.channel), None)
-    known = KnownExperiments(ExperimentStore(postgres))
-    body = {"experiment_ids": [experiment.id], "filter": "params.p LIKE '0'", "max_results": 2}
-
-    [endpoint] = RunSearch(known, InputStore(postgres), patience=1).endpoints()
-    found, token = list[str](), None
-    while token != "":
-        answer = await endpoint.answer(visitor, Fields(body | {"page_token": token}))
-        found += [run["info"]["run_id"] for run in answer["runs"]]
-        token = answer.get("next_page_token", "")
-
-    assert found == await search(gateway, experiment, filter="params.p LIKE '0'") == ["r0", "r6", "r8", "r4", "r2"]

@@ -36,12 +36,11 @@ _DEFAULT_RESULTS = 1_000
 _LISTED_AT_ONCE = 1_000
 
 _MOST_BYTES = 32 << 20
-"""Of the experiments of a page, about; one that would have more ends earlier."""
 
 _SCHEMA = Schema(
     Entity(
         name="attributes",
-        aliases=["attribute", "attr", "experiment"],
+        aliases=["attribute", "attr"],
         keys={
             "name": TEXT,
             "creation_time": NUMBER,
@@ -81,8 +80,10 @@ class _SearchedExperiment:
 class ExperimentSearch:
     """`experiments/search`."""
 
-    def __init__(self, known: KnownExperiments) -> None:
+    def __init__(self, known: KnownExperiments, *, most_bytes: int = _MOST_BYTES) -> None:
+        """`most_bytes`: how many bytes a page may take, about; one that would have more ends earlier."""
         self._known = known
+        self._most_bytes = most_bytes
 
     def endpoints(self) -> Sequence[Endpoint]:
         """It comes as a query too. With the token of a run it finds the experiment of that run at most."""
@@ -99,7 +100,7 @@ class ExperimentSearch:
         query = Query(binding, Ordering(parse_order(orders, _SCHEMA), _TIES))
         most = fields.count("max_results", _DEFAULT_RESULTS, MAX_RESULTS)
         after = query.place(fields.text_or("page_token", ""))
-        first: First[Document] = First(query.ordering, most, after, _MOST_BYTES)
+        first: First[Document] = First(query.ordering, most, after, self._most_bytes)
         async for known in self._visible(visitor, view):
             _offer(first, query.ordering, clauses, known)
         found = first.in_order()

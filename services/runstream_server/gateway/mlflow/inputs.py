@@ -71,16 +71,20 @@ class InputEndpoints:
 
 
 def inputs_document(found: InputsAndOutputs) -> Document:
-    """`inputs` of a run, in JSON."""
-    return {
-        "dataset_inputs": [_dataset_input_document(each) for each in found.datasets],
-        "model_inputs": [{"model_id": model} for model in found.models],
-    }
+    """`inputs` of a run, in JSON. Empty lists are left out."""
+    return _without_empty(
+        dataset_inputs=[_dataset_input_document(each) for each in found.datasets],
+        model_inputs=[{"model_id": model} for model in found.models],
+    )
 
 
 def outputs_document(found: InputsAndOutputs) -> Document:
-    """`outputs` of a run, in JSON."""
-    return {"model_outputs": [{"model_id": each.model, "step": each.step} for each in found.outputs]}
+    """`outputs` of a run, in JSON. An empty list is left out."""
+    return _without_empty(model_outputs=[{"model_id": each.model, "step": each.step} for each in found.outputs])
+
+
+def _without_empty(**lists: Sequence[Document]) -> Document:
+    return {name: found for name, found in lists.items() if found}
 
 
 def _dataset_input_document(found: DatasetInput) -> Document:

@@ -59,9 +59,8 @@ def run_document(
 
 
 def run_info(run: run_pb2.Run, experiment_id: str) -> Document:
-    """What a run is, without what it logged. A run that has not started is said to have done so at its creation."""
+    """What a run is, without what it logged."""
     run_id = id_of(run.name)
-    start = run.start_time if run.HasField("start_time") else run.create_time
     info = {
         "run_id": run_id,
         "run_uuid": run_id,
@@ -69,11 +68,16 @@ def run_info(run: run_pb2.Run, experiment_id: str) -> Document:
         "experiment_id": experiment_id,
         "user_id": run.creator or UNKNOWN_USER,
         "status": status_of(run),
-        "start_time": milliseconds(start),
+        "start_time": start_of(run),
         "artifact_uri": artifact_uri(experiment_id, run_id),
         "lifecycle_stage": DELETED if is_deleted(run) else ACTIVE,
     }
     return info | ({"end_time": milliseconds(run.end_time)} if run.HasField("end_time") else {})
+
+
+def start_of(run: run_pb2.Run) -> int:
+    """When a run started, in milliseconds; one that has not is said to have done so at its creation."""
+    return milliseconds(run.start_time if run.HasField("start_time") else run.create_time)
 
 
 def metric_document(value: metrics.LatestValue) -> Document:

@@ -25,7 +25,6 @@ MAX_RESULTS = 50_000
 _DEFAULT_RESULTS = 1_000
 
 _MOST_BYTES = 32 << 20
-"""Of the runs of a page, about; one that would have more ends earlier."""
 
 _AT_ONCE = 200
 _MORE = 10
@@ -52,11 +51,22 @@ class _Asked:
 class RunSearch:
     """`runs/search`."""
 
-    def __init__(self, known: KnownExperiments, inputs: InputStore, patience: int = _PATIENCE) -> None:
-        """`patience`: how many runs are read by start, at least, before all are read in the order of their creation."""
+    def __init__(
+        self,
+        known: KnownExperiments,
+        inputs: InputStore,
+        *,
+        patience: int = _PATIENCE,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
+        """`patience`: how many runs are read by start, at least, before all are read in the order of their creation.
+
+        `most_bytes`: how many bytes the runs of a page may take, about; one that would have more ends earlier.
+        """
         self._known = known
         self._inputs = inputs
         self._patience = patience
+        self._most_bytes = most_bytes
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The one; what it finds is what the run history shows to the visitor."""
@@ -67,7 +77,7 @@ class RunSearch:
         experiments = await self._known.find_names(visitor, asked.experiment_ids)
         if not experiments:
             return {}
-        first: First[bytes] = First(asked.query.ordering, asked.most, asked.after, _MOST_BYTES)
+        first: First[bytes] = First(asked.query.ordering, asked.most, asked.after, self._most_bytes)
         selection = Selection(
             visitor, self._inputs, experiments, asked.view, asked.clauses, asked.query.ordering, first
         )
@@ -82,7 +92,7 @@ class RunSearch:
     async def _documents(self, selection: Selection, runs: Sequence[bytes]) -> Sequence[Document]:
         """Those of the first runs: as many as an answer has room for, one at least."""
         documents: list[Document] = []
-        room = _MOST_BYTES
+        room = self._most_bytes
         for start in range(0, len(runs), _AT_ONCE):
             for document, size in await self._described(selection, runs[start : start + _AT_ONCE]):
                 if room <= 0:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.gateway.mlflow.run_documents import PARAM, run_info, tags_of
+from runstream_server.gateway.mlflow.run_documents import PARAM, run_info, start_of, tags_of
 from runstream_server.gateway.mlflow.search import (
     LABEL,
     LISTED_TEXT,
@@ -90,7 +90,7 @@ class SearchedRun:
                 return _present(self._tags.get(key))
             case "datasets":
                 return [found for each in self.datasets if (found := getattr(each, key))]
-        return _present(self._info.get(key))
+        return (start_of(self.run),) if key == START_TIME else _present(self._info.get(key))
 
 
 def _present(value: Scalar | None) -> Sequence[Scalar]:
