@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -218,12 +218,28 @@ async def test_a_damaged_file_breaks_the_connection(files: Files, bucket: Bucket
     await files.put("a", data)
     digest = hashlib.sha256(data).hexdigest()
     (key,) = [each.key async for each in bucket.list("blobs/") if "unnamed" in each.key or digest in each.key]
-    await bucket.put(key, data[: 15 * MIB] + b"?" + data[15 * MIB + 1 :])
+    await bucket.put(key, data[: 19 * MIB] + b"?" + data[19 * MIB + 1 :])
     with pytest.raises(aiohttp.ClientPayloadError):
         await files.get("a")
-    await bucket.put(key, data[: 15 * MIB])
+    await bucket.put(key, data[: 19 * MIB])
     with suppress(aiohttp.ClientPayloadError):
         assert (await files.get("a"))[0] == 500
+
+
+async def test_clients_that_read_nothing_do_not_keep_others_from_reading(files: Files) -> None:
+    data = random.Random(4).randbytes(MIB) * 20
+    await files.put("a", data)
+    url = f"{files.gateway.url}{FILES}/{files.root}/a"
+    async with AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(files.gateway.session.get(url)) for _ in range(17)]
+
+        assert await files.content("a") == data
+        assert await idle[0].read() == data
+        await files.put("a", data[1:])
+        for each in idle[1:3]:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await each.read()
+        assert await files.content("a") == data[1:]
 
 
 async def test_a_body_without_a_length_has_a_limit_and_one_with_a_length_none(config: Config) -> None:

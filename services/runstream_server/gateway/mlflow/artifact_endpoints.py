@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from runstream_server.auth import Role
 from runstream_server.gateway.mlflow.artifact_bindings import bind, delete
-from runstream_server.gateway.mlflow.artifact_downloads import send_file
+from runstream_server.gateway.mlflow.artifact_downloads import ArtifactDownloads
 from runstream_server.gateway.mlflow.artifact_listings import ArtifactListings
 from runstream_server.gateway.mlflow.artifact_paths import Location, asked_location, checked_path, read_location
 from runstream_server.gateway.mlflow.artifact_places import ArtifactPlaces, Place
@@ -32,11 +32,13 @@ class ArtifactEndpoints:
         places: ArtifactPlaces,
         listings: ArtifactListings,
         uploads: ArtifactUploads,
+        downloads: ArtifactDownloads,
     ) -> None:
         self._experiments = experiments
         self._places = places
         self._listings = listings
         self._uploads = uploads
+        self._downloads = downloads
 
     def endpoints(self) -> Sequence[Endpoint | RawEndpoint]:
         """`mlflow-artifacts` and `artifacts/list`."""
@@ -58,7 +60,7 @@ class ArtifactEndpoints:
         return answered({"files": [each.shown(each.path.rpartition("/")[2]) for each in entries]})
 
     async def _read(self, visitor: Visitor, request: web.Request) -> web.StreamResponse:
-        return await send_file(visitor, request, await self._places.find(visitor, _file_asked(request)))
+        return await self._downloads.send(visitor, request, await self._places.find(visitor, _file_asked(request)))
 
     async def _write(self, visitor: Visitor, request: web.Request) -> web.StreamResponse:
         place = await self._places.find(visitor, _file_asked(request), to_write=True)

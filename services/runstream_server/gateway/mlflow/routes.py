@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from runstream_server.gateway.mlflow.artifact_downloads import ArtifactDownloads
 from runstream_server.gateway.mlflow.artifact_endpoints import ArtifactEndpoints
 from runstream_server.gateway.mlflow.artifact_listings import ArtifactListings
 from runstream_server.gateway.mlflow.artifact_places import ArtifactPlaces
@@ -72,9 +73,10 @@ def _files(
 ) -> Sequence[Endpoint | RawEndpoint]:
     listings = ArtifactListings(models)
     places = ArtifactPlaces(experiments, KnownModels(models))
-    uploads = ArtifactUploads(SpoolRoom(platform.config.gateway.spool_bytes))
+    room = SpoolRoom(platform.config.gateway.spool_bytes)
+    uploads, downloads = ArtifactUploads(room), ArtifactDownloads(room)
     return [
-        *ArtifactEndpoints(experiments, places, listings, uploads).endpoints(),
+        *ArtifactEndpoints(experiments, places, listings, uploads, downloads).endpoints(),
         *LoggedModelEndpoints(models, experiments, listings, platform.now).endpoints(),
     ]
 
