@@ -25,8 +25,8 @@ class GatewayConfig:
 
     spool_bytes: int = 8 << 30
     """`RUNSTREAM_GATEWAY_SPOOL_BYTES`. How much of the disk, in the folder for temporary files, files on their way
-    may take together: 16 MiB for each that goes down, 64 MiB for each that goes up, and all of one that comes without its
-    length. 64 MiB or more."""
+    may take together: 16 MiB for each that goes down, 64 MiB for each that goes up, and all of one that comes without
+    its length. 64 MiB or more."""
 
 
 def read_gateway(read: Variables, port: int) -> GatewayConfig:
