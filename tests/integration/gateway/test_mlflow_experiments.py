@@ -153,25 +153,23 @@ async def test_tags_of_experiments_are_set_and_deleted(gateway: Gateway) -> None
     assert answer.error == (*NOT_THERE, f"No tag with name: a/b c:d in experiment with id {number}")
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "fields", "error"),
-    [
-        ("experiments/create", {}, (*INVALID, MISSING.format("name"))),
-        ("experiments/create", {"name": ""}, (*INVALID, MISSING.format("name"))),
-        ("experiments/create", {"name": None}, (*INVALID, MISSING.format("name"))),
-        ("experiments/create", {"name": 7}, invalid("name", "7", "expected a string")),
-        ("experiments/update", {"experiment_id": "0"}, (*INVALID, MISSING.format("new_name"))),
-        ("experiments/update", {"new_name": "x"}, (*INVALID, MISSING.format("experiment_id"))),
-        ("experiments/delete", {"experiment_id": "77"}, (*NOT_THERE, "No Experiment with id=77 exists")),
-        ("experiments/restore", {"experiment_id": "x"}, (*NOT_THERE, "No Experiment with id=x exists")),
-        ("experiments/set-experiment-tag", {"experiment_id": "0"}, (*INVALID, MISSING.format("key"))),
-        ("runs/create", {"experiment_id": "77"}, (*NOT_THERE, "No Experiment with id=77 exists")),
-    ],
-)
-async def test_wrong_requests_about_experiments_are_told_so(
-    gateway: Gateway, endpoint: str, fields: dict[str, Any], error: tuple[int, str, str]
-) -> None:
-    assert (await gateway.post(endpoint, **fields)).error == error
+WRONG: list[tuple[str, dict[str, Any], tuple[int, str, str]]] = [
+    ("experiments/create", {}, (*INVALID, MISSING.format("name"))),
+    ("experiments/create", {"name": ""}, (*INVALID, MISSING.format("name"))),
+    ("experiments/create", {"name": None}, (*INVALID, MISSING.format("name"))),
+    ("experiments/create", {"name": 7}, invalid("name", "7", "expected a string")),
+    ("experiments/update", {"experiment_id": "0"}, (*INVALID, MISSING.format("new_name"))),
+    ("experiments/update", {"new_name": "x"}, (*INVALID, MISSING.format("experiment_id"))),
+    ("experiments/delete", {"experiment_id": "77"}, (*NOT_THERE, "No Experiment with id=77 exists")),
+    ("experiments/restore", {"experiment_id": "x"}, (*NOT_THERE, "No Experiment with id=x exists")),
+    ("experiments/set-experiment-tag", {"experiment_id": "0"}, (*INVALID, MISSING.format("key"))),
+    ("runs/create", {"experiment_id": "77"}, (*NOT_THERE, "No Experiment with id=77 exists")),
+]
+
+
+async def test_wrong_requests_about_experiments_are_told_so(gateway: Gateway) -> None:
+    for endpoint, fields, error in WRONG:
+        assert (await gateway.post(endpoint, **fields)).error == error, (endpoint, fields)
 
 
 async def test_a_name_has_up_to_500_characters(gateway: Gateway) -> None:

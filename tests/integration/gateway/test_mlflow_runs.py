@@ -190,25 +190,25 @@ async def test_a_deleted_run_is_read_and_restored_but_not_written_to(gateway: Ga
     assert (await gateway.post("runs/log-metric", run_id=run_id, **metric)).error == not_active(run_id)
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "fields"),
-    [
-        ("runs/update", {}),
-        ("runs/delete", {}),
-        ("runs/restore", {}),
-        ("runs/log-metric", {"key": "m", "value": 1, "timestamp": 1}),
-        ("runs/log-parameter", {"key": "p"}),
-        ("runs/set-tag", {"key": "t"}),
-        ("runs/delete-tag", {"key": "t"}),
-        ("runs/log-batch", {}),
-        ("runs/log-batch", {"tags": [{"key": "mlflow.runName", "value": "x"}]}),
-    ],
-)
-async def test_a_run_that_is_not_there_is_told_so(gateway: Gateway, endpoint: str, fields: dict[str, Any]) -> None:
-    for run_id in ("0" * 32, "../x", "a/b"):
-        answer = await gateway.post(endpoint, run_id=run_id, **fields)
-        assert answer.error == (404, "RESOURCE_DOES_NOT_EXIST", f"Run with id={run_id} not found")
-    assert (await gateway.post(endpoint, **fields)).error == (*INVALID, MISSING.format("run_id"))
+ABOUT_RUNS: list[tuple[str, dict[str, Any]]] = [
+    ("runs/update", {}),
+    ("runs/delete", {}),
+    ("runs/restore", {}),
+    ("runs/log-metric", {"key": "m", "value": 1, "timestamp": 1}),
+    ("runs/log-parameter", {"key": "p"}),
+    ("runs/set-tag", {"key": "t"}),
+    ("runs/delete-tag", {"key": "t"}),
+    ("runs/log-batch", {}),
+    ("runs/log-batch", {"tags": [{"key": "mlflow.runName", "value": "x"}]}),
+]
+
+
+async def test_a_run_that_is_not_there_is_told_so(gateway: Gateway) -> None:
+    for endpoint, fields in ABOUT_RUNS:
+        for run_id in ("0" * 32, "../x", "a/b"):
+            answer = await gateway.post(endpoint, run_id=run_id, **fields)
+            assert answer.error == (404, "RESOURCE_DOES_NOT_EXIST", f"Run with id={run_id} not found"), endpoint
+        assert (await gateway.post(endpoint, **fields)).error == (*INVALID, MISSING.format("run_id"))
     assert (await gateway.get("runs/get", run_id="x")).error[2] == "Run with id=x not found"
 
 
@@ -216,25 +216,23 @@ STATUSES = "expected one of RUNNING, SCHEDULED, FINISHED, FAILED, KILLED"
 TIMES = "expected milliseconds since the epoch, before the year 10000"
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "fields", "error"),
-    [
-        ("create", {"start_time": -1}, invalid("start_time", "-1", TIMES)),
-        ("create", {"user_id": 5}, invalid("user_id", "5", "expected a string")),
-        ("create", {"tags": [{"value": "v"}]}, (*INVALID, MISSING.format("tags[0].key"))),
-        ("create", {"tags": {}}, invalid("tags", "{}", "expected a list of objects")),
-        ("create", {"run_name": "n" * 257}, (*INVALID, "The name of a run has up to 256 characters; got 257.")),
-        ("update", {"run_id": "x", "status": "DONE"}, invalid("status", '"DONE"', STATUSES)),
-        ("update", {"run_id": "x", "status": 9}, invalid("status", "9", STATUSES)),
-        ("update", {"run_id": "x", "runId": "x"}, (*INVALID, "'run_id' and 'runId' are the same parameter; send one")),
-    ],
-)
-async def test_wrong_requests_about_runs_are_told_so(
-    gateway: Gateway, endpoint: str, fields: dict[str, Any], error: tuple[int, str, str]
-) -> None:
-    status, code, message = (await gateway.post(f"runs/{endpoint}", **fields)).error
-    assert (status, code) == error[:2]
-    assert message.startswith(error[2])
+WRONG: list[tuple[str, dict[str, Any], tuple[int, str, str]]] = [
+    ("create", {"start_time": -1}, invalid("start_time", "-1", TIMES)),
+    ("create", {"user_id": 5}, invalid("user_id", "5", "expected a string")),
+    ("create", {"tags": [{"value": "v"}]}, (*INVALID, MISSING.format("tags[0].key"))),
+    ("create", {"tags": {}}, invalid("tags", "{}", "expected a list of objects")),
+    ("create", {"run_name": "n" * 257}, (*INVALID, "The name of a run has up to 256 characters; got 257.")),
+    ("update", {"run_id": "x", "status": "DONE"}, invalid("status", '"DONE"', STATUSES)),
+    ("update", {"run_id": "x", "status": 9}, invalid("status", "9", STATUSES)),
+    ("update", {"run_id": "x", "runId": "x"}, (*INVALID, "'run_id' and 'runId' are the same parameter; send one")),
+]
+
+
+async def test_wrong_requests_about_runs_are_told_so(gateway: Gateway) -> None:
+    for endpoint, fields, error in WRONG:
+        status, code, message = (await gateway.post(f"runs/{endpoint}", **fields)).error
+        assert (status, code) == error[:2], (endpoint, fields)
+        assert message.startswith(error[2])
 
 
 async def test_a_run_name_has_up_to_256_characters_and_a_tag_8_000(gateway: Gateway) -> None:
