@@ -8,7 +8,7 @@ import pytest
 from runstream._channel import Connection
 from runstream._runner.containers import Container as JobContainer
 from runstream._runner.job import JobToRun
-from runstream._runner.tracking import find_gateway, with_tracking
+from runstream._runner.tracking import find_gateway, is_elsewhere, with_tracking
 from runstream.api.jobs.v1.job_pb2 import ContainerOptions
 
 JOB = JobToRun("workspaces/space/runs/run-1", "host:7878", "holder")
@@ -87,3 +87,11 @@ async def test_what_the_environment_says_of_the_gateway_goes_before_what_the_ser
     told = {"RUNSTREAM_GATEWAY_URL": "http://gateway.ml:7879/"}
 
     assert await find_gateway(JOB, Connection.to(JOB.address), told) == "http://gateway.ml:7879"
+
+
+@pytest.mark.parametrize("gateway", ["http://127.0.0.1:7879", "https://localhost:1", "http://[::1]:7879"])
+def test_a_gateway_on_the_loopback_is_there_for_jobs_of_the_machine_of_the_services_only(gateway: str) -> None:
+    assert is_elsewhere(gateway, "runs.example.com:7878")
+    assert not is_elsewhere(gateway, "grpcs://127.0.0.1:7878")
+    assert not is_elsewhere("https://runs.example.com", "runs.example.com:7878")
+    assert not is_elsewhere("", "runs.example.com:7878")

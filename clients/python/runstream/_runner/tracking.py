@@ -40,10 +40,11 @@ async def find_gateway(job: JobToRun, connection: Connection, surroundings: Mapp
         _logger.warning("where the gateway is, is not known: %s", error.message)
         return ""
     gateway = without_workspace(found.gateway_url, found.name)
-    return "" if _is_elsewhere(gateway, job.address) else gateway
+    return "" if is_elsewhere(gateway, job.address) else gateway
 
 
-def _is_elsewhere(gateway: str, address: str) -> bool:
+def is_elsewhere(gateway: str, address: str) -> bool:
+    """Whether a gateway is one of the machine of the services only, and this is another one."""
     return is_loopback(f"{urlsplit(gateway).hostname}:") and not is_loopback(address)
 
 
