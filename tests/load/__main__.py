@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from tests.load import artifacts, jobs, logs_read, logs_write, metrics_ingest, metrics_read, runs, spool, up
+from tests.load import artifacts, jobs, logs_read, logs_write, metrics_ingest, metrics_read, mlflow, runs, spool, up
 from tests.load.figures import Figure, show, write
 
 Benchmark = Callable[[], AsyncIterator[Figure]]
@@ -44,6 +44,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "jobs.submit": jobs.submit,
     "jobs.cancel": jobs.cancel,
     "jobs.children": jobs.children,
+    "mlflow.log_metric": mlflow.log_metric,
     "up.ready": up.ready,
     "up.memory": up.memory,
 }

@@ -6,7 +6,7 @@ import pytest
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.gateway.mlflow.labels import LoggedMetric
 from runstream_server.gateway.mlflow.metric_ends import RunEnds
-from runstream_server.gateway.mlflow.sampling import chosen_steps
+from runstream_server.gateway.mlflow.sampling import MOST_STEPS, chosen_steps, joined_steps
 
 
 def response(metric: str, start: int, count: int) -> messages.ReadSeriesResponse:
@@ -70,3 +70,10 @@ def test_chosen_steps_are_evenly_spaced_and_have_the_ends(
     steps: range, ends: set[int], count: int, chosen: list[int]
 ) -> None:
     assert chosen_steps(np.array(steps, np.int64), ends, count).tolist() == chosen
+
+
+def test_among_very_many_steps_evenly_chosen_ones_count() -> None:
+    parts = [np.arange(start, start + MOST_STEPS, dtype=np.int64) for start in (MOST_STEPS // 2, 0)]
+
+    assert joined_steps([parts[0], parts[0][:9]]).tolist() == parts[0].tolist()
+    assert joined_steps(parts).tolist() == list(range(0, MOST_STEPS * 3 // 2, 2))

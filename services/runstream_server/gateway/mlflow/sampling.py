@@ -1,5 +1,6 @@
 """Chooses points of many runs for a chart."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ MOST_RESULTS = 2_500
 _MOST_OF_RUN = MOST_RESULTS + 2 * MOST_RUNS
 """Points of one run, which may have several at a step."""
 
-_MOST_STEPS = 1_000_000
+MOST_STEPS = 250_000
 """Among so many steps the shown ones are chosen; of more every second one is left out, again and again."""
 
 _MOST_KEPT = 200_000
@@ -49,16 +50,22 @@ class Sampler:
         return {run: await self._points(run, chosen) for run in runs}
 
     async def _look_at(self, run: RunName) -> None:
-        first, last = [], []
+        waiting: list[Int64s] = []
+        ends: set[int] = set()
         async for points in self._read(run, self._interval):
-            first.append(int(points.steps.min()))
-            last.append(int(points.steps.max()))
-            self._steps = np.union1d(self._steps, points.steps)
-            while len(self._steps) > _MOST_STEPS:
-                self._steps = self._steps[::2]
+            ends |= {int(points.steps.min()), int(points.steps.max())}
+            ends = {min(ends), max(ends)}
             self._keep(run, points)
-        if first:
-            self._ends |= {min(first), max(last)}
+            waiting.append(points.steps)
+            if sum(map(len, waiting)) > MOST_STEPS:
+                await self._add_steps(waiting)
+                waiting.clear()
+        await self._add_steps(waiting)
+        self._ends |= ends
+
+    async def _add_steps(self, steps: Sequence[Int64s]) -> None:
+        if steps:
+            self._steps = await asyncio.to_thread(joined_steps, [self._steps, *steps])
 
     def _keep(self, run: RunName, points: Points) -> None:
         if self._kept is not None:
@@ -81,6 +88,14 @@ class Sampler:
         if interval is not None:
             request.min_step, request.max_step = interval
         return read_points(self._visitor, request)
+
+
+def joined_steps(parts: Sequence[Int64s]) -> Int64s:
+    """All steps in ascending order, each once; of very many evenly chosen ones."""
+    steps = np.unique(np.concatenate(parts))
+    while len(steps) > MOST_STEPS:
+        steps = steps[::2]
+    return steps
 
 
 def chosen_steps(steps: Int64s, ends: set[int], count: int) -> Int64s:
