@@ -8,6 +8,7 @@ import pytest
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
 from runstream_server.gateway.mlflow.errors import MlflowError
+from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
 from tests.gateway_files import Files, files_of
@@ -234,3 +235,17 @@ async def test_models_are_made_in_active_experiments_and_runs_only(models: Model
     for source in ("run", ""):
         refused = await gateway.post("logged-models", experiment_id=models.experiment_id, source_run_id=source)
         assert "must be in the 'active' state" in refused.error[2]
+
+
+async def test_a_model_has_up_to_ten_thousand_metrics(models: Models, backend: Backend, postgres: Postgres) -> None:
+    made = await models.make()
+    await postgres.execute(
+        "INSERT INTO gateway.logged_model_metric"
+        " SELECT 'space', $1, n::text, '', '', 'run', 0, 0, 0 FROM generate_series(1, 9999) AS n",
+        made,
+    )
+    async with model_metrics(backend.config, backend.channel) as (metrics, visitor):
+        await metrics.record(visitor, "run", [Logged("last", 1.0, made)])
+        with pytest.raises(MlflowError, match="up to 10000 metrics"):
+            await metrics.record(visitor, "run", [Logged("more", 1.0, made)])
+        await metrics.record(visitor, "run", [Logged("last", 2.0, made, step=1)])
