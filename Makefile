@@ -5,6 +5,7 @@ UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
 BROWSER := .venv-browser
+OLD_MLFLOW := .venv-mlflow
 KUBERNETES := .tools/bin/kubernetes-server
 READY := .venv/.ready
 ONLY ?=
@@ -14,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONPATH VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos widget-test kubernetes-test protos docs format lint types up bench clean lock
+.PHONY: help setup demo test check chaos widget-test mlflow-test kubernetes-test protos docs format lint types up bench clean lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,11 @@ widget-test: $(UV) ## Show runs in a real JupyterLab and a real Chromium, which 
 	@$(UV) pip install --quiet --python $(BROWSER) --require-hashes -r requirements.lock -r tests/browser/requirements.lock
 	@$(UV) pip install --quiet --python $(BROWSER) --no-deps --no-build-isolation -e clients/python -e services
 	$(BROWSER)/bin/python -m pytest tests/browser
+
+mlflow-test: $(READY) ## Drive the oldest client of MLflow that works, which is installed for it
+	@test -d $(OLD_MLFLOW) || $(UV) venv --quiet --python $(PYTHON) $(OLD_MLFLOW)
+	@$(UV) pip sync --quiet --python $(OLD_MLFLOW) --require-hashes tests/e2e/mlflow_client/oldest.lock
+	MLFLOW_TEST_PYTHON=$(CURDIR)/$(OLD_MLFLOW)/bin/python $(BIN)/pytest tests/e2e/mlflow_client/test_stock_client.py
 
 kubernetes-test: $(READY) $(KUBERNETES) ## Test jobs on a real API server of Kubernetes, which is built with Go for it
 	$(BIN)/pytest tests/integration/kubernetes
@@ -76,9 +82,12 @@ lock: $(UV) ## Renew requirements.lock from the package files
 	$(UV) pip compile tests/browser/requirements.in --constraint requirements.lock \
 		--universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet --upgrade --output-file tests/browser/requirements.lock
+	$(UV) pip compile tests/e2e/mlflow_client/oldest.in \
+		--universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --quiet --upgrade --output-file tests/e2e/mlflow_client/oldest.lock
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-browser .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-browser .venv-mlflow .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find clients services tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

@@ -39,6 +39,10 @@ class KubernetesConfig:
     """`RUNSTREAM_KUBERNETES_SERVICE_ADDRESS`. The `host:port`, `grpcs://host:port` with TLS, at which pods reach the
     services, where a target has none of its own. Default: none; then each target needs one."""
 
+    gateway_url: str = ""
+    """`RUNSTREAM_KUBERNETES_GATEWAY_URL`. Where pods reach the gateway, `http://runstream-gateway.ml:7879` for example.
+    Default: where everybody does (`RUNSTREAM_GATEWAY_URL`)."""
+
     authorities: str = ""
     """What is in the file `RUNSTREAM_KUBERNETES_CA_FILE`: the certificates, as PEM, that pods trust the services by
     where these speak TLS. Default: none, the authorities that their images know."""

@@ -19,7 +19,7 @@ from runstream_server.auth_config import (
     read_tls,
 )
 from runstream_server.cluster_config import KubernetesConfig, read_authorities, read_clusters
-from runstream_server.gateway_config import GatewayConfig, read_gateway
+from runstream_server.gateway_config import GatewayConfig, read_gateway, read_url
 from runstream_server.variables import Variables
 
 ACCESS_LOGS = ("none", "errors", "all")
@@ -304,6 +304,7 @@ def _kubernetes(read: Variables) -> KubernetesConfig:
         clusters=read_clusters("RUNSTREAM_KUBERNETES_CLUSTERS", read.text("RUNSTREAM_KUBERNETES_CLUSTERS", default="")),
         image=read.text("RUNSTREAM_KUBERNETES_IMAGE", default=default.image),
         service_address=read.text("RUNSTREAM_KUBERNETES_SERVICE_ADDRESS", default=default.service_address),
+        gateway_url=read_url(read, "RUNSTREAM_KUBERNETES_GATEWAY_URL"),
         authorities=read_authorities(
             "RUNSTREAM_KUBERNETES_CA_FILE", read.text("RUNSTREAM_KUBERNETES_CA_FILE", default="")
         ),

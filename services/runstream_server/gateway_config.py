@@ -32,12 +32,17 @@ class GatewayConfig:
 def read_gateway(read: Variables, port: int) -> GatewayConfig:
     """Reads the settings; `port` is that of the services."""
     beside = port + 1 if 0 < port < 65_535 else 0
-    url = read.text("RUNSTREAM_GATEWAY_URL", default="").rstrip("/")
-    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
-        raise ConfigurationError("RUNSTREAM_GATEWAY_URL", f"expected http://HOST or https://HOST; got {url!r}")
     return GatewayConfig(
         port=read.integer("RUNSTREAM_GATEWAY_PORT", beside, 0, 65_535),
-        url=url,
+        url=read_url(read, "RUNSTREAM_GATEWAY_URL"),
         mlflow_version=read.text("RUNSTREAM_MLFLOW_VERSION", default=MLFLOW_VERSION),
         spool_bytes=read.integer("RUNSTREAM_GATEWAY_SPOOL_BYTES", 8 << 30, 64 << 20),
     )
+
+
+def read_url(read: Variables, variable: str) -> str:
+    """The URL that a variable names, without a slash at its end; empty if it is not set. Raises ConfigurationError."""
+    url = read.text(variable, default="").rstrip("/")
+    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise ConfigurationError(variable, f"expected http://HOST or https://HOST; got {url!r}")
+    return url

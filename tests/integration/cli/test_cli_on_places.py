@@ -53,6 +53,7 @@ async def test_a_workspace_is_made_changed_listed_and_deleted(cli: Cli) -> None:
     missing = await cli("workspace", "show", "-w", "vision", code=3)
 
     assert made.result["tags"] == {"new": None, "team": "a"}
+    assert made.result["mlflow_tracking_uri"].endswith("/workspaces/vision")
     assert again.result["description"] is None
     assert changed.result["tags"] == {"k": "v", "team": "a"}
     assert changed.result["display_name"] == "Vision"

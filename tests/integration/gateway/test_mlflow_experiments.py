@@ -46,6 +46,18 @@ async def test_an_experiment_is_found_by_its_name_and_by_its_number(gateway: Gat
     assert again.error == (*TAKEN, f"Experiment(name={name}) already exists.")
 
 
+async def test_an_odd_name_is_found_by_what_other_clients_see_of_it(gateway: Gateway, backend: Backend) -> None:
+    created = (await gateway.post("experiments/create", name=ODD_NAME)).found()["experiment_id"]
+    listed = await run_history(backend.channel).ListExperiments(
+        messages.ListExperimentsRequest(parent="workspaces/space")
+    )
+    (shown,) = [each.display_name for each in listed.experiments if each.display_name.startswith("Users")]
+
+    found = (await gateway.get("experiments/get-by-name", experiment_name=shown)).found()["experiment"]
+
+    assert (found["experiment_id"], found["name"]) == (created, ODD_NAME)
+
+
 async def test_default_is_there_and_has_the_number_0(gateway: Gateway) -> None:
     assert (await by_name(gateway, "Default")).found()["experiment"]["experiment_id"] == "0"
     assert (await by_id(gateway, "0"))["name"] == "Default"

@@ -1,7 +1,9 @@
 """What tokens and workspaces let clients of MLflow do."""
 
+from runstream.api.runs.v1.run_history_service_pb2 import GetRunRequest
 from runstream_server.auth import Role
 from runstream_server.config import Config
+from tests import stubs
 from tests.gateways import Gateway, gateway_url, open_gateway
 from tests.guarded import guarded_services
 from tests.mlflow_runs import metric, read_history, read_run, start_run
@@ -63,7 +65,6 @@ async def test_the_token_of_a_run_reaches_that_run_and_those_below_it(config: Co
             assert found.found()["experiment"]["experiment_id"] == number
 
             await check_unreachable(gateway, other)
-            assert (await gateway.post("runs/create", experiment_id=number)).error[:2] == DENIED
             assert (await gateway.post("runs/delete", run_id=run_id)).error[:2] == DENIED
             assert (await gateway.get("experiments/get-by-name", experiment_name="Default")).error[:2] == NOT_THERE
             for endpoint in ("create", "update", "delete", "restore", "set-experiment-tag", "delete-experiment-tag"):
@@ -93,3 +94,21 @@ async def test_who_may_read_may_not_write(config: Config) -> None:
             ):
                 assert (await gateway.post(f"runs/{endpoint}", run_id=run_id)).error[:2] == DENIED, endpoint
             assert (await gateway.post("experiments/create", name="x")).error[:2] == DENIED
+
+
+async def test_runs_that_the_token_of_a_run_makes_are_below_it_also_where_no_parent_is_named(config: Config) -> None:
+    async with guarded_services(config) as guarded:
+        _, writer = await guarded.token(Role.WRITER)
+        async with open_gateway(guarded.channel, secret=writer) as gateway:
+            number = (await gateway.post("experiments/create", name="mine")).found()["experiment_id"]
+            run_id, other = await start_run(gateway, experiment_id=number), await start_run(gateway)
+        _, own = await guarded.token(Role.RUN, run=run_id)
+        async with open_gateway(guarded.channel, secret=own) as gateway:
+            foreign = [{"key": "mlflow.parentRunId", "value": other}]
+            made = [await start_run(gateway, experiment_id=number, tags=tags) for tags in ([], foreign)]
+
+        for child in made:
+            found = await stubs.run_history(guarded.channel).GetRun(
+                GetRunRequest(name=f"workspaces/space/runs/{child}")
+            )
+            assert found.run.parent == f"workspaces/space/runs/{run_id}"

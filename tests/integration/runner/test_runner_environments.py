@@ -53,12 +53,19 @@ async def test_a_run_finds_the_packages_of_its_environment_and_the_sdk(jobs: Job
     assert BUILD_LOG not in await jobs.logs(second.name)
 
 
-async def test_an_environment_knows_what_the_sdk_needs_in_those_that_are_made_from_it(jobs: Jobs, index: Path) -> None:
-    script = "from runstream._runner.environments.sdk import *\nprint(sdk_identity(), sdk_requirements())\n"
+async def test_an_environment_knows_what_the_sdk_needs_and_offers_in_those_that_are_made_from_it(
+    jobs: Jobs, index: Path
+) -> None:
+    script = (
+        "from importlib.metadata import entry_points\n"
+        "from runstream._runner.environments.sdk import *\n"
+        "print(sdk_identity(), sdk_requirements())\n"
+        "print(entry_points(group='mlflow.request_auth_provider')['runstream'].load()().get_name())\n"
+    )
 
     run = await jobs.execute(script, environment=environment(index, "tiny==1.5"), environment_variables=variables())
 
-    assert await jobs.log(run.name) == f"{sdk_identity()} {sdk_requirements()}\n"
+    assert await jobs.log(run.name) == f"{sdk_identity()} {sdk_requirements()}\nrunstream\n"
 
 
 async def test_an_environment_that_cannot_be_made_fails_the_run(jobs: Jobs, index: Path) -> None:

@@ -25,6 +25,7 @@ _PIECES = st.sampled_from(
         ("7/run/artifacts/", Location("7", "run", "", "")),
         ("0/run/artifacts/a%20b%2Bc+d%25", Location("0", "run", "", "a b+c+d%")),
         ("0/run/artifacts/100%2541", Location("0", "run", "", "100%41")),
+        ("0/run/artifacts/dogs%25step%2517%25h5.png", Location("0", "run", "", "dogs%step%17%h5.png")),
         ("0/run/artifacts/e%CC%81", Location("0", "run", "", "é")),
         ("0/run/artifacts/artifacts/x", Location("0", "run", "", "artifacts/x")),
         (f"1/models/{MODEL}/artifacts/MLmodel", Location("1", "", MODEL, "MLmodel")),

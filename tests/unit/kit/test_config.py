@@ -58,6 +58,8 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         ("RUNSTREAM_JOBS_REPORT_SECONDS", "0"),
         ("RUNSTREAM_KUBERNETES_CA_FILE", "/nowhere/ca.pem"),
         ("RUNSTREAM_KUBERNETES_CA_FILE", "/dev/null"),
+        ("RUNSTREAM_GATEWAY_URL", "runs.example.com:7879"),
+        ("RUNSTREAM_KUBERNETES_GATEWAY_URL", "grpc://gateway.ml:7879"),
         ("RUNSTREAM_KUBERNETES_CLUSTERS", "east"),
         ("RUNSTREAM_KUBERNETES_CLUSTERS", "east="),
         ("RUNSTREAM_KUBERNETES_CLUSTERS", "=/etc/east"),
@@ -81,6 +83,17 @@ def test_clusters_are_named_with_their_kubeconfig_and_context() -> None:
         ("east", "/etc/east.yaml", ""),
         ("west", "/etc/west.yaml", "prod"),
     ]
+
+
+def test_pods_may_reach_the_gateway_on_another_way_than_everybody() -> None:
+    known = {
+        "RUNSTREAM_GATEWAY_URL": "https://runs.example.com/",
+        "RUNSTREAM_KUBERNETES_GATEWAY_URL": "http://gw.ml:7879/",
+    }
+
+    config = Config.from_environment({**LEAST, **known})
+
+    assert (config.gateway.url, config.kubernetes.gateway_url) == ("https://runs.example.com", "http://gw.ml:7879")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])

@@ -221,6 +221,14 @@ def test_the_image_is_that_of_the_environment_then_the_target_then_the_service()
     assert images == ["env:1", "ml/train:1", "service:1"]
 
 
+def test_pods_are_told_of_the_gateway_where_they_reach_it_on_another_way_than_everybody() -> None:
+    plans = (blueprint(), replace(blueprint(), gateway_url="http://gateway.ml:7879"))
+
+    told = [[each for each in main_container(plan)["env"] if each["name"] == "RUNSTREAM_GATEWAY_URL"] for plan in plans]
+
+    assert told == [[], [{"name": "RUNSTREAM_GATEWAY_URL", "value": "http://gateway.ml:7879"}]]
+
+
 def test_the_token_and_the_authorities_of_a_job_are_in_its_secret_alone() -> None:
     plan = replace(blueprint(), address="grpcs://runs.ml:7878", run_token="rsr_secret", authorities="PEM")
     job, secret = job_manifest(plan), secret_manifest(plan, "uid-1")

@@ -82,10 +82,6 @@ def test_a_runner_shows_the_run_token_and_where_it_is_refused_that_of_who_starte
     assert access.credential.token.secret == "rsr_2"
 
 
-def test_variables_of_an_mlflow_that_is_not_there_are_not_made_up() -> None:
-    assert not [name for name in variables({}) if name.startswith("MLFLOW_")]
-
-
 def test_a_runner_claims_its_job_with_the_token_of_who_starts_it_as_it_is_now(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("new")
@@ -107,3 +103,14 @@ def test_an_mlflow_server_of_the_users_own_is_passed_on_and_its_run_is_not() -> 
     own = {"MLFLOW_TRACKING_URI": "http://mlflow", "MLFLOW_EXPERIMENT_NAME": "mine"}
 
     assert runner_environment({**own, "MLFLOW_RUN_ID": "r"}) == own
+
+
+def test_where_the_job_that_submits_another_one_records_with_mlflow_is_nothing_to_that_one() -> None:
+    told = {
+        "MLFLOW_TRACKING_URI": "http://host:1",
+        "MLFLOW_TRACKING_TOKEN": "t",
+        "RUNSTREAM_GATEWAY_URL": "http://host:1",
+    }
+
+    assert runner_environment({**told, "RUNSTREAM_RUN_ID": "r"}) == {}
+    assert runner_environment({**told}) == told

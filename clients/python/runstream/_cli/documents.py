@@ -40,6 +40,7 @@ def workspace_document(workspace: Workspace) -> Document:
         "tags": from_tags(workspace.tags),
         "created_utc": time_of(workspace, "create_time"),
         "updated_utc": time_of(workspace, "update_time"),
+        "mlflow_tracking_uri": workspace.gateway_url or None,
     }
 
 

@@ -125,6 +125,7 @@ CARD = fields(
     Column("Display name", lambda each: each["display_name"]),
     Column("Created", lambda each: moments.local(each["created_utc"])),
     Column("Changed", lambda each: moments.local(each["updated_utc"])),
+    Column("MLflow", lambda each: each["mlflow_tracking_uri"]),
     Column("Description", lambda each: each["description"]),
     Column("Tags", lambda each: "\n".join(labels(each["tags"]))),
 )

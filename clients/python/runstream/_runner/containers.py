@@ -19,6 +19,7 @@ from runstream._runner.children import Children
 from runstream._runner.environments.building import Console
 from runstream._runner.failures import JobFailed
 from runstream._runner.processes import MARK_VARIABLE, signal_groups
+from runstream._runner.tracking import CA_OF_TRACKING
 from runstream.api.jobs.v1.environment_pb2 import ImageDefinition
 from runstream.api.jobs.v1.job_pb2 import ContainerOptions, JobDefinition
 
@@ -85,7 +86,13 @@ def _mounts(folder: Path, variables: Mapping[str, str]) -> list[str]:
         part
         for source, place, name, value in found
         for part in ("--volume", f"{source}:{place}:ro", "--env", f"{name}={value}")
-    ]
+    ] + (["--env", f"{CA_OF_TRACKING}={CERTIFICATES}"] if _trusts_same(variables) else [])
+
+
+def _trusts_same(variables: Mapping[str, str]) -> bool:
+    """Whether the client of MLflow trusts the same authorities as ours."""
+    authorities = variables.get(CA_VARIABLE)
+    return bool(authorities) and variables.get(CA_OF_TRACKING) == authorities
 
 
 def is_wanted(definition: JobDefinition, environment: Mapping[str, str] = os.environ) -> bool:

@@ -26,6 +26,7 @@ from runstream._runner.prepare import fill
 from runstream._runner.script import Python
 from runstream._runner.starting import Prepared, start_processes
 from runstream._runner.telling import tell_processes, warn
+from runstream._runner.tracking import find_gateway, with_tracking
 from runstream._runner.variables import OUTPUTS, job_variables
 from runstream._runner.watch import Orders
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
@@ -101,6 +102,7 @@ class Execution:
         """Makes the working directory and finds or makes the environment, which stays as long as `kept` is open."""
         plan, work = make_plan(self._definition, this_node()), self._work
         await self._fill(work)
+        await self._add_tracking()
         console = BuildLog(self._children, self._logs, work.parent, self._variables, self._attempt)
         kept.callback(console.close)
         try:
@@ -113,6 +115,12 @@ class Execution:
         except OSError as error:
             raise JobFailed(ENVIRONMENT_ERROR, f"The environment could not be made: {error}") from error
         return Prepared(plan, python, work)
+
+    async def _add_tracking(self) -> None:
+        environment = self._definition.environment.definition
+        chosen = {*environment.environment_variables, *self._definition.environment_variables}
+        gateway = await find_gateway(self._job, self._connection)
+        self._variables = with_tracking(self._variables, gateway, self._job, chosen)
 
     async def _fill(self, work: Path) -> None:
         try:

@@ -24,6 +24,8 @@ _OF_ANOTHER_RUN: Final = re.compile(
     r"|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE"
 )
 """Variables that say which run, or which process of one, the submitting process is."""
+_IN_JOBS: Final = re.compile(r"RUNSTREAM_GATEWAY_URL|MLFLOW_(TRACKING_.*|EXPERIMENT_(ID|NAME))")
+"""What else jobs are told that is about them only."""
 
 _started: list["subprocess.Popen[bytes]"] = []
 
@@ -83,7 +85,8 @@ def runner_environment(known: Mapping[str, str], token: str | None = None) -> di
 
     A file with a token may be gone before the runner reads it, as that of a job which submits another one and ends.
     """
-    passed_on = {name: value for name, value in known.items() if not _OF_ANOTHER_RUN.fullmatch(name)}
+    told = [_OF_ANOTHER_RUN, _IN_JOBS] if known.get("RUNSTREAM_RUN_ID") else [_OF_ANOTHER_RUN]
+    passed_on = {name: value for name, value in known.items() if not any(each.fullmatch(name) for each in told)}
     if token is None:
         secret = read_token_file(Path(file)) if (file := known.get(TOKEN_FILE_VARIABLE)) else ""
         return {**passed_on, TOKEN_VARIABLE: secret} if secret else passed_on

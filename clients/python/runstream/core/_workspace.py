@@ -8,6 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from runstream._channel import Connection, find_address
 from runstream._channel.address import is_offline, parse_address
 from runstream._channel.pages import pages
+from runstream._mlflow import gateway_of, offer_token
 from runstream.api.runs.v1 import experiment_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as api
 from runstream.api.runs.v1.workspace_pb2 import Workspace as WorkspaceRecord
@@ -237,6 +238,29 @@ class WorkspaceCalls(Generic[W, E, R]):
         """The address of the workspace's page in the studio."""
         return self._page()
 
+    def get_mlflow_tracking_uri(self, _with_auth: bool = False) -> str:
+        """The address that `mlflow.set_tracking_uri` takes: plain MLflow then records in this workspace.
+
+            mlflow.set_tracking_uri(ws.get_mlflow_tracking_uri())
+            with mlflow.start_run():
+                mlflow.log_metric("loss", 0.5)
+
+        It has no token in it. Where the services want one, MLflow shows the one that Runstream would, as it is at the
+        time of each request, and shows it to no other server: for that this method sets `MLFLOW_TRACKING_AUTH` to
+        `runstream` in the environment of this process, unless that has credentials for MLflow already
+        (`MLFLOW_TRACKING_AUTH`, `MLFLOW_TRACKING_TOKEN`, `MLFLOW_TRACKING_USERNAME`). A program without this SDK sets
+        `MLFLOW_TRACKING_TOKEN` to a token. `_with_auth` is accepted and not used.
+
+        The gateway is where `RUNSTREAM_GATEWAY_URL` says, else where the services said when the workspace was read. In
+        a submitted run none of this is necessary: MLflow records in that run.
+
+        Raises:
+            UserErrorException: Nobody knows where the gateway is.
+        """
+        gateway = gateway_of(self._record)
+        offer_token(gateway, self._address)
+        return f"{gateway}/{self._record.name}"
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}.get(name={self.name!r}, subscription_id={self._subscription_id!r}, "
@@ -266,6 +290,7 @@ class WorkspaceCalls(Generic[W, E, R]):
             "subscriptionId": self._subscription_id,
             "resourceGroup": self._resource_group,
             "tags": self.tags,
+            "mlFlowTrackingUri": self._record.gateway_url,
         }
 
     @classmethod

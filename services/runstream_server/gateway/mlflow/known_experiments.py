@@ -152,7 +152,7 @@ class KnownExperiments:
         return response.experiment
 
     async def _find_displayed(self, visitor: Visitor, name: str) -> KnownExperiment | None:
-        """Looks among all experiments; with the token of a run at that of the run, the only one it reaches."""
+        """Looks among all experiments, also by the names that other clients see; with the token of a run at its own."""
         request = messages.ListExperimentsRequest(
             parent=str(visitor.workspace),
             view=experiment_pb2.EXPERIMENT_VIEW_ALL,
@@ -166,8 +166,8 @@ class KnownExperiments:
         else:
             list_experiments = visitor.services.runs.ListExperiments
             listed = (await visitor.call(list_experiments, request, messages.ListExperimentsResponse)).experiments
-        found = [each for each in await self.describe(listed) if each.name == name]
-        return min(found, key=lambda each: each.is_deleted, default=None)
+        found = [each for each in await self.describe(listed) if name in (each.name, each.message.display_name)]
+        return min(found, key=lambda each: (each.name != name, each.is_deleted), default=None)
 
     async def describe(self, experiments: Iterable[experiment_pb2.Experiment]) -> Sequence[KnownExperiment]:
         """Returns experiments of one workspace as clients know them, in their order."""

@@ -148,9 +148,13 @@ def _two_names(shown: str, tagged: str) -> MlflowError:
 
 
 async def _created(visitor: Visitor, request: messages.CreateRunRequest) -> run_pb2.Run:
-    """Creates a run below the one that a tag names as its parent, if that is one of the same experiment."""
-    parent = next((tag.value for tag in request.run.tags if tag.key == PARENT_TAG), "")
-    if parent:
+    """Creates a run below the one that a tag names as its parent, if that is one of the same experiment.
+
+    With the token of a run it is below that one otherwise: such a token reaches nothing else.
+    """
+    named = next((tag.value for tag in request.run.tags if tag.key == PARENT_TAG), "")
+    own = visitor.caller.run.run if visitor.caller and visitor.caller.run else ""
+    for parent in filter(None, (named, own)):
         try:
             request.run.parent = str(run_name(visitor, parent))
             return await _create(visitor, request)

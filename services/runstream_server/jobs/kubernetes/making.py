@@ -72,6 +72,7 @@ class Making:
             needs=self._reading.needs_of(job.definition),
             image=self._settings.image,
             address=namespace.service_address or self._settings.service_address,
+            gateway_url=self._settings.gateway_url,
             run_token=token.secret if token else "",
             authorities=self._settings.authorities,
         )

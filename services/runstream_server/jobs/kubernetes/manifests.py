@@ -57,6 +57,9 @@ class Blueprint:
     address: str
     """At which pods reach the services."""
 
+    gateway_url: str = ""
+    """Where they reach the gateway; empty: where everybody does."""
+
     run_token: str = field(default="", repr=False)
     """What the runner claims the job with; empty: nothing is needed."""
 
@@ -192,6 +195,8 @@ def _variables(plan: Blueprint) -> list[Manifest]:
         variables.append(
             {"name": _TOKEN, "valueFrom": {"secretKeyRef": {"name": plan.name, "key": _TOKEN, "optional": True}}}
         )
+    if plan.gateway_url:
+        variables.append({"name": "RUNSTREAM_GATEWAY_URL", "value": plan.gateway_url})
     if plan.authorities:
         variables.append({"name": "RUNSTREAM_CA_FILE", "value": f"{_AUTHORITIES_FOLDER}/{_AUTHORITIES}"})
     if plan.needs.node_count > 1:

@@ -29,8 +29,8 @@ def sdk_requirements() -> list[str]:
 def add_sdk(site_packages: Path) -> None:
     """Has an environment find the SDK: a checkout where it is, an installed one as a copy.
 
-    With it goes what tells its version and what it needs: runs that a run submits are executed by the environment of
-    that one.
+    With it goes what tells its version and what it needs, since runs that a run submits are executed by the environment
+    of that one, and what it offers to others: MLflow finds the token of the run by that.
 
     Raises:
         OSError: It cannot be written.
@@ -51,7 +51,8 @@ def _add_metadata(site_packages: Path) -> None:
         return
     folder = site_packages / f"runstream-{known.version}.dist-info"
     folder.mkdir(exist_ok=True)
-    (folder / "METADATA").write_text(known.read_text("METADATA") or "", "utf-8")
+    for name in ("METADATA", "entry_points.txt"):
+        (folder / name).write_text(known.read_text(name) or "", "utf-8")
 
 
 def _version() -> str:
