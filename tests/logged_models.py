@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 
 from runstream_server.config import Config
-from runstream_server.gateway.mlflow.logged_model_metrics import ModelMetrics
-from runstream_server.gateway.mlflow.logged_models import KnownModels
+from runstream_server.gateway.mlflow.models.known import KnownModels
+from runstream_server.gateway.mlflow.models.metrics import ModelMetrics
 from runstream_server.gateway.store.logged_models import LoggedModelStore
 from runstream_server.gateway.visitors import Services, Visitor
 from runstream_server.names import WorkspaceName

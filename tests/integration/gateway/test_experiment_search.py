@@ -4,9 +4,9 @@ from typing import Any
 
 from runstream.api.runs.v1 import experiment_pb2, workspace_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
-from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
+from runstream_server.gateway.mlflow.experiments.known import KnownExperiments
+from runstream_server.gateway.mlflow.experiments.searching import ExperimentSearch
 from runstream_server.gateway.mlflow.fields import Fields
-from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
 from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.visitors import Services, Visitor
 from runstream_server.names import WorkspaceName

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runstream_server.gateway.mlflow import registry_search
+from runstream_server.gateway.mlflow.registry import searching
 from runstream_server.postgres import Postgres
 from tests.gateways import API, Gateway
 
@@ -132,7 +132,7 @@ async def test_a_page_has_a_bounded_size_whatever_is_asked_for(filled: Gateway, 
             "INSERT INTO gateway.model_version_tag VALUES ('space', 'large', $1, 'k', repeat('v', 5_000_000))", version
         )
 
-    assert registry_search.MOST_BYTES == 8 << 20
+    assert searching.MOST_BYTES == 8 << 20
     assert await versions(filled, filter="name = 'large'") == ["large/3"]
     assert await _pages(filled, "model-versions", "model_versions", 100) == [
         "large/3",

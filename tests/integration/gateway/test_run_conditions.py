@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
-from runstream_server.gateway.mlflow.run_subjects import RUN_SCHEMA
+from runstream_server.gateway.mlflow.runs.subjects import RUN_SCHEMA
 from runstream_server.gateway.mlflow.search import Scalar, admits, parse_filter
 from tests import stubs
 from tests.conftest import Backend

@@ -6,9 +6,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
+from runstream_server.gateway.mlflow.experiments.known import KnownExperiments
 from runstream_server.gateway.mlflow.fields import Fields
-from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
-from runstream_server.gateway.mlflow.run_search import RunSearch
+from runstream_server.gateway.mlflow.runs.searching import RunSearch
 from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore
 from runstream_server.gateway.visitors import Services, Visitor

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runstream_server.gateway.mlflow.artifact_paths import Location, checked_path, read_location
 from runstream_server.gateway.mlflow.errors import MlflowError
+from runstream_server.gateway.mlflow.files.paths import Location, checked_path, read_location
 
 MODEL = f"m-{'0a' * 16}"
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
-from runstream_server.gateway.mlflow.labels import LoggedMetric
-from runstream_server.gateway.mlflow.metric_ends import RunEnds
-from runstream_server.gateway.mlflow.sampling import MOST_STEPS, chosen_steps, joined_steps
+from runstream_server.gateway.mlflow.metrics.ends import RunEnds
+from runstream_server.gateway.mlflow.metrics.sampling import MOST_STEPS, chosen_steps, joined_steps
+from runstream_server.gateway.mlflow.runs.labels import LoggedMetric
 
 
 def response(metric: str, start: int, count: int) -> messages.ReadSeriesResponse:

@@ -12,8 +12,8 @@ from runstream.api.metrics.v1.metrics_service_pb2_grpc import (
     MetricsServiceServicer,
     add_MetricsServiceServicer_to_server,
 )
-from runstream_server.gateway.mlflow.labels import LoggedMetric
-from runstream_server.gateway.mlflow.metric_writers import MetricWriters
+from runstream_server.gateway.mlflow.metrics.writers import MetricWriters
+from runstream_server.gateway.mlflow.runs.labels import LoggedMetric
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Services, Visitor
 from runstream_server.names import RunName, WorkspaceName

@@ -4,12 +4,6 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from runstream_server.gateway.mlflow.artifact_downloads import ArtifactDownloads
-from runstream_server.gateway.mlflow.artifact_endpoints import ArtifactEndpoints
-from runstream_server.gateway.mlflow.artifact_listings import ArtifactListings
-from runstream_server.gateway.mlflow.artifact_places import ArtifactPlaces
-from runstream_server.gateway.mlflow.artifact_spool import SpoolRoom
-from runstream_server.gateway.mlflow.artifact_uploads import ArtifactUploads
 from runstream_server.gateway.mlflow.endpoint import (
     Endpoint,
     RawEndpoint,
@@ -17,20 +11,26 @@ from runstream_server.gateway.mlflow.endpoint import (
     raw_handler,
     unknown_endpoint,
 )
-from runstream_server.gateway.mlflow.experiment_changes import ExperimentChanges
-from runstream_server.gateway.mlflow.experiment_endpoints import ExperimentEndpoints
-from runstream_server.gateway.mlflow.experiment_search import ExperimentSearch
-from runstream_server.gateway.mlflow.inputs import InputEndpoints
-from runstream_server.gateway.mlflow.known_experiments import KnownExperiments
-from runstream_server.gateway.mlflow.logged_model_endpoints import LoggedModelEndpoints
-from runstream_server.gateway.mlflow.logged_model_metrics import ModelMetrics
-from runstream_server.gateway.mlflow.logged_models import KnownModels
-from runstream_server.gateway.mlflow.logging_endpoints import LoggingEndpoints
-from runstream_server.gateway.mlflow.metric_endpoints import MetricEndpoints
-from runstream_server.gateway.mlflow.metric_writers import MetricWriters
-from runstream_server.gateway.mlflow.registry import registry_endpoints
-from runstream_server.gateway.mlflow.run_endpoints import RunEndpoints
-from runstream_server.gateway.mlflow.run_search import RunSearch
+from runstream_server.gateway.mlflow.experiments.changes import ExperimentChanges
+from runstream_server.gateway.mlflow.experiments.endpoints import ExperimentEndpoints
+from runstream_server.gateway.mlflow.experiments.known import KnownExperiments
+from runstream_server.gateway.mlflow.experiments.searching import ExperimentSearch
+from runstream_server.gateway.mlflow.files.downloads import ArtifactDownloads
+from runstream_server.gateway.mlflow.files.endpoints import ArtifactEndpoints
+from runstream_server.gateway.mlflow.files.listings import ArtifactListings
+from runstream_server.gateway.mlflow.files.places import ArtifactPlaces
+from runstream_server.gateway.mlflow.files.spool import SpoolRoom
+from runstream_server.gateway.mlflow.files.uploads import ArtifactUploads
+from runstream_server.gateway.mlflow.metrics.endpoints import MetricEndpoints
+from runstream_server.gateway.mlflow.metrics.writers import MetricWriters
+from runstream_server.gateway.mlflow.models.endpoints import LoggedModelEndpoints
+from runstream_server.gateway.mlflow.models.known import KnownModels
+from runstream_server.gateway.mlflow.models.metrics import ModelMetrics
+from runstream_server.gateway.mlflow.registry.known import registry_endpoints
+from runstream_server.gateway.mlflow.runs.endpoints import RunEndpoints
+from runstream_server.gateway.mlflow.runs.inputs import InputEndpoints
+from runstream_server.gateway.mlflow.runs.logging_endpoints import LoggingEndpoints
+from runstream_server.gateway.mlflow.runs.searching import RunSearch
 from runstream_server.gateway.mlflow.server_info import ServerInfo
 from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore

@@ -1,0 +1,1 @@
+"""Experiments as clients of MLflow see them."""

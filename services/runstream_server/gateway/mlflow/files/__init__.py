@@ -1,0 +1,1 @@
+"""The files of runs and of logged models over HTTP."""

@@ -1,0 +1,1 @@
+"""Values of metrics: written once, and read in the order of time."""

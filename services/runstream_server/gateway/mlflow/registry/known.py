@@ -1,0 +1,28 @@
+"""Puts the model registry together."""
+
+from collections.abc import Sequence
+
+from runstream_server.gateway.mlflow.endpoint import Endpoint
+from runstream_server.gateway.mlflow.models.known import KnownModels
+from runstream_server.gateway.mlflow.registry.models import RegisteredModelEndpoints
+from runstream_server.gateway.mlflow.registry.searching import RegistrySearch
+from runstream_server.gateway.mlflow.registry.sources import ModelSources
+from runstream_server.gateway.mlflow.registry.versions import ModelVersionEndpoints
+from runstream_server.gateway.store.model_versions import ModelVersionStore
+from runstream_server.gateway.store.registered_models import RegisteredModelStore
+from runstream_server.platform import Platform
+
+
+def registry_endpoints(platform: Platform, logged: KnownModels) -> Sequence[Endpoint]:
+    """`registered-models/...` and `model-versions/...`."""
+    versions = ModelVersionStore(platform.postgres)
+    models = RegisteredModelStore(platform.postgres, versions)
+    sources, search = ModelSources(models, versions, logged), RegistrySearch(models, versions)
+
+    def now_ms() -> int:
+        return int(platform.now().timestamp() * 1_000)
+
+    return [
+        *RegisteredModelEndpoints(models, sources, search, now_ms).endpoints(),
+        *ModelVersionEndpoints(versions, sources, search, now_ms).endpoints(),
+    ]

@@ -1,0 +1,1 @@
+"""Runs as clients of MLflow see them, and what is logged to them."""
