@@ -54,6 +54,28 @@ async def test_a_value_that_is_sent_again_is_stored_once_also_by_another_gateway
     assert await values(gateway, run_id, "one") == [0.0, 7.0, "NaN"]
 
 
+async def test_what_others_logged_is_known_by_what_mlflow_is_told_of_it(gateway: Gateway, backend: Backend) -> None:
+    """`mlflow.sklearn.log_model` sends the metrics of the run at its step once more, to name the model."""
+    run_id = await start_run(gateway)
+    series = [
+        metrics.SeriesColumns(metric="i", times=[1_234_567, 9_999_999], int64s={"values": [1, 2]}),
+        metrics.SeriesColumns(metric="d", times=[1_234_567, 9_999_999], doubles={"values": [0.1, 0.2]}),
+        metrics.SeriesColumns(metric="b", times=[1_234_567, 9_999_999], bools={"values": [True, False]}),
+        metrics.SeriesColumns(metric="far", times=[*range(1_000_999, 7_000_000_999, 1_000_000)]),
+    ]
+    series[-1].doubles.values.extend([0.5] * 7_000)
+    batch = metrics.MetricBatch(sequence=1, series=series)
+    request = metrics.LogMetricsRequest(run=f"workspaces/space/runs/{run_id}", writer="w", batch=batch)
+    await stubs.metrics(backend.channel).LogMetrics(request)
+    keys = [each.metric for each in series]
+    before = {key: (await read_history(gateway, run_id, key))["metrics"] for key in keys}
+
+    again = [{**each, "key": key} for key in keys for each in before[key][:2]]
+    (await gateway.post("runs/log-batch", run_id=run_id, metrics=again)).found()
+
+    assert {key: (await read_history(gateway, run_id, key))["metrics"] for key in keys} == before
+
+
 async def test_many_at_once_store_what_they_repeat_once(gateway: Gateway) -> None:
     run_id = await start_run(gateway)
     calls = [gateway.post("runs/log-metric", run_id=run_id, **metric(value=number % 5, step=1)) for number in range(20)]

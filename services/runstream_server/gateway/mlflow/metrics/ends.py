@@ -6,6 +6,7 @@ from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.gateway.mlflow.runs.labels import Identity, LoggedMetric, identity
 
 _BEFORE_ALL = -(1 << 63)
+_NUMBERS = ("doubles", "int64s", "bools")
 
 MOST_LOOKED_AT = 5_000
 """Values at the end of a series that are looked at first, and remembered, at most."""
@@ -106,7 +107,8 @@ class RunEnds:
 
 
 def identities(columns: messages.SeriesColumns) -> Iterator[Identity]:
-    """What values are equal by; those of other kinds than numbers are like none."""
-    if columns.WhichOneof("values") == "doubles":
-        for step, time, value in zip(columns.steps, columns.times, columns.doubles.values, strict=True):
-            yield identity(step, time, value)
+    """What values are equal by; those that are no numbers or truth values are like none."""
+    kind = columns.WhichOneof("values")
+    if kind in _NUMBERS:
+        for step, time, value in zip(columns.steps, columns.times, getattr(columns, kind).values, strict=True):
+            yield identity(step, time, float(value))

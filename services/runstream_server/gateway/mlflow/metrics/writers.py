@@ -10,7 +10,7 @@ from typing import TypeAlias
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.gateway.mlflow.errors import wrong
 from runstream_server.gateway.mlflow.metrics.ends import RunEnds, identities
-from runstream_server.gateway.mlflow.runs.labels import Identity, LoggedMetric
+from runstream_server.gateway.mlflow.runs.labels import MILLISECOND, Identity, LoggedMetric
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Visitor
 from runstream_server.names import RunName
@@ -163,7 +163,7 @@ async def _drop_old(visitor: Visitor, run: RunName, ends: RunEnds, wanted: _Want
         min_step=min(steps),
         max_step=max(steps),
         min_time=min(times),
-        max_time=max(times),
+        max_time=max(times) + MILLISECOND - 1,
     )
     async for response in visitor.stream(visitor.services.metrics.ReadSeries, request, messages.ReadSeriesResponse):
         for known in identities(response.columns):

@@ -15,7 +15,10 @@ EXPERIMENT_TAG = 20_000
 """Characters of keys and values."""
 
 _KEY = re.compile(r"[\w\-./: ]+")
-_MOST_MILLISECONDS = (2**63 - 1) // 1_000
+MILLISECOND = 1_000
+"""In microseconds."""
+
+_MOST_MILLISECONDS = 2**63 // MILLISECOND - 1
 
 Identity: TypeAlias = tuple[int, int, float | None]
 
@@ -42,7 +45,7 @@ class LoggedMetric:
     @property
     def time(self) -> int:
         """Microseconds since the Unix epoch, UTC."""
-        return self.timestamp * 1_000
+        return self.timestamp * MILLISECOND
 
     @property
     def identity(self) -> Identity:
@@ -51,8 +54,12 @@ class LoggedMetric:
 
 
 def identity(step: int, time: int, value: float) -> Identity:
-    """What equal values of one metric have in common. All NaN are one value, and so are 0.0 and -0.0."""
-    return step, time, value if value == value else None
+    """What equal values of one metric have in common; `time` is in microseconds since the Unix epoch.
+
+    All NaN are one value, and so are 0.0 and -0.0, and times within one millisecond: clients of MLflow that send back
+    what they read know no others.
+    """
+    return step, time - time % MILLISECOND, value if value == value else None
 
 
 def read_key(fields: Fields) -> str:
