@@ -1,10 +1,13 @@
 """TensorBoard as a process."""
 
+import json
 import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import urlopen
 
 from runstream.tensorboard import _program
 
@@ -27,3 +30,18 @@ def test_a_port_that_is_taken_is_passed_over() -> None:
         found = next(_program._free_ports(port))
 
     assert port < found <= port + _program.PORTS
+
+
+def test_two_that_start_at_once_are_at_ports_of_their_own(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folders = [tmp_path / "a", tmp_path / "b"]
+    with ThreadPoolExecutor() as pool:
+        boards = list(pool.map(lambda folder: _program.Program.start(folder, port), folders))
+    try:
+        shown = [json.load(urlopen(f"{board.url}data/environment"))["data_location"] for board in boards]  # noqa: S310
+    finally:
+        for board in boards:
+            board.end()
+
+    assert shown == [str(folder) for folder in folders]

@@ -2,6 +2,7 @@
 
 import http.client
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
@@ -23,8 +24,11 @@ START_SECONDS: Final = 180.0
 LOOK_SECONDS: Final = 0.05
 ANSWER_SECONDS: Final = 10.0
 END_SECONDS: Final = 5.0
+READ_BYTES: Final = 1_000_000
 SHOWN_CHARACTERS: Final = 2_000
+"""Of what it said, at most."""
 PORT_TAKEN: Final = "already in use"
+SERVING: Final = f" at http://{HOST}:{{port}}/"
 
 OPTIONS: Final = (
     *("--host", HOST),
@@ -90,8 +94,7 @@ class Program:
         if self._output.closed:
             return ""
         with self._output:
-            self._output.seek(0)
-            return self._output.read().decode(errors="replace")[-SHOWN_CHARACTERS:].strip()
+            return self._said()[-SHOWN_CHARACTERS:]
 
     @classmethod
     def _launch(cls, folder: Path, port: int) -> Self:
@@ -107,16 +110,22 @@ class Program:
         return cls(process, output, port)
 
     def _answers(self) -> bool:
-        """Whether it answers, which is waited for as long as it lives."""
+        """Whether it answers, which is waited for as long as it lives. Another program at its port does not count."""
         deadline = time.monotonic() + START_SECONDS
         while self.is_alive:
-            if self._is_asked():
+            if SERVING.format(port=self.port) in self._said() and self._is_asked():
                 return True
             if time.monotonic() > deadline:
                 return False
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(LOOK_SECONDS)
         return False
+
+    def _said(self) -> str:
+        """The last of what it said."""
+        file = self._output.fileno()
+        start = max(0, os.fstat(file).st_size - READ_BYTES)
+        return os.pread(file, READ_BYTES, start).decode(errors="replace").strip()
 
     def _is_asked(self) -> bool:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=ANSWER_SECONDS)
