@@ -56,11 +56,11 @@ async def test_a_value_that_is_sent_again_is_stored_once_also_by_another_gateway
 
 async def test_what_others_logged_is_known_by_what_mlflow_is_told_of_it(gateway: Gateway, backend: Backend) -> None:
     """`mlflow.sklearn.log_model` sends the metrics of the run at its step once more, to name the model."""
-    run_id = await start_run(gateway)
+    run_id, times = await start_run(gateway), [1_234_567, 9_999_999]
     series = [
-        metrics.SeriesColumns(metric="i", times=[1_234_567, 9_999_999], int64s={"values": [1, 2]}),
-        metrics.SeriesColumns(metric="d", times=[1_234_567, 9_999_999], doubles={"values": [0.1, 0.2]}),
-        metrics.SeriesColumns(metric="b", times=[1_234_567, 9_999_999], bools={"values": [True, False]}),
+        metrics.SeriesColumns(metric="i", times=times, int64s=metrics.Int64Values(values=[1, 2])),
+        metrics.SeriesColumns(metric="d", times=times, doubles=metrics.DoubleValues(values=[0.1, 0.2])),
+        metrics.SeriesColumns(metric="b", times=times, bools=metrics.BoolValues(values=[True, False])),
         metrics.SeriesColumns(metric="far", times=[*range(1_000_999, 7_000_000_999, 1_000_000)]),
     ]
     series[-1].doubles.values.extend([0.5] * 7_000)

@@ -39,7 +39,7 @@ def test_two_that_start_at_once_are_at_ports_of_their_own(tmp_path: Path) -> Non
     with ThreadPoolExecutor() as pool:
         boards = list(pool.map(lambda folder: _program.Program.start(folder, port), folders))
     try:
-        shown = [json.load(urlopen(f"{board.url}data/environment"))["data_location"] for board in boards]  # noqa: S310
+        shown = [json.load(urlopen(f"{board.url}data/environment"))["data_location"] for board in boards]
     finally:
         for board in boards:
             board.end()
