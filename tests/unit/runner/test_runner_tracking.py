@@ -18,6 +18,7 @@ OTHERS = {
     "MLFLOW_TRACKING_USERNAME": "somebody",
     "MLFLOW_TRACKING_PASSWORD": "secret",
     "MLFLOW_TRACKING_INSECURE_TLS": "true",
+    "MLFLOW_REGISTRY_URI": "http://registry",
     "MLFLOW_EXPERIMENT_ID": "7",
     "MLFLOW_RUN_ID": "other",
     "MLFLOW_WORKSPACE": "other",

@@ -19,7 +19,7 @@ from runstream.exceptions import AzureMLException
 
 CA_OF_TRACKING: Final = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 _NO_CA_WANTED: Final = "MLFLOW_TRACKING_INSECURE_TLS"
-_OF_ANOTHER_SERVER: Final = re.compile(r"MLFLOW_(TRACKING_.*|RUN_ID|EXPERIMENT_(ID|NAME)|WORKSPACE)")
+_OF_ANOTHER_SERVER: Final = re.compile(r"MLFLOW_(TRACKING_.*|REGISTRY_URI|RUN_ID|EXPERIMENT_(ID|NAME)|WORKSPACE)")
 _RUN_ID: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_\-]{0,255}")
 """What the client takes for the id of a run."""
 
