@@ -61,11 +61,31 @@ async def test_a_local_file_that_is_something_else_is_begun_again(
     await write_whole_log(backend, run, "logs/shorter", b"content")
     await write_whole_log(backend, run, "logs/longer", b"content")
     (tmp_path / "shorter").write_bytes(b"cons")
+    await write_whole_log(backend, run, "logs/longest", b"content")
     (tmp_path / "longer").write_bytes(b"content and more")
+    (tmp_path / "longest").write_bytes(b"content" * 10_000)
 
     await RunMirror(sdk_run, tmp_path).look()
 
-    assert contents(tmp_path) == {"shorter": b"content", "longer": b"content"}
+    assert contents(tmp_path) == dict.fromkeys(("shorter", "longer", "longest"), b"content")
+
+
+async def test_what_another_process_copied_meanwhile_is_left_as_it_is(
+    backend: Backend, run: str, sdk_run: aio.Run, tmp_path: Path
+) -> None:
+    mirror, local = RunMirror(sdk_run, tmp_path), tmp_path / "train" / "events.out.tfevents.1"
+    async with log_stream(backend.channel, run, EVENTS) as stream:
+        await stream.send(0, b"x" * 8_000)
+        await stream.acknowledged(8_000)
+        (listed,) = await sdk_run._list_logs()
+        await stream.send(8_000, b"y" * 8_000)
+        await stream.acknowledged(16_000)
+    await RunMirror(sdk_run, tmp_path).look()
+    mark(local)
+
+    await mirror._take(listed)
+
+    assert local.read_bytes() == MARK + b"x" * 7_999 + b"y" * 8_000
 
 
 async def test_files_that_were_uploaded_are_copied_as_well(

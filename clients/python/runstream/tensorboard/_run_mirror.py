@@ -33,7 +33,8 @@ class RunMirror:
         self._stored: dict[str, str] = {}
         """The digest of each other file that is here."""
         self._told: set[str] = set()
-        self._given_up: set[str] = set()
+        self._given_up: set[tuple[str, str]] = set()
+        """Paths, with the digest that an uploaded file had: another one may take its place."""
         self.is_finished = False
         """Whether, when it was looked last, there were files, all of them here, and nobody wrote any more."""
 
@@ -54,8 +55,8 @@ class RunMirror:
 
     async def _take(self, file: artifacts_api.Artifact | logs_api.LogFile) -> bool:
         """Copies what is new of a file; whether anything was."""
-        path = file.path
-        if path in self._given_up:
+        path, what = file.path, file.digest if isinstance(file, artifacts_api.Artifact) else ""
+        if (path, what) in self._given_up:
             return False
         try:
             target = self._below.place(path.removeprefix(PREFIX))
@@ -68,7 +69,7 @@ class RunMirror:
             if isinstance(error, ServiceException) and error.status_code in RESUMABLE:
                 raise
             self._tell(path, error.message)
-            self._given_up.add(path)
+            self._given_up.add((path, what))
         return False
 
     async def _take_artifact(self, artifact: artifacts_api.Artifact, target: Path) -> bool:
@@ -88,10 +89,13 @@ class RunMirror:
         return self._sizes[log.path] > start
 
     async def _size_here(self, log: logs_api.LogFile, target: Path) -> int:
-        """How much of a log file is here from an earlier time. What is not its beginning is emptied."""
+        """How much of a log file is here from an earlier time. What is not its beginning is emptied.
+
+        It may be more than was listed: another process copies it too, and was told of it later.
+        """
         size = _size_of(target)
         start = max(size - COMPARED_BYTES, 0)
-        if size and (size > log.size_bytes or await self._read(log.path, start, size) != _end_of(target, start)):
+        if size and await self._read(log.path, start, size) != _bytes_of(target, start, size):
             os.truncate(target, 0)
             return 0
         return size
@@ -133,10 +137,10 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _end_of(path: Path, start: int) -> bytes:
+def _bytes_of(path: Path, start: int, end: int) -> bytes:
     with path.open("rb") as file:
         file.seek(start)
-        return file.read()
+        return file.read(end - start)
 
 
 def _digest(path: Path) -> str:
