@@ -59,6 +59,7 @@ async def test_who_shows_no_token_is_not_let_in(config: Config, header: str) -> 
         answer = await gateway.request("GET", SERVER_INFO, headers={"Authorization": header} if header else {})
 
         assert (answer.status, answer.body["error_code"]) == (401, "UNAUTHENTICATED")
+        assert "MLFLOW_TRACKING_TOKEN" in answer.body["message"]
 
 
 async def test_a_token_is_shown_as_bearer_or_as_password(config: Config) -> None:

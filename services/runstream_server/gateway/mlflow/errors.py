@@ -23,6 +23,11 @@ RESOURCE_DOES_NOT_EXIST = "RESOURCE_DOES_NOT_EXIST"
 ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 
+_TOKENS = (
+    "MLflow shows the one in MLFLOW_TRACKING_TOKEN; with MLFLOW_TRACKING_AUTH=runstream the one of Runstream, where"
+    " that is installed too, at the very URL that `runstream workspace show` tells"
+)
+
 STATUSES: Mapping[str, int] = {
     INVALID_PARAMETER_VALUE: 400,
     "BAD_REQUEST": 400,
@@ -115,7 +120,7 @@ def of_error(error: RunstreamError) -> MlflowError:
         case InvalidArgument() | FailedPrecondition():
             return MlflowError(INVALID_PARAMETER_VALUE, error.message)
         case Unauthenticated():
-            return MlflowError("UNAUTHENTICATED", error.message)
+            return MlflowError("UNAUTHENTICATED", f"{error.message}. {_TOKENS}")
         case PermissionDenied():
             return MlflowError("PERMISSION_DENIED", error.message)
         case Retryable():
