@@ -1,6 +1,8 @@
 """`run monitor-tensorboard`."""
 
+import signal
 import sys
+from typing import Final, NoReturn
 
 import click
 
@@ -9,6 +11,9 @@ from runstream._cli.exits import ExitCode
 from runstream._cli.sdk import sdk_run
 from runstream._cli.session import Session, pass_session
 from runstream._cli.settings import run_option
+
+SIGNALED: Final = 128
+"""What shells add to the number of a signal that ended a process."""
 
 EXAMPLES = """\
 \b
@@ -39,6 +44,7 @@ def monitor_tensorboard(session: Session, run: str, local_directory: str | None,
     """
     from runstream.tensorboard import Tensorboard
 
+    signal.signal(signal.SIGTERM, _end)
     board = Tensorboard([sdk_run(session, run)], local_directory, port)
     try:
         session.show(board.start())
@@ -50,3 +56,8 @@ def monitor_tensorboard(session: Session, run: str, local_directory: str | None,
         board.stop()
     session.say(f"TensorBoard has ended. {said}")
     return ExitCode.OTHER
+
+
+def _end(number: int, _: object) -> NoReturn:
+    """Ends the process, which removes the temporary folder."""
+    sys.exit(SIGNALED + number)
