@@ -120,18 +120,24 @@ def _is_gateway_of(address: str, url: str) -> bool:
 
 
 def _workspace_of(url: str) -> str:
+    """The workspace that a URL names; empty: none."""
     parts = urlsplit(url).path.split("/")
-    return next((name for before, name in pairwise(parts) if before == "workspaces"), "default")
+    return next((name for before, name in pairwise(parts) if before == "workspaces"), "")
 
 
 async def _ask_gateway(address: str, workspace: str) -> str:
+    """Where the gateway is, by what is known of a workspace, or of any that the token reaches."""
     from runstream._channel import Connection
-    from runstream.api.runs.v1.run_history_service_pb2 import GetWorkspaceRequest
+    from runstream.api.runs.v1.run_history_service_pb2 import GetWorkspaceRequest, ListWorkspacesRequest
 
     connection = Connection.to(address)
-    request = GetWorkspaceRequest(name=f"workspaces/{workspace}")
-    found = (await connection.call(connection.runs.GetWorkspace, request)).workspace
-    return without_workspace(found.gateway_url, found.name)
+    if workspace:
+        request = GetWorkspaceRequest(name=f"workspaces/{workspace}")
+        found = [(await connection.call(connection.runs.GetWorkspace, request)).workspace]
+    else:
+        listed = await connection.call(connection.runs.ListWorkspaces, ListWorkspacesRequest(page_size=1))
+        found = list(listed.workspaces)
+    return without_workspace(found[0].gateway_url, found[0].name) if found else ""
 
 
 def gateway_of(workspace: Any) -> str:

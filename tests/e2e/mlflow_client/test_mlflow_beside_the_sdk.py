@@ -47,6 +47,15 @@ with mlflow.start_run(run_name="by mlflow"):
 """
 
 
+SHOWN = """
+import sys
+from types import SimpleNamespace
+from runstream._mlflow import show_token
+
+print(show_token(SimpleNamespace(url=sys.argv[1], headers={})).headers["Authorization"])
+"""
+
+
 @dataclass
 class Request:
     """A request that is about to be sent."""
@@ -94,3 +103,32 @@ def test_a_program_that_says_nothing_of_runstream_shows_the_token_of_its_user_to
     shown = [show_token(Request(url)).headers for url in urls for _ in range(2)]
 
     assert ["Bearer rst_" in str(each) for each in shown] == [True, True, True, True, False, False, False, False]
+
+
+def test_a_url_without_a_workspace_is_shown_the_token_of_whatever_workspace(site: Site) -> None:
+    ws = Workspace.create("alone-by-mlflow")
+    server = ws._record.gateway_url.removesuffix(f"/{ws._record.name}")
+    make_token = [
+        "-c",
+        "from runstream._cli import main; main()",
+        "token",
+        "create",
+        "-w",
+        ws.name,
+        "--query",
+        "secret",
+        "-o",
+        "tsv",
+    ]
+
+    secret = _printed(make_token, site.environment)
+    shown = _printed(["-c", SHOWN, f"{server}/version"], {**site.environment, "RUNSTREAM_TOKEN": secret})
+
+    assert shown == f"Bearer {secret}"
+
+
+def _printed(arguments: list[str], environment: dict[str, str]) -> str:
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, env=environment, check=True, timeout=100, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
