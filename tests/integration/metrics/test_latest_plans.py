@@ -1,0 +1,61 @@
+"""What Postgres reads to tell which latest values are remembered, whatever it believes of the tables."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runstream_server.metrics.latest_store import PAGE
+from runstream_server.postgres import Connection, Postgres
+
+RUNS = 2_000
+SERIES = 20
+MOST = 1_000
+
+FILL = f"""
+INSERT INTO metrics.series (workspace, run, metric, point_count, kinds, description, revision)
+SELECT 'team', 'run-' || run, 'metric-' || metric, 5, 255, '', 1
+  FROM generate_series($1::integer, $2::integer) run, generate_series(1, {SERIES}) metric
+"""
+REMEMBER = """
+INSERT INTO metrics.latest_value SELECT workspace, run, series, 5, 1, 1, 1 FROM metrics.series ON CONFLICT DO NOTHING
+"""
+
+
+@pytest.mark.parametrize("analyzed_runs", [0, 1, RUNS])
+async def test_what_is_remembered_of_other_runs_is_not_read(postgres: Postgres, analyzed_runs: int) -> None:
+    async with postgres.connection() as connection:
+        await _fill(connection, analyzed_runs)
+        for count, metrics in ((1, []), (99, ["metric-1", "metric-2"]), (RUNS // 2, [])):
+            runs = sorted(f"run-{number}" for number in range(1, count + 1))
+            assert await _remembered_rows(connection, runs, metrics) == min(MOST, count * (len(metrics) or SERIES))
+
+
+async def _fill(connection: Connection, analyzed_runs: int) -> None:
+    for table in ("series", "latest_value"):
+        await connection.execute(f"ALTER TABLE metrics.{table} SET (autovacuum_enabled = off)")
+    await connection.execute(FILL, 1, analyzed_runs)
+    await connection.execute(REMEMBER)
+    if analyzed_runs:
+        await connection.execute("ANALYZE metrics.series, metrics.latest_value")
+    await connection.execute(FILL, analyzed_runs + 1, RUNS)
+    await connection.execute(REMEMBER)
+
+
+async def _remembered_rows(connection: Connection, runs: list[str], metrics: list[str]) -> int:
+    """How many rows of remembered values are looked at."""
+    query = f"EXPLAIN (ANALYZE, FORMAT JSON) {PAGE}"
+    found = await connection.fetchval(query, "team", runs, metrics, "", "", 255, MOST)
+    steps = [each for each in _walk(json.loads(found)[0]["Plan"]) if each.get("Relation Name") == "latest_value"]
+    return round(sum((each["Actual Rows"] + _left_out(each)) * each["Actual Loops"] for each in steps))
+
+
+def _left_out(step: dict[str, Any]) -> float:
+    return sum(float(step.get(why, 0)) for why in ("Rows Removed by Filter", "Rows Removed by Index Recheck"))
+
+
+def _walk(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield step
+    for inner in step.get("Plans", ()):
+        yield from _walk(inner)
