@@ -48,7 +48,8 @@ async def _remembered_rows(connection: Connection, runs: list[str], metrics: lis
     query = f"EXPLAIN (ANALYZE, FORMAT JSON) {PAGE}"
     found = await connection.fetchval(query, "team", runs, metrics, "", "", 255, MOST)
     steps = [each for each in _walk(json.loads(found)[0]["Plan"]) if each.get("Relation Name") == "latest_value"]
-    return round(sum((each["Actual Rows"] + _left_out(each)) * each["Actual Loops"] for each in steps))
+    looked_at: float = sum((each["Actual Rows"] + _left_out(each)) * each["Actual Loops"] for each in steps)
+    return round(looked_at)
 
 
 def _left_out(step: dict[str, Any]) -> float:
