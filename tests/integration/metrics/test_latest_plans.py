@@ -1,13 +1,10 @@
 """What Postgres reads to tell which latest values are remembered, whatever it believes of the tables."""
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from runstream_server.metrics.latest_store import PAGE
 from runstream_server.postgres import Connection, Postgres
+from tests.query_plans import looked_at
 
 RUNS = 2_000
 SERIES = 20
@@ -27,9 +24,10 @@ INSERT INTO metrics.latest_value SELECT workspace, run, series, 5, 1, 1, 1 FROM 
 async def test_what_is_remembered_of_other_runs_is_not_read(postgres: Postgres, analyzed_runs: int) -> None:
     async with postgres.connection() as connection:
         await _fill(connection, analyzed_runs)
-        for count, metrics in ((1, []), (99, ["metric-1", "metric-2"]), (RUNS // 2, [])):
+        for count, metrics in ((1, list[str]()), (99, ["metric-1", "metric-2"]), (RUNS // 2, [])):
             runs = sorted(f"run-{number}" for number in range(1, count + 1))
-            assert await _remembered_rows(connection, runs, metrics) == min(MOST, count * (len(metrics) or SERIES))
+            rows = await looked_at(connection, "latest_value", PAGE, "team", runs, metrics, "", "", 255, MOST)
+            assert rows == min(MOST, count * (len(metrics) or SERIES))
 
 
 async def _fill(connection: Connection, analyzed_runs: int) -> None:
@@ -41,22 +39,3 @@ async def _fill(connection: Connection, analyzed_runs: int) -> None:
         await connection.execute("ANALYZE metrics.series, metrics.latest_value")
     await connection.execute(FILL, analyzed_runs + 1, RUNS)
     await connection.execute(REMEMBER)
-
-
-async def _remembered_rows(connection: Connection, runs: list[str], metrics: list[str]) -> int:
-    """How many rows of remembered values are looked at."""
-    query = f"EXPLAIN (ANALYZE, FORMAT JSON) {PAGE}"
-    found = await connection.fetchval(query, "team", runs, metrics, "", "", 255, MOST)
-    steps = [each for each in _walk(json.loads(found)[0]["Plan"]) if each.get("Relation Name") == "latest_value"]
-    looked_at: float = sum((each["Actual Rows"] + _left_out(each)) * each["Actual Loops"] for each in steps)
-    return round(looked_at)
-
-
-def _left_out(step: dict[str, Any]) -> float:
-    return sum(float(step.get(why, 0)) for why in ("Rows Removed by Filter", "Rows Removed by Index Recheck"))
-
-
-def _walk(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield step
-    for inner in step.get("Plans", ()):
-        yield from _walk(inner)

@@ -9,6 +9,7 @@ from runstream_server.gateway.mlflow.registry.searching import RegistrySearch
 from runstream_server.gateway.mlflow.registry.sources import ModelSources
 from runstream_server.gateway.mlflow.registry.versions import ModelVersionEndpoints
 from runstream_server.gateway.store.model_versions import ModelVersionStore
+from runstream_server.gateway.store.new_versions import NewVersionStore
 from runstream_server.gateway.store.registered_models import RegisteredModelStore
 from runstream_server.platform import Platform
 
@@ -24,5 +25,5 @@ def registry_endpoints(platform: Platform, logged: KnownModels) -> Sequence[Endp
 
     return [
         *RegisteredModelEndpoints(models, sources, search, now_ms).endpoints(),
-        *ModelVersionEndpoints(versions, sources, search, now_ms).endpoints(),
+        *ModelVersionEndpoints(versions, NewVersionStore(platform.postgres), sources, search, now_ms).endpoints(),
     ]

@@ -4,10 +4,10 @@ import re
 
 from runstream_server.gateway.mlflow.errors import MlflowError, wrong
 from runstream_server.gateway.mlflow.files.paths import MODEL_ID
+from runstream_server.gateway.mlflow.models.documents import model_uri
 from runstream_server.gateway.mlflow.models.known import KnownModels
 from runstream_server.gateway.mlflow.registry.fields import alias_missing, told, version_missing
 from runstream_server.gateway.mlflow.runs.finding import get_run
-from runstream_server.gateway.store.logged_models import LoggedModel
 from runstream_server.gateway.store.model_versions import ModelVersionStore
 from runstream_server.gateway.store.registered_models import RegisteredModelStore
 from runstream_server.gateway.store.registry import ModelVersion
@@ -86,8 +86,3 @@ class ModelSources:
             f"Invalid model version source: '{source[:200]}'. Expected models:/MODEL_ID, models:/NAME/VERSION or"
             " models:/NAME@ALIAS"
         )
-
-
-def model_uri(model: LoggedModel) -> str:
-    """Where clients find the files of a logged model."""
-    return f"mlflow-artifacts:/{model.experiment_number}/models/{model.model_id}/artifacts"
