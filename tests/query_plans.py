@@ -12,7 +12,8 @@ async def looked_at(connection: Connection, table: str, query: str, *arguments: 
     found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *arguments)
     steps = [step for step in _walk(json.loads(found)[0]["Plan"]) if step.get("Relation Name") == table]
     assert steps, f"nothing is read of {table}"
-    return round(sum((step["Actual Rows"] + _left_out(step)) * step["Actual Loops"] for step in steps))
+    rows: float = sum((step["Actual Rows"] + _left_out(step)) * step["Actual Loops"] for step in steps)
+    return round(rows)
 
 
 def _left_out(step: dict[str, Any]) -> float:

@@ -17,7 +17,7 @@ from runstream_server.auth import Auth, Caller, Role
 from runstream_server.auth.errors import RoleTooSmall, TokenMissing, TokenUnknown
 from runstream_server.auth.model import includes
 from runstream_server.gateway.refusals import read_refusal
-from runstream_server.names import WorkspaceName, check_workspace_id
+from runstream_server.names import RunName, WorkspaceName, check_workspace_id
 from runstream_server.not_found import WorkspaceNotFound
 from runstream_server.rpc.call import REQUEST_ID
 from runstream_server.telemetry import request_id
@@ -50,6 +50,11 @@ class Visitor:
 
     metadata: tuple[tuple[str, str], ...] = ()
     """What calls of the services show."""
+
+    @property
+    def own_run(self) -> RunName | None:
+        """The run whose token is shown, which is confined to what this run reaches; None: that of a user, or none."""
+        return self.caller.run if self.caller else None
 
     async def call(
         self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float = CALL_SECONDS

@@ -33,6 +33,8 @@ RETURNING {_COLUMNS}
 
 _RENAME = "UPDATE gateway.experiment SET name = $3 WHERE workspace = $1 AND experiment = $2"
 
+_FORGET = "DELETE FROM gateway.experiment WHERE workspace = $1 AND experiment = $2"
+
 _PLACE = "UPDATE gateway.experiment SET artifact_location = $3 WHERE workspace = $1 AND experiment = $2"
 
 
@@ -113,6 +115,10 @@ class ExperimentStore:
             await self._postgres.execute(_RENAME, experiment.workspace, experiment.experiment, name)
         except asyncpg.UniqueViolationError:
             raise NameTaken from None
+
+    async def forget(self, experiment: ExperimentName) -> None:
+        """Lets the number and the name of an experiment be given away again."""
+        await self._postgres.execute(_FORGET, experiment.workspace, experiment.experiment)
 
     async def place(self, experiment: ExperimentName, artifact_location: str) -> None:
         """Says where the files of an experiment are said to be."""

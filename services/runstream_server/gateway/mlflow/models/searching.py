@@ -157,7 +157,7 @@ def _size(model: LoggedModel) -> int:
 
 async def _reached(visitor: Visitor) -> Sequence[str] | None:
     """The runs that a token of a run reaches; None: all of the workspace."""
-    own = visitor.caller.run if visitor.caller else None
+    own = visitor.own_run
     if own is None:
         return None
     found, token = [own.run], ""

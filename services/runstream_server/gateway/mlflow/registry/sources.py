@@ -18,11 +18,6 @@ _VERSION = re.compile(r"(?P<name>[^/]+)/(?P<version>[1-9][0-9]{0,8})")
 _ALIAS = re.compile(r"(?P<name>[^/]+)@(?P<alias>[\w\-]+)", re.ASCII)
 
 
-def is_of_run(visitor: Visitor) -> bool:
-    """Whether the token of a run is shown, which is confined to what this run reaches."""
-    return visitor.caller is not None and visitor.caller.run is not None
-
-
 class ModelSources:
     """Finds versions, and what `models:/...` means, for who reaches it."""
 
@@ -35,7 +30,7 @@ class ModelSources:
         """Returns a version; raises MlflowError unless it is there and in reach."""
         with told(name, version):
             found = await self._versions.get(visitor.workspace.workspace, name, version)
-        if is_of_run(visitor) and not await self.reaches(visitor, found.run, found.model):
+        if visitor.own_run is not None and not await self.reaches(visitor, found.run, found.model):
             raise version_missing(name, version)
         return found
 

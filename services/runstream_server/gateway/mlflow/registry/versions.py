@@ -26,7 +26,7 @@ from runstream_server.gateway.mlflow.registry.fields import (
     told,
 )
 from runstream_server.gateway.mlflow.registry.searching import RegistrySearch
-from runstream_server.gateway.mlflow.registry.sources import ModelSources, is_of_run
+from runstream_server.gateway.mlflow.registry.sources import ModelSources
 from runstream_server.gateway.mlflow.runs.finding import run_not_found
 from runstream_server.gateway.store.model_versions import ModelVersionStore
 from runstream_server.gateway.store.new_versions import NewVersion, NewVersionStore
@@ -71,7 +71,7 @@ class ModelVersionEndpoints:
 
     async def _create(self, visitor: Visitor, fields: Fields) -> Answer:
         new = await self._read(visitor, fields)
-        if is_of_run(visitor) and not await self._sources.reaches(visitor, new.run, new.model):
+        if visitor.own_run is not None and not await self._sources.reaches(visitor, new.run, new.model):
             raise run_not_found(new.run) if new.run else model_not_found(new.model)
         return _shown(await self._made(visitor.workspace.workspace, new))
 
