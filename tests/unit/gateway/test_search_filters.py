@@ -157,6 +157,13 @@ def test_like_takes_any_text_for_its_signs(pattern: str, text: str) -> None:
     assert not _is_admitted(f"name LIKE '{pattern}'", thing(attributes__name=text + "!x")) or pattern.endswith("%")
 
 
+@pytest.mark.parametrize(
+    ("start", "sign"), [("metrics.a > ", "1"), ("metrics.a > 1e", "1"), ("id IN ('a'", " "), ("id IN ('a',", " ")]
+)
+def test_a_long_value_that_is_none_is_refused_without_trying_its_parts(start: str, sign: str) -> None:
+    assert "Invalid clause(s)" in _problem(start + sign * (MAX_FILTER - len(start) - 1) + "x")
+
+
 def test_like_of_many_signs_ends() -> None:
     pattern = "%a" * (MAX_PATTERN // 2 - 1) + "%b"
 

@@ -143,8 +143,9 @@ def answered(answer: Answer) -> web.Response:
 
 
 def told(error: MlflowError) -> web.Response:
-    """An error as it travels."""
-    body = json.dumps({"error_code": error.code, "message": error.message}, ensure_ascii=False)
+    """An error as it travels; it may repeat what the caller sent, also what is no text."""
+    message = error.message.encode(errors="backslashreplace").decode()
+    body = json.dumps({"error_code": error.code, "message": message}, ensure_ascii=False)
     response = web.json_response(text=body, status=error.status)
     if error.retry_seconds is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_seconds)))

@@ -1,6 +1,7 @@
 """Puts the model registry together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from runstream_server.gateway.mlflow.endpoint import Endpoint
 from runstream_server.gateway.mlflow.models.known import KnownModels
@@ -11,17 +12,17 @@ from runstream_server.gateway.mlflow.registry.versions import ModelVersionEndpoi
 from runstream_server.gateway.store.model_versions import ModelVersionStore
 from runstream_server.gateway.store.new_versions import NewVersionStore
 from runstream_server.gateway.store.registered_models import RegisteredModelStore
-from runstream_server.platform import Platform
+from runstream_server.postgres import Postgres
 
 
-def registry_endpoints(platform: Platform, logged: KnownModels) -> Sequence[Endpoint]:
+def registry_endpoints(postgres: Postgres, logged: KnownModels, now: Callable[[], datetime]) -> Sequence[Endpoint]:
     """`registered-models/...` and `model-versions/...`."""
-    versions = ModelVersionStore(platform.postgres)
-    models = RegisteredModelStore(platform.postgres, versions)
+    versions = ModelVersionStore(postgres)
+    models = RegisteredModelStore(postgres, versions)
     sources, search = ModelSources(models, versions, logged), RegistrySearch(models, versions)
 
     def now_ms() -> int:
-        return int(platform.now().timestamp() * 1_000)
+        return int(now().timestamp() * 1_000)
 
     return [
         *RegisteredModelEndpoints(models, sources, search, now_ms).endpoints(),

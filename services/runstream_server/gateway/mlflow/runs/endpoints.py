@@ -53,8 +53,8 @@ class RunEndpoints:
             Endpoint("POST", "runs/create", self._create, Role.WRITER),
             Endpoint("GET", "runs/get", self._get, Role.READER),
             Endpoint("POST", "runs/update", self._update, Role.WRITER),
-            Endpoint("POST", "runs/delete", self._delete, Role.WRITER),
-            Endpoint("POST", "runs/restore", self._restore, Role.WRITER),
+            Endpoint("POST", "runs/delete", self._delete, Role.WRITER, of_run=False),
+            Endpoint("POST", "runs/restore", self._restore, Role.WRITER, of_run=False),
         ]
 
     async def _create(self, visitor: Visitor, fields: Fields) -> Answer:

@@ -15,10 +15,10 @@ _SHOWN = 200
 _LONGEST_WHOLE = 30
 
 _COMPARATOR = re.compile(r"[<>!]=|[=<>]|(?:I?LIKE|(?:NOT\s+)?IN|IS\s+(?:NOT\s+)?NULL)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?![\w.])", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d++\.?+\d*+|\.\d++)(?:e[+-]?\d++)?+(?![\w.])", re.IGNORECASE | re.ASCII)
 _QUOTED = r"""(?:'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*")"""
 _TEXT = re.compile(_QUOTED)
-_LIST = re.compile(rf"\(\s*{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*,?\s*\)")
+_LIST = re.compile(rf"\(\s*+{_QUOTED}(?:\s*+,\s*+{_QUOTED})*\s*+,?+\s*+\)")
 _AND = re.compile(r"AND\b", re.IGNORECASE)
 _CLAUSE = re.compile(rf"(?:{_QUOTED}|`[^`]*`|(?!\bAND\b).)+", re.IGNORECASE | re.DOTALL)
 
