@@ -5,6 +5,7 @@ from datetime import datetime
 
 from runstream_server.gateway.mlflow.endpoint import Endpoint
 from runstream_server.gateway.mlflow.models.known import KnownModels
+from runstream_server.gateway.mlflow.registry.entrance import Entrance
 from runstream_server.gateway.mlflow.registry.models import RegisteredModelEndpoints
 from runstream_server.gateway.mlflow.registry.searching import RegistrySearch
 from runstream_server.gateway.mlflow.registry.sources import ModelSources
@@ -12,6 +13,7 @@ from runstream_server.gateway.mlflow.registry.versions import ModelVersionEndpoi
 from runstream_server.gateway.store.model_versions import ModelVersionStore
 from runstream_server.gateway.store.new_versions import NewVersionStore
 from runstream_server.gateway.store.registered_models import RegisteredModelStore
+from runstream_server.gateway.store.registries import RegistryStore
 from runstream_server.postgres import Postgres
 
 
@@ -20,11 +22,13 @@ def registry_endpoints(postgres: Postgres, logged: KnownModels, now: Callable[[]
     versions = ModelVersionStore(postgres)
     models = RegisteredModelStore(postgres, versions)
     sources, search = ModelSources(models, versions, logged), RegistrySearch(models, versions)
+    entrance = Entrance(RegistryStore(postgres))
 
     def now_ms() -> int:
         return int(now().timestamp() * 1_000)
 
-    return [
+    endpoints = [
         *RegisteredModelEndpoints(models, sources, search, now_ms).endpoints(),
-        *ModelVersionEndpoints(versions, NewVersionStore(platform.postgres), sources, search, now_ms).endpoints(),
+        *ModelVersionEndpoints(versions, NewVersionStore(postgres), sources, search, now_ms).endpoints(),
     ]
+    return [entrance.before(each) for each in endpoints]
