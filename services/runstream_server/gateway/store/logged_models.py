@@ -106,6 +106,10 @@ class ModelsWanted:
 class ModelGone(Exception):
     """A model is not there, or deleted."""
 
+    def __init__(self, model_id: str) -> None:
+        super().__init__(model_id)
+        self.model_id = model_id
+
 
 class LoggedModelStore:
     """Keeps models in Postgres."""
@@ -206,9 +210,9 @@ class LoggedModelStore:
         dataset. Doing so again changes nothing. Raises ModelGone and TooMany.
         """
         async with self._postgres.transaction() as transaction:
-            locked = await transaction.fetch(_LOCK, workspace, list(metrics))
-            if len(locked) < len(metrics):
-                raise ModelGone
+            locked = {row["model_id"] for row in await transaction.fetch(_LOCK, workspace, list(metrics))}
+            if gone := metrics.keys() - locked:
+                raise ModelGone(min(gone))
             for model_id, logged in metrics.items():
                 await record(transaction, workspace, model_id, run, logged)
 
@@ -218,7 +222,7 @@ class LoggedModelStore:
     ) -> AsyncIterator[Connection]:
         async with self._postgres.transaction() as transaction:
             if await transaction.fetchval(_TOUCH, workspace, model_id, at_ms, status) is None:
-                raise ModelGone
+                raise ModelGone(model_id)
             yield transaction
 
 
