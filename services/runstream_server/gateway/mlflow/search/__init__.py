@@ -7,7 +7,7 @@ those of a page, and a `Query` makes the tokens that lead from one page to the n
 
 from runstream_server.gateway.mlflow.search.clauses import Clause, Subject, admits
 from runstream_server.gateway.mlflow.search.ordering import Order, Ordering, Place, order_by, parse_order
-from runstream_server.gateway.mlflow.search.pages import First, Query, page_of
+from runstream_server.gateway.mlflow.search.pages import First, Query
 from runstream_server.gateway.mlflow.search.parse import parse_filter
 from runstream_server.gateway.mlflow.search.schema import (
     LABEL,
@@ -38,7 +38,6 @@ __all__ = [
     "Subject",
     "admits",
     "order_by",
-    "page_of",
     "parse_filter",
     "parse_order",
 ]
