@@ -32,6 +32,19 @@ async def test_an_experiment_has_one_number_and_no_other_has_it(stores: list[Exp
     assert 0 in {number for _, number in by_name}
 
 
+async def test_many_are_numbered_at_once_in_their_order(stores: list[ExperimentStore]) -> None:
+    names = [ExperimentName("space", f"e{number}") for number in range(50)]
+    known = await add(stores[0], "e7")
+
+    found = await asyncio.gather(*(store.add_all("space", names[start:]) for store in stores for start in (0, 20)))
+
+    numbers = [(await stores[0].find_all("space", names))[name].number for name in names]
+    assert len(set(numbers)) == len(names)
+    assert numbers[7] == known.number
+    assert numbers[:7] == sorted(numbers[:7])
+    assert all(each[name].number == numbers[names.index(name)] for each in found for name in each)
+
+
 async def test_of_two_that_take_a_name_at_once_one_gets_it(stores: list[ExperimentStore]) -> None:
     taken = await asyncio.gather(
         *(add(store, f"e{place}", name="a b") for place, store in enumerate(stores)), return_exceptions=True

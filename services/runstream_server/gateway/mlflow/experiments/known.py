@@ -182,10 +182,13 @@ class KnownExperiments:
         by_name = {ExperimentName.parse(each.name): each for each in experiments}
         if not by_name:
             return []
-        known = dict(await self._store.find_all(next(iter(by_name)).workspace, list(by_name)))
-        for name, experiment in sorted(by_name.items(), key=lambda item: item[1].create_time.ToNanoseconds()):
-            if name not in known:
-                known[name] = await self._number(name, experiment.display_name)
+        workspace = next(iter(by_name)).workspace
+        known = dict(await self._store.find_all(workspace, list(by_name)))
+        new = sorted(by_name.keys() - known.keys(), key=lambda name: by_name[name].create_time.ToNanoseconds())
+        for name in [name for name in new if by_name[name].display_name == DEFAULT]:
+            known[name] = await self._number(name, DEFAULT)
+        if others := [name for name in new if name not in known]:
+            known |= await self._store.add_all(workspace, others)
         self._remember(known.values())
         return [KnownExperiment(known[name], experiment) for name, experiment in by_name.items()]
 
