@@ -4,7 +4,6 @@ A body of known length goes on in pieces: each is on disk as a whole before it i
 place that others wait for. One of unknown length is on disk as a whole, since uploads are announced with their size.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from aiohttp import ClientPayloadError, StreamReader
+from aiohttp import StreamReader
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
-from runstream_server.gateway.mlflow.errors import MlflowError
+from runstream_server.gateway.mlflow.bodies import next_piece
 from runstream_server.gateway.mlflow.files.spool import Spool, SpoolRoom
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Visitor
@@ -24,7 +23,6 @@ _SMALL_BYTES = 1 << 20
 """What travels in one message."""
 _SENT_BYTES = 64 << 20
 """What is sent in one call: eight parts."""
-_IDLE_SECONDS = 60.0
 _SENDING_SECONDS = 300.0
 _VERIFYING_SECONDS = 60.0
 _MOST_VERIFYING_CALLS = 60
@@ -43,15 +41,7 @@ class Body:
 
     async def take(self) -> bytes:
         """The next bytes; none: the end. Raises MlflowError if the body breaks off, or nothing comes for a minute."""
-        try:
-            async with asyncio.timeout(_IDLE_SECONDS):
-                piece = await self.content.readany()
-        except TimeoutError:
-            raise MlflowError(
-                "DEADLINE_EXCEEDED", f"nothing of the body came for {_IDLE_SECONDS:.0f} seconds"
-            ) from None
-        except (ClientPayloadError, ConnectionError):
-            raise MlflowError("BAD_REQUEST", "the body broke off; nothing was stored") from None
+        piece = await next_piece(self.content)
         self._hash.update(piece)
         return piece
 
