@@ -23,6 +23,8 @@ from runstream_server.telemetry import request_id
 
 DEFAULT_WORKSPACE = "default"
 CALL_SECONDS = 15.0
+STREAM_SECONDS = 120.0
+"""As long as clients wait for an answer."""
 
 _Response = TypeVar("_Response")
 
@@ -61,7 +63,7 @@ class Visitor:
         return cast(_Response, answer)
 
     async def stream(
-        self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float | None = None
+        self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float = STREAM_SECONDS
     ) -> AsyncGenerator[_Response, None]:
         """Calls a method that answers with a stream in the name of this visitor; raises Refusal."""
         call = method(request, metadata=self._metadata(), timeout=seconds, wait_for_ready=True)

@@ -17,6 +17,7 @@ from runstream_server.gateway.mlflow.errors import (
     MlflowError,
     of_error,
     of_refusal,
+    wrong,
 )
 from runstream_server.gateway.mlflow.fields import Fields, read_body
 from runstream_server.gateway.refusals import Refusal
@@ -119,6 +120,8 @@ def _guarding(handle: Handling) -> Handling:
             return told(of_refusal(refusal))
         except RunstreamError as error:
             return told(of_error(error))
+        except RecursionError:
+            return told(wrong("the request has objects in objects in objects; send fewer layers of them"))
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:
