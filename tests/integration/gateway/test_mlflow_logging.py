@@ -182,6 +182,9 @@ async def test_models_of_old_clients_are_noted_once_each(gateway: Gateway) -> No
         answer = await gateway.post("runs/log-model", run_id=run_id, model_json=sent)
         assert answer.error[:2] == INVALID
         assert answer.error[2].startswith(start)
+    nearly_all = json.dumps(MODEL | {"artifact_path": "p" * 9_000})
+    for _ in range(2):
+        assert (await gateway.post("runs/log-model", run_id=run_id, model_json=nearly_all)).found() == {}
     large = json.dumps(MODEL | {"artifact_path": "p" * 10_000})
     assert (await gateway.post("runs/log-model", run_id=run_id, model_json=large)).error[:2] == INVALID
 

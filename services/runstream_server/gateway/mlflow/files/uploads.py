@@ -15,6 +15,7 @@ from aiohttp import StreamReader
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
 from runstream_server.gateway.mlflow.bodies import next_piece
+from runstream_server.gateway.mlflow.errors import MlflowError
 from runstream_server.gateway.mlflow.files.spool import Spool, SpoolRoom
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Visitor
@@ -108,6 +109,8 @@ async def _fill(spool: Spool, body: Body, size: int, piece: bytes) -> bytes:
             await spool.flush()
             return piece[len(taken) :]
         piece = await body.take()
+        if not piece:
+            raise MlflowError("BAD_REQUEST", "the body has fewer bytes than it says; nothing was stored")
 
 
 async def _store_small(visitor: Visitor, data: bytes) -> str:
