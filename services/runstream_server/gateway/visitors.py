@@ -1,7 +1,6 @@
 """Who calls the gateway, and calls of the services in the name of that one."""
 
 import base64
-import binascii
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from aiohttp import web
 
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.auth import Auth, Caller, Role
 from runstream_server.auth.errors import RoleTooSmall, TokenMissing, TokenUnknown
@@ -24,6 +24,8 @@ from runstream_server.telemetry import request_id
 
 DEFAULT_WORKSPACE = "default"
 CALL_SECONDS = 15.0
+STREAM_SECONDS = 120.0
+"""As long as clients wait for an answer."""
 
 _Response = TypeVar("_Response")
 
@@ -67,7 +69,7 @@ class Visitor:
         return cast(_Response, answer)
 
     async def stream(
-        self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float | None = None
+        self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float = STREAM_SECONDS
     ) -> AsyncGenerator[_Response, None]:
         """Calls a method that answers with a stream in the name of this visitor; raises Refusal."""
         call = method(request, metadata=self._metadata(), timeout=seconds, wait_for_ready=True)
@@ -78,6 +80,11 @@ class Visitor:
             raise read_refusal(error) from None
         finally:
             call.cancel()
+
+    async def check_workspace(self) -> None:
+        """Raises Refusal if there is no such workspace: whoever may reach all of them can name one that is not."""
+        request = messages.GetWorkspaceRequest(name=str(self.workspace))
+        await self.call(self.services.runs.GetWorkspace, request, messages.GetWorkspaceResponse)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         """What a call shows: the token of the visitor, and the id of the request for the logs."""
@@ -132,9 +139,9 @@ def shown_secret(header: str) -> str:
     if not header:
         raise TokenMissing
     scheme, _, rest = header.partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() == "bearer" and rest.isascii():
         return rest.strip()
     if scheme.lower() == "basic":
-        with suppress(binascii.Error, UnicodeDecodeError):
+        with suppress(ValueError):  # no base64, or no text in it
             return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[2]
     raise TokenUnknown

@@ -143,6 +143,14 @@ async def test_what_is_no_request_of_an_endpoint_is_told_so(gateway: Gateway, ta
                 assert answer.error[:2] == (400, "BAD_REQUEST"), name
 
 
+async def test_nothing_is_made_in_a_workspace_that_does_not_exist(gateway: Gateway, table: Table) -> None:
+    things = await make_things(gateway)
+    nowhere = replace(gateway, url=gateway.url.replace("/space", "/nowhere"))
+    for name in (name for name, row in ROWS.items() if row.role is Role.WRITER):
+        answer = await ask(nowhere, table[name], things.put_into(ROWS[name].fields), ROWS[name])
+        assert told(answer) == "RESOURCE_DOES_NOT_EXIST", name
+
+
 async def test_every_endpoint_admits_whom_it_says_and_nobody_else(config: Config, table: Table) -> None:
     async with guarded_services(config) as guarded, AsyncExitStack() as stack:
         await gateway_url(guarded.channel)

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from aiohttp import web
 
+from runstream_server.gateway.mlflow.bodies import Bodies
 from runstream_server.gateway.mlflow.endpoint import (
     Endpoint,
+    Handling,
     RawEndpoint,
     json_handler,
     raw_handler,
@@ -47,11 +49,17 @@ _PREFIXES = ("", "/workspaces/{workspace}")
 
 def add_mlflow(application: web.Application, visitors: Visitors, platform: Platform) -> None:
     """Adds all endpoints to an application."""
+    bodies = Bodies()
     for each in known_endpoints(platform.postgres, platform.config.gateway, platform.now):
         for path in _paths(each):
-            handler = raw_handler(each, visitors) if isinstance(each, RawEndpoint) else json_handler(each, visitors)
-            application.router.add_route(each.method, path, handler)
+            application.router.add_route(each.method, path, _handler(each, visitors, bodies))
     application.router.add_route("*", "/{rest:(?s:.*)}", unknown_endpoint)
+
+
+def _handler(endpoint: Endpoint | RawEndpoint, visitors: Visitors, bodies: Bodies) -> Handling:
+    if isinstance(endpoint, RawEndpoint):
+        return raw_handler(endpoint, visitors)
+    return json_handler(endpoint, visitors, bodies)
 
 
 def known_endpoints(
