@@ -11,7 +11,6 @@ from aiohttp import web
 
 from runstream.api.artifacts.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from runstream.api.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceStub
 from runstream_server.auth import Auth, Caller, Role
 from runstream_server.auth.errors import RoleTooSmall, TokenMissing, TokenUnknown
@@ -80,11 +79,6 @@ class Visitor:
             raise read_refusal(error) from None
         finally:
             call.cancel()
-
-    async def check_workspace(self) -> None:
-        """Raises Refusal if there is no such workspace: whoever may reach all of them can name one that is not."""
-        request = messages.GetWorkspaceRequest(name=str(self.workspace))
-        await self.call(self.services.runs.GetWorkspace, request, messages.GetWorkspaceResponse)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         """What a call shows: the token of the visitor, and the id of the request for the logs."""

@@ -61,7 +61,6 @@ class RegisteredModelEndpoints:
         description, tags = asked_description(fields), asked_tags(fields)
         if visitor.own_run is not None:
             await self._refuse(visitor, name)
-        await visitor.check_workspace()
         with told(name):
             await self._store.add(visitor.workspace.workspace, name, description, tags, self._now_ms())
         return await self._shown(visitor, name)
