@@ -11,9 +11,6 @@ from aiohttp.typedefs import Handler, Middleware
 
 from runstream_server.telemetry import HttpMetrics, request_id
 
-MAX_BODY_BYTES = 32 << 20
-"""How large a body may be that is read as a whole."""
-
 MAX_REQUESTS = 1_000
 """How many requests may be open at once per process; further ones are told to come again."""
 
@@ -31,7 +28,7 @@ def make_application(access_log: str, max_requests: int = MAX_REQUESTS) -> web.A
     `access_log` says which requests are logged: `none`, `errors` or `all`.
     """
     guarded = _Watching(access_log, max_requests).middleware()
-    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[guarded])
+    application = web.Application(middlewares=[guarded])
     application.router.add_get(_HEALTH, _health)
     return application
 

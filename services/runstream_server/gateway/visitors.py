@@ -1,7 +1,6 @@
 """Who calls the gateway, and calls of the services in the name of that one."""
 
 import base64
-import binascii
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,13 +16,15 @@ from runstream_server.auth import Auth, Caller, Role
 from runstream_server.auth.errors import RoleTooSmall, TokenMissing, TokenUnknown
 from runstream_server.auth.model import includes
 from runstream_server.gateway.refusals import read_refusal
-from runstream_server.names import WorkspaceName, check_workspace_id
+from runstream_server.names import RunName, WorkspaceName, check_workspace_id
 from runstream_server.not_found import WorkspaceNotFound
 from runstream_server.rpc.call import REQUEST_ID
 from runstream_server.telemetry import request_id
 
 DEFAULT_WORKSPACE = "default"
 CALL_SECONDS = 15.0
+STREAM_SECONDS = 120.0
+"""As long as clients wait for an answer."""
 
 _Response = TypeVar("_Response")
 
@@ -51,6 +52,11 @@ class Visitor:
     metadata: tuple[tuple[str, str], ...] = ()
     """What calls of the services show."""
 
+    @property
+    def own_run(self) -> RunName | None:
+        """The run whose token is shown, which is confined to what this run reaches; None: that of a user, or none."""
+        return self.caller.run if self.caller else None
+
     async def call(
         self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float = CALL_SECONDS
     ) -> _Response:
@@ -62,7 +68,7 @@ class Visitor:
         return cast(_Response, answer)
 
     async def stream(
-        self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float | None = None
+        self, method: Callable[..., Any], request: Any, response: type[_Response], *, seconds: float = STREAM_SECONDS
     ) -> AsyncGenerator[_Response, None]:
         """Calls a method that answers with a stream in the name of this visitor; raises Refusal."""
         call = method(request, metadata=self._metadata(), timeout=seconds, wait_for_ready=True)
@@ -127,9 +133,9 @@ def shown_secret(header: str) -> str:
     if not header:
         raise TokenMissing
     scheme, _, rest = header.partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() == "bearer" and rest.isascii():
         return rest.strip()
     if scheme.lower() == "basic":
-        with suppress(binascii.Error, UnicodeDecodeError):
+        with suppress(ValueError):  # no base64, or no text in it
             return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[2]
     raise TokenUnknown

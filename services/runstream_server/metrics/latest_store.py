@@ -13,6 +13,29 @@ from runstream_server.postgres import Postgres
 _PAGE_SERIES = 1_000
 _NUMBERS = sum(1 << kind for kind in NUMBERS)
 
+# Each series of the page is looked up by itself: a join might read what is remembered of the whole workspace.
+PAGE = """
+WITH page AS MATERIALIZED (
+    SELECT workspace, run, metric, series, point_count
+      FROM metrics.series
+     WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
+       AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
+       AND kinds & $6::integer <> 0
+     ORDER BY run, metric
+     LIMIT $7
+)
+SELECT run, metric, page.series, page.point_count, coalesce(known.point_count, 0) AS known_count, step, time, value
+  FROM page
+  LEFT JOIN LATERAL (
+      SELECT point_count, step, time, value
+        FROM metrics.latest_value AS remembered
+       WHERE remembered.workspace = page.workspace AND remembered.run = page.run
+         AND remembered.series = page.series
+      OFFSET 0
+  ) AS known ON true
+ ORDER BY run, metric
+"""
+
 
 class LatestStore:
     """What is known of the latest numbers of series."""
@@ -38,17 +61,7 @@ class LatestStore:
         self, workspace: str, runs: Sequence[str], metrics: Sequence[str], after: tuple[str, str]
     ) -> Sequence[LatestOfSeries]:
         rows = await self._postgres.fetch(
-            """
-            SELECT run, metric, series, series.point_count, coalesce(known.point_count, 0) AS known_count, step, time,
-                   value
-              FROM metrics.series
-              LEFT JOIN metrics.latest_value AS known USING (workspace, run, series)
-             WHERE workspace = $1 AND run = ANY($2::text[]) AND (run, metric) > ($4, $5)
-               AND (metric = ANY($3::text[]) OR $3 = '{}'::text[])
-               AND kinds & $6::integer <> 0
-             ORDER BY run, metric
-             LIMIT $7
-            """,
+            PAGE,
             workspace,
             runs,
             metrics,

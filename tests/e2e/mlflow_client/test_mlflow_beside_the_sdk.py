@@ -10,12 +10,13 @@ from runstream.core import Experiment, Workspace
 from tests.job_sites import Site, log_of, script
 
 IN_JOB = """
-import subprocess, sys
+import os, subprocess, sys
 import mlflow
 from runstream.core import Run
 
 run = Run.get_context(allow_offline=False)
 run.log("of_sdk", 1.0)
+assert os.environ["MLFLOW_EXPERIMENT_ID"] == mlflow.get_experiment_by_name("digits").experiment_id
 early = subprocess.Popen([sys.executable, "-c", "import mlflow; mlflow.log_metric('of_child', 1.5)"])
 early.wait()
 mlflow.set_experiment("digits")

@@ -93,3 +93,11 @@ async def test_each_answer_has_the_id_of_its_request(gateway: Gateway) -> None:
     first, second = [(await gateway.get("no")).headers["X-Request-Id"] for _ in range(2)]
 
     assert first != second
+
+
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused(gateway: Gateway) -> None:
+    made = (await gateway.post("runs/create")).found()["run"]["info"]
+    file = f"/api/2.0/mlflow-artifacts/artifacts/{made['artifact_uri'].partition(':/')[2]}/file"
+    for method, path in (("POST", "/api/2.0/mlflow/runs/create"), ("PUT", file)):
+        answer = await gateway.request(method, path, data=b"no gzip", headers={"Content-Encoding": "gzip"})
+        assert (answer.status, answer.body["error_code"]) == (400, "BAD_REQUEST"), method

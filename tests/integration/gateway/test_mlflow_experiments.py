@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1.experiment_pb2 import Experiment
@@ -65,6 +66,31 @@ async def test_default_is_there_and_has_the_number_0(gateway: Gateway) -> None:
     assert (await read_run(gateway, await start_run(gateway)))["info"]["experiment_id"] == "0"
     await gateway.post("experiments/update", experiment_id="0", new_name="renamed")
     assert (await by_name(gateway, "Default")).error[:2] == NOT_THERE
+
+
+async def test_default_is_made_again_once_somebody_removed_it_for_good(gateway: Gateway, backend: Backend) -> None:
+    assert (await by_id(gateway, "0"))["name"] == "Default"
+    await gateway.post("experiments/set-experiment-tag", experiment_id="0", key="first", value="yes")
+    history = run_history(backend.channel)
+    (default,) = (await history.ListExperiments(messages.ListExperimentsRequest(parent="workspaces/space"))).experiments
+    await history.DeleteExperiment(messages.DeleteExperimentRequest(name=default.name))
+
+    assert (await by_name(gateway, "Default")).found()["experiment"]["experiment_id"] == "0"
+    assert (await by_id(gateway, "0"))["tags"] == []
+    assert (await read_run(gateway, await start_run(gateway)))["info"]["experiment_id"] == "0"
+
+
+async def test_an_odd_name_goes_when_somebody_else_renames_the_experiment(gateway: Gateway, backend: Backend) -> None:
+    number = await create(gateway, ODD_NAME)
+    history = run_history(backend.channel)
+    listed = await history.ListExperiments(messages.ListExperimentsRequest(parent="workspaces/space"))
+    changed = Experiment(name=listed.experiments[0].name, display_name="plain")
+    request = messages.UpdateExperimentRequest(experiment=changed, update_mask=FieldMask(paths=["display_name"]))
+    await history.UpdateExperiment(request)
+
+    assert (await by_id(gateway, number))["name"] == "plain"
+    assert (await by_name(gateway, ODD_NAME)).error[:2] == NOT_THERE
+    assert await create(gateway, ODD_NAME) != number
 
 
 async def test_an_artifact_location_is_kept_and_shown(gateway: Gateway) -> None:

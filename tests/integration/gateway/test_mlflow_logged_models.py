@@ -208,6 +208,18 @@ async def test_metrics_of_a_model_are_the_latest_of_each_dataset(models: Models,
     assert (await models.get(other))["metrics"][0]["value"] == "NaN"
 
 
+async def test_of_several_metrics_at_one_step_and_time_a_number_counts_before_nan(
+    models: Models, backend: Backend
+) -> None:
+    made = await models.make(name="a")
+    async with model_metrics(backend.config, backend.channel) as (metrics, visitor):
+        for value in (math.nan, -1.0, math.nan):
+            await metrics.record(visitor, "run", [Logged("one by one", value, made)])
+        await metrics.record(visitor, "run", [Logged("together", value, made) for value in (math.nan, -1.0, math.nan)])
+
+    assert [each["value"] for each in (await models.get(made))["metrics"]] == [-1.0, -1.0]
+
+
 async def test_metrics_that_are_logged_for_a_model_are_its_own_too(models: Models, gateway: Gateway) -> None:
     made = await models.make(name="a", source_run_id="run")
     metric: dict[str, Any] = {"key": "acc", "value": 0.5, "timestamp": 5, "step": 1, "model_id": made}

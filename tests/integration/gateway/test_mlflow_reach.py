@@ -74,28 +74,6 @@ async def test_the_token_of_a_run_reaches_that_run_and_those_below_it(config: Co
                 assert answer.error[:2] == DENIED, endpoint
 
 
-async def test_who_may_read_may_not_write(config: Config) -> None:
-    async with guarded_services(config) as guarded:
-        _, writer = await guarded.token(Role.WRITER)
-        async with open_gateway(guarded.channel, secret=writer) as gateway:
-            run_id = await start_run(gateway)
-        _, reader = await guarded.token(Role.READER)
-        async with open_gateway(guarded.channel, secret=reader) as gateway:
-            assert (await gateway.get("runs/get", run_id=run_id)).status == 200
-            for endpoint in (
-                "create",
-                "update",
-                "delete",
-                "restore",
-                "log-metric",
-                "log-batch",
-                "set-tag",
-                "log-model",
-            ):
-                assert (await gateway.post(f"runs/{endpoint}", run_id=run_id)).error[:2] == DENIED, endpoint
-            assert (await gateway.post("experiments/create", name="x")).error[:2] == DENIED
-
-
 async def test_runs_that_the_token_of_a_run_makes_are_below_it_also_where_no_parent_is_named(config: Config) -> None:
     async with guarded_services(config) as guarded:
         _, writer = await guarded.token(Role.WRITER)

@@ -162,6 +162,27 @@ async def test_a_run_has_a_bounded_number_of_inputs(
     assert len((await store.of_runs("space", ["run"]))["run"].models) == inputs.MOST_PER_RUN
 
 
+async def test_what_is_said_of_the_datasets_of_a_run_is_bounded_as_a_whole(
+    gateway: Gateway, run: str, store: InputStore, postgres: Postgres
+) -> None:
+    (await gateway.post("runs/log-inputs", run_id="run", datasets=[used(profile="p")])).found()
+    others = "(length(source) + coalesce(length(schema), 0) + length('{}'))"
+    await postgres.execute(
+        f"UPDATE gateway.dataset SET profile = repeat('p', $1 - {others} - 1)", inputs.MOST_BYTES_PER_RUN
+    )
+    small = used(name="o", source="s", schema=None, profile=None)
+
+    answer = await gateway.post("runs/log-inputs", run_id="run", datasets=[small])
+
+    assert answer.error == (
+        400,
+        "INVALID_PARAMETER_VALUE",
+        f"Run run would have datasets of more than {inputs.MOST_BYTES_PER_RUN} bytes together",
+    )
+    assert len((await store.datasets_of_runs("space", ["run"]))["run"]) == 1
+    (await gateway.post("runs/log-inputs", run_id="run", datasets=[used(profile="other")])).found()
+
+
 @pytest.mark.parametrize(
     ("body", "missing"),
     [

@@ -19,6 +19,11 @@ from runstream_server.gateway.visitors import Services, Visitor
 from runstream_server.names import RunName, WorkspaceName
 
 RUN = RunName("space", "run")
+CODES = {
+    "refuse": grpc.StatusCode.FAILED_PRECONDITION,
+    "not found": grpc.StatusCode.NOT_FOUND,
+    "defect": grpc.StatusCode.INTERNAL,
+}
 
 
 class LateMetrics(MetricsServiceServicer):
@@ -45,8 +50,8 @@ class LateMetrics(MetricsServiceServicer):
 
     async def LogMetrics(self, request: messages.LogMetricsRequest, context: Any) -> messages.LogMetricsResponse:
         fate = self.fates.pop(0) if self.fates else "store"
-        if fate == "refuse":
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no")
+        if fate in CODES:
+            await context.abort(CODES[fate], fate)
         if fate != "lose":
             self._store(request)
         if fate == "hold":
@@ -139,8 +144,32 @@ async def test_after_a_refusal_it_goes_on_as_another_writer(service: tuple[LateM
     writers = MetricWriters()
     late.fates = ["store", "refuse"]
     await writers.write(visitor, RUN, [point(0)])
-    with pytest.raises(Refusal, match="no"):
+    with pytest.raises(Refusal, match="refuse"):
         await writers.write(visitor, RUN, [point(1)])
 
     assert await writers.write(visitor, RUN, [point(2)]) is True
     assert late.stored == [("m", 0, 0.0), ("m", 2, 2.0)]
+
+
+async def test_who_does_not_reach_a_run_settles_nothing_about_it(service: tuple[LateMetrics, Visitor]) -> None:
+    late, visitor = service
+    writers = MetricWriters()
+    late.fates = ["lose", "not found"]
+    for told, step in (("who knows", 0), ("not found", 1)):
+        with pytest.raises(Refusal, match=told):
+            await writers.write(visitor, RUN, [point(step)])
+
+    assert await writers.write(visitor, RUN, [point(0)]) is False
+    assert late.stored == [("m", 0, 0.0)]
+
+
+async def test_a_batch_that_is_a_defect_again_is_in_the_way_no_more(service: tuple[LateMetrics, Visitor]) -> None:
+    late, visitor = service
+    writers = MetricWriters()
+    late.fates = ["defect", "defect"]
+    for step in range(2):
+        with pytest.raises(Refusal, match="defect"):
+            await writers.write(visitor, RUN, [point(step)])
+
+    assert await writers.write(visitor, RUN, [point(2)]) is True
+    assert late.stored == [("m", 2, 2.0)]

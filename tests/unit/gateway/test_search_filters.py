@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream_server.gateway.mlflow.errors import MlflowError
-from runstream_server.gateway.mlflow.search import Clause, Scalar, admits, parse_filter
+from runstream_server.gateway.mlflow.search import Clause, Scalar, admits, admitted, parse_filter
 from runstream_server.gateway.mlflow.search.parse import MAX_CLAUSES, MAX_FILTER, MAX_PATTERN
 from tests.searched import SCHEMA, Thing, thing
 
@@ -110,7 +110,10 @@ def test_filters_have_bounds() -> None:
     assert parse_filter(f"name = '{'x' * (MAX_FILTER - 9)}'", SCHEMA)
     assert "up to 65536 characters" in _problem(f"name = '{'x' * (MAX_FILTER - 8)}'")
     assert parse_filter(f"name LIKE '{'x' * MAX_PATTERN}'", SCHEMA)
-    assert "a pattern of up to 1000" in _problem(f"name LIKE '{'x' * (MAX_PATTERN + 1)}'")
+    half = f"name LIKE '{'x' * (MAX_PATTERN // 2)}'"
+    assert parse_filter(f"{half} AND {half}", SCHEMA)
+    for more in ("name LIKE 'x'", "name ILIKE 'x'"):
+        assert "patterns of up to 1000 characters together" in _problem(f"{half} AND {half} AND {more}")
 
 
 @given(_KEYS, _TEXTS)
@@ -155,6 +158,13 @@ def test_like_takes_any_text_for_its_signs(pattern: str, text: str) -> None:
     assert _is_admitted(f"name LIKE '{pattern}'", thing(attributes__name=text))
     assert _is_admitted(f"name ILIKE '{pattern.upper()}'", thing(attributes__name=text))
     assert not _is_admitted(f"name LIKE '{pattern}'", thing(attributes__name=text + "!x")) or pattern.endswith("%")
+
+
+@pytest.mark.parametrize(
+    ("start", "sign"), [("metrics.a > ", "1"), ("metrics.a > 1e", "1"), ("id IN ('a'", " "), ("id IN ('a',", " ")]
+)
+def test_a_long_value_that_is_none_is_refused_without_trying_its_parts(start: str, sign: str) -> None:
+    assert "Invalid clause(s)" in _problem(start + sign * (MAX_FILTER - len(start) - 1) + "x")
 
 
 def test_like_of_many_signs_ends() -> None:
@@ -211,3 +221,9 @@ def test_a_clause_about_several_values_holds_for_any(text: str, found: list[Scal
 def test_all_clauses_have_to_hold() -> None:
     assert _is_admitted("name = 'x' AND metrics.a > 1", thing(attributes__name="x", metrics__a=2.0))
     assert not _is_admitted("name = 'x' AND metrics.a > 2", thing(attributes__name="x", metrics__a=2.0))
+
+
+async def test_those_that_a_filter_admits_keep_their_order() -> None:
+    things = [thing(attributes__name=name) for name in ("b", "x", "a")]
+
+    assert await admitted(parse_filter("name != 'x'", SCHEMA), things) == [things[0], things[2]]

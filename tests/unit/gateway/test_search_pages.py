@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream_server.gateway.mlflow.errors import MlflowError
-from runstream_server.gateway.mlflow.search import First, Order, Ordering, Query, Scalar, order_by, page_of, parse_order
+from runstream_server.gateway.mlflow.search import First, Order, Ordering, Query, Scalar, order_by, parse_order
 from runstream_server.gateway.mlflow.search.ordering import COMPARED, MAX_ORDERS
 from tests.searched import SCHEMA, Thing, thing
 
@@ -19,8 +19,18 @@ def _ordering(*texts: str) -> Ordering:
     return Ordering(parse_order(texts, SCHEMA), _TIES)
 
 
+def _page(things: Sequence[Thing], query: Query, *, most: int, token: str) -> tuple[Sequence[Thing], str]:
+    """Some things in order, and the token of the next page if there is one."""
+    first: First[Thing] = First(query.ordering, most, query.place(token))
+    for each in things:
+        if first.wants(place := query.ordering.place(each)):
+            first.add(place, each)
+    found = first.in_order()
+    return [each for _, each in found], query.token(found[-1][0]) if first.has_more else ""
+
+
 def _in_order(things: Sequence[Thing], *texts: str) -> Sequence[Thing]:
-    return page_of(things, [], Query([], _ordering(*texts)), most=len(things) or 1, token="")[0]
+    return _page(things, Query([], _ordering(*texts)), most=len(things) or 1, token="")[0]
 
 
 def _problem(*texts: str) -> str:
@@ -93,11 +103,11 @@ def test_the_absent_and_nan_come_last_both_ways(direction: str) -> None:
 def test_pages_together_are_the_whole_in_order(things: Sequence[Thing], orders: Sequence[str], most: int) -> None:
     query = Query(["q"], _ordering(*orders))
     whole, found = _in_order(things, *orders), list[Thing]()
-    page, token = page_of(things, [], query, most=most, token="")
+    page, token = _page(things, query, most=most, token="")
     while token:
         assert len(page) == most
         found += page
-        page, token = page_of(things, [], query, most=most, token=token)
+        page, token = _page(things, query, most=most, token=token)
     assert [*found, *page] == list(whole)
 
 
@@ -127,11 +137,11 @@ def _text(each: Thing, order: Order) -> tuple[float, str]:
 def test_a_page_behind_one_that_is_gone_or_added_to_goes_on_where_it_was() -> None:
     things = [thing(attributes__id=str(each), attributes__time=each) for each in range(6)]
     query = Query([], _ordering())
-    page, token = page_of(things, [], query, most=2, token="")
+    page, token = _page(things, query, most=2, token="")
     assert page == [things[5], things[4]]
 
     newer = thing(attributes__id="9", attributes__time=9)
-    page, _ = page_of([*things[:4], newer], [], query, most=2, token=token)
+    page, _ = _page([*things[:4], newer], query, most=2, token=token)
 
     assert page == [things[3], things[2]]
 

@@ -8,6 +8,7 @@ import pytest
 from runstream._channel import Connection
 from runstream._runner.containers import Container as JobContainer
 from runstream._runner.job import JobToRun
+from runstream._runner.tracked_experiment import TrackedExperiment
 from runstream._runner.tracking import find_gateway, is_elsewhere, with_tracking
 from runstream.api.jobs.v1.job_pb2 import ContainerOptions
 
@@ -39,6 +40,14 @@ def tracking(
 
 def test_they_lead_to_the_run_and_nothing_of_another_server_is_left() -> None:
     assert tracking({}) == tracking(OTHERS) == OURS
+
+
+def test_they_say_how_mlflow_knows_the_experiment_where_the_gateway_has_told() -> None:
+    found = with_tracking(
+        {"RUNSTREAM_EXPERIMENT": "my-digits-1f"}, GATEWAY, JOB, (), TrackedExperiment("7", "my digits")
+    )
+
+    assert (found["MLFLOW_EXPERIMENT_ID"], found["MLFLOW_EXPERIMENT_NAME"]) == ("7", "my digits")
 
 
 def test_the_run_token_is_shown_by_the_provider_and_as_it_was_at_first_where_that_is_not_installed() -> None:

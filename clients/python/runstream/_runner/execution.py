@@ -26,7 +26,7 @@ from runstream._runner.prepare import fill
 from runstream._runner.script import Python
 from runstream._runner.starting import Prepared, start_processes
 from runstream._runner.telling import tell_processes, warn
-from runstream._runner.tracking import find_gateway, with_tracking
+from runstream._runner.tracking import add_tracking
 from runstream._runner.variables import OUTPUTS, job_variables
 from runstream._runner.watch import Orders
 from runstream.api.jobs.v1.job_service_pb2 import ClaimJobResponse
@@ -119,8 +119,7 @@ class Execution:
     async def _add_tracking(self) -> None:
         environment = self._definition.environment.definition
         chosen = {*environment.environment_variables, *self._definition.environment_variables}
-        gateway = await find_gateway(self._job, self._connection)
-        self._variables = with_tracking(self._variables, gateway, self._job, chosen)
+        self._variables = await add_tracking(self._variables, self._job, self._connection, chosen)
 
     async def _fill(self, work: Path) -> None:
         try:

@@ -14,6 +14,7 @@ from runstream._channel.tokens import TOKEN_VARIABLE
 from runstream._mlflow import AUTH_VARIABLE, GATEWAY_VARIABLE, NAME, URI_VARIABLE, without_workspace
 from runstream._runner.job import JobToRun
 from runstream._runner.patience import call_patiently
+from runstream._runner.tracked_experiment import TrackedExperiment, find_experiment
 from runstream.api.runs.v1.run_history_service_pb2 import GetWorkspaceRequest
 from runstream.exceptions import AzureMLException
 
@@ -48,13 +49,35 @@ def is_elsewhere(gateway: str, address: str) -> bool:
     return is_loopback(f"{urlsplit(gateway).hostname}:") and not is_loopback(address)
 
 
-def with_tracking(variables: Mapping[str, str], gateway: str, job: JobToRun, chosen: Container[str]) -> dict[str, str]:
+async def add_tracking(
+    variables: Mapping[str, str], job: JobToRun, connection: Connection, chosen: Container[str]
+) -> dict[str, str]:
+    """The variables of a job as `with_tracking` says, with what the services know of gateway and experiment."""
+    gateway, experiment = await find_gateway(job, connection), None
+    if is_tracked(gateway, job, chosen):
+        uri, secret = f"{gateway}/{job.parent}", variables.get(TOKEN_VARIABLE, "")
+        experiment = await find_experiment(uri, variables["RUNSTREAM_EXPERIMENT"], secret)
+    return with_tracking(variables, gateway, job, chosen, experiment)
+
+
+def is_tracked(gateway: str, job: JobToRun, chosen: Container[str]) -> bool:
+    """Whether MLflow is led to the run of a job; `chosen` are the names of the variables of its run configuration."""
+    return bool(gateway and URI_VARIABLE not in chosen and _RUN_ID.fullmatch(job.run_id))
+
+
+def with_tracking(
+    variables: Mapping[str, str],
+    gateway: str,
+    job: JobToRun,
+    chosen: Container[str],
+    experiment: TrackedExperiment | None = None,
+) -> dict[str, str]:
     """The variables of a job with those of MLflow, which lead to its run; of other servers nothing is left then.
 
-    They stay as they are where the gateway is not known, where the run configuration has a server of its own (`chosen`
-    are the names of its variables), and where MLflow takes the id of the run for none.
+    They stay as they are where the gateway is not known, where the run configuration has a server of its own, and where
+    MLflow takes the id of the run for none. Without an experiment they lead to it by its name alone.
     """
-    if not gateway or URI_VARIABLE in chosen or not _RUN_ID.fullmatch(job.run_id):
+    if not is_tracked(gateway, job, chosen):
         return dict(variables)
     kept = {
         name: value for name, value in variables.items() if name in chosen or not _OF_ANOTHER_SERVER.fullmatch(name)
@@ -64,7 +87,8 @@ def with_tracking(variables: Mapping[str, str], gateway: str, job: JobToRun, cho
         GATEWAY_VARIABLE: gateway,
         URI_VARIABLE: f"{gateway}/{job.parent}",
         "MLFLOW_RUN_ID": job.run_id,
-        "MLFLOW_EXPERIMENT_NAME": variables["RUNSTREAM_EXPERIMENT"],
+        "MLFLOW_EXPERIMENT_NAME": experiment.name if experiment else variables["RUNSTREAM_EXPERIMENT"],
+        **({"MLFLOW_EXPERIMENT_ID": experiment.experiment_id} if experiment else {}),
         **_access(variables),
         **_trust(variables, gateway, chosen),
     }

@@ -10,14 +10,14 @@ from aiohttp import web
 
 from runstream_server.auth import Role
 from runstream_server.errors import RunstreamError
-from runstream_server.gateway.http import MAX_BODY_BYTES
+from runstream_server.gateway.mlflow.bodies import MAX_BODY_BYTES, Bodies
 from runstream_server.gateway.mlflow.errors import (
     ENDPOINT_NOT_FOUND,
     INTERNAL_ERROR,
-    INVALID_PARAMETER_VALUE,
     MlflowError,
     of_error,
     of_refusal,
+    wrong,
 )
 from runstream_server.gateway.mlflow.fields import Fields, read_body
 from runstream_server.gateway.refusals import Refusal
@@ -52,7 +52,7 @@ class Endpoint:
     """Whether the token of a run will do: where the services check what it reaches."""
 
     version: str = "2.0"
-    max_body_bytes: int | None = None
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,16 @@ class RawEndpoint:
     of_run: bool = True
 
 
-def json_handler(endpoint: Endpoint, visitors: Visitors) -> Handling:
+def json_handler(endpoint: Endpoint, visitors: Visitors, bodies: Bodies) -> Handling:
     """Answers the requests of an endpoint."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         visitor = await visitors.find(request)
         visitor.require(endpoint.role, of_run=endpoint.of_run)
-        return answered(await endpoint.answer(visitor, await _fields(endpoint, request)))
+        if request.method == "GET":
+            return answered(await endpoint.answer(visitor, Fields(_queried(request) | _parts(request))))
+        async with bodies.reading(request, endpoint.max_body_bytes) as body:
+            return answered(await endpoint.answer(visitor, Fields({**read_body(body), **_parts(request)})))
 
     return _guarding(handle)
 
@@ -96,24 +99,13 @@ async def unknown_endpoint(request: web.Request) -> web.Response:
     return told(MlflowError(ENDPOINT_NOT_FOUND, f"There is no {request.method} {request.path} here."))
 
 
-async def _fields(endpoint: Endpoint, request: web.Request) -> Fields:
-    parts = {name: value for name, value in request.match_info.items() if name != "workspace"}
-    if request.method == "GET":
-        queried = {name: request.query.getall(name) for name in request.query}
-        values: dict[str, Any] = {name: each if len(each) > 1 else each[0] for name, each in queried.items()}
-        return Fields(values | parts)
-    body = await _body(request, endpoint.max_body_bytes)
-    return Fields({**read_body(body), **parts})
+def _queried(request: web.Request) -> dict[str, Any]:
+    queried = {name: request.query.getall(name) for name in request.query}
+    return {name: each if len(each) > 1 else each[0] for name, each in queried.items()}
 
 
-async def _body(request: web.Request, most: int | None) -> bytes:
-    try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise MlflowError(INVALID_PARAMETER_VALUE, f"the body has more than {MAX_BODY_BYTES} bytes") from None
-    if most is not None and len(body) > most:
-        raise MlflowError(INVALID_PARAMETER_VALUE, f"the body has {len(body)} bytes; up to {most} are taken")
-    return body
+def _parts(request: web.Request) -> dict[str, str]:
+    return {name: value for name, value in request.match_info.items() if name != "workspace"}
 
 
 def _guarding(handle: Handling) -> Handling:
@@ -128,6 +120,8 @@ def _guarding(handle: Handling) -> Handling:
             return told(of_refusal(refusal))
         except RunstreamError as error:
             return told(of_error(error))
+        except RecursionError:
+            return told(wrong("the request has objects in objects in objects; send fewer layers of them"))
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:
@@ -143,8 +137,9 @@ def answered(answer: Answer) -> web.Response:
 
 
 def told(error: MlflowError) -> web.Response:
-    """An error as it travels."""
-    body = json.dumps({"error_code": error.code, "message": error.message}, ensure_ascii=False)
+    """An error as it travels; it may repeat what the caller sent, also what is no text."""
+    message = error.message.encode(errors="backslashreplace").decode()
+    body = json.dumps({"error_code": error.code, "message": message}, ensure_ascii=False)
     response = web.json_response(text=body, status=error.status)
     if error.retry_seconds is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_seconds)))

@@ -28,6 +28,9 @@ _TOKENS = (
     " that is installed too, at the very URL that `runstream workspace show` tells"
 )
 
+_SHOWN = 200
+"""Characters of a wrong value that are repeated."""
+
 STATUSES: Mapping[str, int] = {
     INVALID_PARAMETER_VALUE: 400,
     "BAD_REQUEST": 400,
@@ -85,10 +88,18 @@ def missing_parameter(name: str) -> MlflowError:
 
 def invalid_parameter(path: str, value: Any, hint: str = "") -> MlflowError:
     """A parameter has a value that it cannot have; `path` is `metrics[0].value` for one inside of a list."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    shown = text if len(text) <= 200 else f"{text[:200]}..."
     ending = f": {hint}" if hint else ""
-    return MlflowError(INVALID_PARAMETER_VALUE, f"Invalid value {shown} for parameter '{path}' supplied{ending}")
+    return MlflowError(
+        INVALID_PARAMETER_VALUE, f"Invalid value {_shown(value)} for parameter '{path}' supplied{ending}"
+    )
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "..."
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def not_there(message: str) -> MlflowError:

@@ -1,11 +1,14 @@
 """The table of endpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from aiohttp import web
 
+from runstream_server.gateway.mlflow.bodies import Bodies
 from runstream_server.gateway.mlflow.endpoint import (
     Endpoint,
+    Handling,
     RawEndpoint,
     json_handler,
     raw_handler,
@@ -36,7 +39,9 @@ from runstream_server.gateway.store.experiments import ExperimentStore
 from runstream_server.gateway.store.inputs import InputStore
 from runstream_server.gateway.store.logged_models import LoggedModelStore
 from runstream_server.gateway.visitors import Visitors
+from runstream_server.gateway_config import GatewayConfig
 from runstream_server.platform import Platform
+from runstream_server.postgres import Postgres
 
 _PREFIXES = ("", "/workspaces/{workspace}")
 """The workspace is that of the token, or in the path."""
@@ -44,18 +49,29 @@ _PREFIXES = ("", "/workspaces/{workspace}")
 
 def add_mlflow(application: web.Application, visitors: Visitors, platform: Platform) -> None:
     """Adds all endpoints to an application."""
-    for each in _endpoints(platform):
+    bodies = Bodies()
+    for each in known_endpoints(platform.postgres, platform.config.gateway, platform.now):
         for path in _paths(each):
-            handler = raw_handler(each, visitors) if isinstance(each, RawEndpoint) else json_handler(each, visitors)
-            application.router.add_route(each.method, path, handler)
+            application.router.add_route(each.method, path, _handler(each, visitors, bodies))
     application.router.add_route("*", "/{rest:(?s:.*)}", unknown_endpoint)
 
 
-def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
-    store, models = ExperimentStore(platform.postgres), LoggedModelStore(platform.postgres)
-    experiments, inputs = KnownExperiments(store), InputStore(platform.postgres)
+def _handler(endpoint: Endpoint | RawEndpoint, visitors: Visitors, bodies: Bodies) -> Handling:
+    if isinstance(endpoint, RawEndpoint):
+        return raw_handler(endpoint, visitors)
+    return json_handler(endpoint, visitors, bodies)
+
+
+def known_endpoints(
+    postgres: Postgres, settings: GatewayConfig, now: Callable[[], datetime]
+) -> Sequence[Endpoint | RawEndpoint]:
+    """All endpoints, each once, however many paths lead to it."""
+    store, models = ExperimentStore(postgres), LoggedModelStore(postgres)
+    experiments, inputs = KnownExperiments(store), InputStore(postgres)
+    listings, places = ArtifactListings(models), ArtifactPlaces(experiments, KnownModels(models))
+    room = SpoolRoom(settings.spool_bytes)
     return [
-        *ServerInfo(platform.config.gateway.mlflow_version).endpoints(),
+        *ServerInfo(settings.mlflow_version).endpoints(),
         *ExperimentEndpoints(experiments, ExperimentChanges(experiments, store)).endpoints(),
         *ExperimentSearch(experiments).endpoints(),
         *RunEndpoints(experiments, inputs).endpoints(),
@@ -63,21 +79,9 @@ def _endpoints(platform: Platform) -> Sequence[Endpoint | RawEndpoint]:
         *LoggingEndpoints(MetricWriters(), ModelMetrics(KnownModels(models), models)).endpoints(),
         *MetricEndpoints().endpoints(),
         *InputEndpoints(inputs).endpoints(),
-        *_files(platform, experiments, models),
-        *registry_endpoints(platform, KnownModels(models)),
-    ]
-
-
-def _files(
-    platform: Platform, experiments: KnownExperiments, models: LoggedModelStore
-) -> Sequence[Endpoint | RawEndpoint]:
-    listings = ArtifactListings(models)
-    places = ArtifactPlaces(experiments, KnownModels(models))
-    room = SpoolRoom(platform.config.gateway.spool_bytes)
-    uploads, downloads = ArtifactUploads(room), ArtifactDownloads(room)
-    return [
-        *ArtifactEndpoints(experiments, places, listings, uploads, downloads).endpoints(),
-        *LoggedModelEndpoints(models, experiments, listings, platform.now).endpoints(),
+        *ArtifactEndpoints(experiments, places, listings, ArtifactUploads(room), ArtifactDownloads(room)).endpoints(),
+        *LoggedModelEndpoints(models, experiments, listings, now).endpoints(),
+        *registry_endpoints(postgres, KnownModels(models), now),
     ]
 
 

@@ -19,9 +19,9 @@ _FIND_NUMBERS = f"SELECT {_COLUMNS} FROM gateway.experiment WHERE workspace = $1
 
 _FIND_ALL = f"SELECT {_COLUMNS} FROM gateway.experiment WHERE workspace = $1 AND experiment = ANY ($2::text[])"
 
-_NEXT_NUMBER = """
-INSERT INTO gateway.experiment_count AS known (workspace, last_number) VALUES ($1, 1)
-ON CONFLICT (workspace) DO UPDATE SET last_number = known.last_number + 1
+_TAKE_NUMBERS = """
+INSERT INTO gateway.experiment_count AS known (workspace, last_number) VALUES ($1, $2)
+ON CONFLICT (workspace) DO UPDATE SET last_number = known.last_number + excluded.last_number
 RETURNING last_number
 """
 
@@ -31,7 +31,15 @@ ON CONFLICT DO NOTHING
 RETURNING {_COLUMNS}
 """
 
+_ADD_ALL = f"""
+INSERT INTO gateway.experiment ({_COLUMNS})
+SELECT $1, experiment, $3 + place, NULL, '' FROM unnest($2::text[]) WITH ORDINALITY told (experiment, place)
+ON CONFLICT DO NOTHING
+"""
+
 _RENAME = "UPDATE gateway.experiment SET name = $3 WHERE workspace = $1 AND experiment = $2"
+
+_FORGET = "DELETE FROM gateway.experiment WHERE workspace = $1 AND experiment = $2"
 
 _PLACE = "UPDATE gateway.experiment SET artifact_location = $3 WHERE workspace = $1 AND experiment = $2"
 
@@ -99,7 +107,9 @@ class ExperimentStore:
             if name is not None and await self.find_name(experiment.workspace, name):
                 raise NameTaken
             async with self._postgres.transaction() as transaction:
-                chosen = await transaction.fetchval(_NEXT_NUMBER, experiment.workspace) if number is None else number
+                chosen = (
+                    await transaction.fetchval(_TAKE_NUMBERS, experiment.workspace, 1) if number is None else number
+                )
                 row = await transaction.fetchrow(
                     _ADD, experiment.workspace, experiment.experiment, chosen, name, artifact_location
                 )
@@ -107,12 +117,26 @@ class ExperimentStore:
                 return _experiment(row)
             number = None
 
+    async def add_all(
+        self, workspace: str, experiments: Sequence[ExperimentName]
+    ) -> Mapping[ExperimentName, NumberedExperiment]:
+        """Numbers experiments of a workspace in this order, all at once, but for those that have a number."""
+        async with self._postgres.transaction() as transaction:
+            last = await transaction.fetchval(_TAKE_NUMBERS, workspace, len(experiments))
+            names = [each.experiment for each in experiments]
+            await transaction.execute(_ADD_ALL, workspace, names, last - len(experiments))
+        return await self.find_all(workspace, experiments)
+
     async def rename(self, experiment: ExperimentName, name: str | None) -> None:
         """Changes what an experiment is called here; None: as in the run history. Raises NameTaken."""
         try:
             await self._postgres.execute(_RENAME, experiment.workspace, experiment.experiment, name)
         except asyncpg.UniqueViolationError:
             raise NameTaken from None
+
+    async def forget(self, experiment: ExperimentName) -> None:
+        """Lets the number and the name of an experiment be given away again."""
+        await self._postgres.execute(_FORGET, experiment.workspace, experiment.experiment)
 
     async def place(self, experiment: ExperimentName, artifact_location: str) -> None:
         """Says where the files of an experiment are said to be."""

@@ -11,6 +11,9 @@ from runstream_server.postgres import Connection, Postgres
 MOST_PER_RUN = 10_000
 """How many datasets a run may have used; as many models used, and as many made."""
 
+MOST_BYTES_PER_RUN = 64 << 20
+"""How long what is said of the datasets of a run may be: a run is always shown with all of it."""
+
 _TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 _ADD_DATASETS = """
@@ -51,6 +54,14 @@ SELECT greatest(
     (SELECT count(*) FROM gateway.model_input WHERE workspace = $1 AND run = $2),
     (SELECT count(*) FROM gateway.model_output WHERE workspace = $1 AND run = $2)
 )
+"""
+
+_LENGTH_OF_DATASETS = """
+SELECT coalesce(sum(octet_length(source) + coalesce(octet_length(schema), 0) + coalesce(octet_length(profile), 0)
+                    + octet_length(tags::text)), 0)::bigint
+  FROM gateway.dataset_input
+  JOIN gateway.dataset USING (dataset)
+ WHERE dataset_input.workspace = $1 AND run = $2
 """
 
 # What is long of a dataset comes once, however many of the runs used it.
@@ -136,6 +147,10 @@ class TooManyInputs(Exception):
     """The run would have more than `MOST_PER_RUN` of a kind."""
 
 
+class InputsTooLong(Exception):
+    """What is said of the datasets of the run would have more than `MOST_BYTES_PER_RUN`."""
+
+
 class InputStore:
     """Keeps inputs and outputs in Postgres."""
 
@@ -147,13 +162,15 @@ class InputStore:
     ) -> None:
         """Notes what a run used; nothing twice. A dataset that is known stays as it is, its tags are set besides.
 
-        Of a dataset or a model that comes twice the last one counts. Raises TooManyInputs, and then notes nothing.
+        Of a dataset or a model that comes twice the last one counts. Raises TooManyInputs and InputsTooLong, and then
+        notes nothing.
         """
         last = {(each.dataset.name, each.dataset.digest): each for each in datasets}
         async with self._postgres.transaction() as transaction:
             await _take_turns(transaction, run)
             if last:
                 await _add_datasets(transaction, run, experiment, list(last.values()))
+                await _check_length(transaction, run)
             await transaction.execute(_ADD_MODEL_INPUTS, run.workspace, run.run, list(dict.fromkeys(models)))
             await _check_count(transaction, run)
 
@@ -224,6 +241,11 @@ async def _add_datasets(
 async def _check_count(transaction: Connection, run: RunName) -> None:
     if await transaction.fetchval(_MOST_OF_A_KIND, run.workspace, run.run) > MOST_PER_RUN:
         raise TooManyInputs
+
+
+async def _check_length(transaction: Connection, run: RunName) -> None:
+    if await transaction.fetchval(_LENGTH_OF_DATASETS, run.workspace, run.run) > MOST_BYTES_PER_RUN:
+        raise InputsTooLong
 
 
 def _shared(datasets: dict[int, Dataset], row: Any) -> Dataset:

@@ -67,7 +67,8 @@ SELECT $1, $2, key, dataset_name, dataset_digest, $3, value, step, time_ms
        AS metric (key, dataset_name, dataset_digest, value, step, time_ms)
 ON CONFLICT (workspace, model_id, key, dataset_name, dataset_digest) DO UPDATE
    SET run = EXCLUDED.run, value = EXCLUDED.value, step = EXCLUDED.step, time_ms = EXCLUDED.time_ms
- WHERE (EXCLUDED.step, EXCLUDED.time_ms, EXCLUDED.value) > (known.step, known.time_ms, known.value)
+ WHERE (EXCLUDED.step, EXCLUDED.time_ms, EXCLUDED.value <> 'NaN', EXCLUDED.value)
+     > (known.step, known.time_ms, known.value <> 'NaN', known.value)
 """
 
 
@@ -181,9 +182,9 @@ async def delete_tag(transaction: Connection, workspace: str, model_id: str, key
 
 
 def _order(metric: ModelMetric) -> tuple[int, int, bool, float]:
-    """As Postgres compares values: NaN is above all others."""
-    is_nan = math.isnan(metric.value)
-    return metric.step, metric.time_ms, is_nan, 0.0 if is_nan else metric.value
+    """What is greater is later; NaN is below all other numbers, as in the latest values of runs."""
+    is_number = not math.isnan(metric.value)
+    return metric.step, metric.time_ms, is_number, metric.value if is_number else 0.0
 
 
 async def _check(transaction: Connection, count: str, most: int, workspace: str, model_id: str) -> None:

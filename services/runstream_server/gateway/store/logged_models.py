@@ -29,7 +29,7 @@ _COLUMNS = (
 
 _ADD = f"INSERT INTO gateway.logged_model ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL)"
 
-_FIND = f"SELECT {_COLUMNS} FROM gateway.logged_model WHERE workspace = $1 AND model_id = ANY ($2::text[])"
+_FIND = f"SELECT {_COLUMNS} FROM gateway.logged_model WHERE workspace = $1 AND model_id = $2"
 
 _FIND_OF_RUN = (
     "SELECT model_id FROM gateway.logged_model WHERE workspace = $1 AND run = $2 AND model_id = ANY ($3::text[])"
@@ -106,6 +106,10 @@ class ModelsWanted:
 class ModelGone(Exception):
     """A model is not there, or deleted."""
 
+    def __init__(self, model_id: str) -> None:
+        super().__init__(model_id)
+        self.model_id = model_id
+
 
 class LoggedModelStore:
     """Keeps models in Postgres."""
@@ -134,13 +138,8 @@ class LoggedModelStore:
 
     async def find(self, workspace: str, model_id: str) -> LoggedModel | None:
         """Returns a model without tags, params and metrics; a deleted one too."""
-        row = await self._postgres.fetchrow(_FIND, workspace, [model_id])
+        row = await self._postgres.fetchrow(_FIND, workspace, model_id)
         return model_of(row) if row else None
-
-    async def find_all(self, workspace: str, model_ids: Collection[str]) -> Sequence[LoggedModel]:
-        """Returns models with everything, in no particular order; deleted ones too."""
-        rows = await self._postgres.fetch(_FIND, workspace, list(model_ids))
-        return await self.complete([model_of(row) for row in rows])
 
     async def page(self, wanted: ModelsWanted, after: str, count: int) -> Sequence[LoggedModel]:
         """Returns up to `count` models that are not deleted, by ascending id after `after`, as `find` does."""
@@ -206,9 +205,9 @@ class LoggedModelStore:
         dataset. Doing so again changes nothing. Raises ModelGone and TooMany.
         """
         async with self._postgres.transaction() as transaction:
-            locked = await transaction.fetch(_LOCK, workspace, list(metrics))
-            if len(locked) < len(metrics):
-                raise ModelGone
+            locked = {row["model_id"] for row in await transaction.fetch(_LOCK, workspace, list(metrics))}
+            if gone := metrics.keys() - locked:
+                raise ModelGone(min(gone))
             for model_id, logged in metrics.items():
                 await record(transaction, workspace, model_id, run, logged)
 
@@ -218,7 +217,7 @@ class LoggedModelStore:
     ) -> AsyncIterator[Connection]:
         async with self._postgres.transaction() as transaction:
             if await transaction.fetchval(_TOUCH, workspace, model_id, at_ms, status) is None:
-                raise ModelGone
+                raise ModelGone(model_id)
             yield transaction
 
 

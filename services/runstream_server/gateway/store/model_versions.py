@@ -5,20 +5,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runstream_server.gateway.store.registry import (
-    MAX_TAG_BYTES,
-    MAX_TAGS,
-    ModelVersion,
-    TooManyTags,
-    VersionMissing,
-    lock_model,
-)
+from runstream_server.gateway.store.registry import STAGES, ModelVersion, VersionMissing, lock_model, touch_model
+from runstream_server.gateway.store.registry_tags import VERSION_TAGS
 from runstream_server.postgres import Connection, Postgres
 
-REPEATED_MS = 20 * 60 * 1_000
-"""For how long a request is repeated whose outcome its sender does not know."""
-
-_UNDER_WAY_MS = 20_000
 _BATCH = 1_000
 
 _COLUMNS = """
@@ -38,42 +28,18 @@ SELECT {_COLUMNS}
  ORDER BY place
 """
 
-_LATEST = f"""
+LATEST = f"""
 SELECT {_COLUMNS}
-  FROM (
-      SELECT DISTINCT ON (name, stage) *
+  FROM unnest($2::text[]) asked (of_name)
+ CROSS JOIN unnest($3::text[]) wanted (in_stage)
+ CROSS JOIN LATERAL (
+      SELECT *
         FROM gateway.model_version
-       WHERE workspace = $1 AND name = ANY ($2::text[])
-       ORDER BY name, stage, version DESC
+       WHERE workspace = $1 AND name = of_name AND stage = in_stage
+       ORDER BY version DESC
+       LIMIT 1
   ) version
  ORDER BY name, version
-"""
-
-_REPEATED = """
-SELECT version, maker <> $4 AND create_ms > $5 AS is_under_way
-  FROM gateway.model_version
- WHERE workspace = $1 AND name = $2 AND request = $3 AND create_ms > $6
- ORDER BY version DESC
- LIMIT 1
-"""
-
-_NEXT_VERSION = """
-INSERT INTO gateway.registered_model_count AS known (workspace, name, last_version) VALUES ($1, $2, 1)
-ON CONFLICT (workspace, name) DO UPDATE SET last_version = known.last_version + 1
-RETURNING last_version
-"""
-
-_ADD = """
-INSERT INTO gateway.model_version
-       (workspace, name, version, description, create_ms, update_ms, stage, source, storage, run, run_link, model,
-        request, maker)
-VALUES ($1, $2, $3, $4, $5, $5, 'None', $6, $7, $8, $9, $10, $11, $12)
-"""
-
-_SETTLE = "UPDATE gateway.model_version SET request = NULL WHERE workspace = $1 AND name = $2 AND version = $3"
-
-_TOUCH = """
-UPDATE gateway.registered_model SET update_ms = greatest(update_ms, $3) WHERE workspace = $1 AND name = $2
 """
 
 _UPDATE = """
@@ -99,21 +65,6 @@ DELETE FROM gateway.model_version WHERE workspace = $1 AND name = $2 AND version
 
 _EXISTS = "SELECT version FROM gateway.model_version WHERE workspace = $1 AND name = $2 AND version = $3"
 
-_SET_TAGS = """
-INSERT INTO gateway.model_version_tag (workspace, name, version, key, value)
-SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[])
-ON CONFLICT (workspace, name, version, key) DO UPDATE SET value = excluded.value
-"""
-
-_TOO_MANY_TAGS = f"""
-SELECT count(*) > {MAX_TAGS} OR coalesce(sum(octet_length(value)), 0) > {MAX_TAG_BYTES}
-  FROM gateway.model_version_tag WHERE workspace = $1 AND name = $2 AND version = $3
-"""
-
-_DELETE_TAG = """
-DELETE FROM gateway.model_version_tag WHERE workspace = $1 AND name = $2 AND version = $3 AND key = $4
-"""
-
 _SCAN = f"""
 SELECT name, version, create_ms, update_ms, stage, source, run, model,
        octet_length(description) + octet_length(source) + octet_length(run_link) + (
@@ -129,26 +80,6 @@ SELECT name, version, create_ms, update_ms, stage, source, run, model,
  ORDER BY name, version
  LIMIT {_BATCH}
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVersion:
-    """What a version is made of."""
-
-    name: str
-    description: str
-    source: str
-    storage: str
-    run: str
-    run_link: str
-    model: str
-    tags: Mapping[str, str]
-
-    request: bytes
-    """A digest of all of the request, by which its repetition is known."""
-
-    maker: str
-    """The process that handles the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,36 +102,11 @@ class ScannedVersion:
     """Those that were asked for."""
 
 
-class UnderWay(Exception):
-    """Another process handles an equal request at this moment, or died over it a moment ago."""
-
-
 class ModelVersionStore:
     """Keeps versions in Postgres."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-
-    async def add(self, workspace: str, new: NewVersion, at_ms: int) -> int:
-        """Adds a version and returns its number; that of an earlier one where the request repeats one that is not
-        settled: whose answer, then, nobody can have.
-
-        No two equal requests may be on their way in one process. Raises ModelMissing, TooManyTags and UnderWay.
-        """
-        async with self._postgres.transaction() as transaction:
-            await lock_model(transaction, workspace, new.name)
-            repeated = await _repeated(transaction, workspace, new, at_ms)
-            if repeated is not None:
-                return repeated
-            version: int = await transaction.fetchval(_NEXT_VERSION, workspace, new.name)
-            await _add(transaction, workspace, version, new, at_ms)
-            await _set_tags(transaction, workspace, new.name, version, new.tags)
-            await transaction.execute(_TOUCH, workspace, new.name, at_ms)
-        return version
-
-    async def settle(self, workspace: str, name: str, version: int) -> None:
-        """Notes that the request that made a version is being answered: an equal one that follows is meant so."""
-        await self._postgres.execute(_SETTLE, workspace, name, version)
 
     async def get(self, workspace: str, name: str, version: int) -> ModelVersion:
         """Returns a version; raises VersionMissing."""
@@ -217,7 +123,7 @@ class ModelVersionStore:
     async def latest(self, workspace: str, names: Sequence[str]) -> Mapping[str, Sequence[ModelVersion]]:
         """Returns the latest version in each stage of registered models, by name; in order of version."""
         found: dict[str, list[ModelVersion]] = defaultdict(list)
-        for row in await self._postgres.fetch(_LATEST, workspace, names) if names else ():
+        for row in await self._postgres.fetch(LATEST, workspace, names, STAGES) if names else ():
             found[row["name"]].append(_version(row))
         return found
 
@@ -227,7 +133,7 @@ class ModelVersionStore:
             await lock_model(transaction, workspace, name)
             if await transaction.fetchval(_UPDATE, workspace, name, version, description, at_ms) is None:
                 raise VersionMissing
-            await transaction.execute(_TOUCH, workspace, name, at_ms)
+            await touch_model(transaction, workspace, name, at_ms)
 
     async def move(
         self, workspace: str, name: str, version: int, stage: str, at_ms: int, *, archive_others: bool
@@ -242,7 +148,7 @@ class ModelVersionStore:
                 raise VersionMissing
             if archive_others:
                 await transaction.execute(_ARCHIVE_OTHERS, workspace, name, version, stage, at_ms)
-            await transaction.execute(_TOUCH, workspace, name, at_ms)
+            await touch_model(transaction, workspace, name, at_ms)
 
     async def delete(self, workspace: str, name: str, version: int, at_ms: int) -> None:
         """Deletes a version and the aliases that mean it; raises ModelMissing and VersionMissing."""
@@ -250,19 +156,19 @@ class ModelVersionStore:
             await lock_model(transaction, workspace, name)
             if await transaction.fetchval(_DELETE, workspace, name, version) is None:
                 raise VersionMissing
-            await transaction.execute(_TOUCH, workspace, name, at_ms)
+            await touch_model(transaction, workspace, name, at_ms)
 
     async def set_tags(self, workspace: str, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Sets tags; raises ModelMissing, VersionMissing and TooManyTags."""
         async with self._postgres.transaction() as transaction:
             await _lock(transaction, workspace, name, version)
-            await _set_tags(transaction, workspace, name, version, tags)
+            await VERSION_TAGS.set(transaction, workspace, name, version, tags=tags)
 
     async def delete_tag(self, workspace: str, name: str, version: int, key: str) -> None:
         """Removes a tag, if it is there; raises ModelMissing and VersionMissing."""
         async with self._postgres.transaction() as transaction:
             await _lock(transaction, workspace, name, version)
-            await transaction.execute(_DELETE_TAG, workspace, name, version, key)
+            await VERSION_TAGS.remove(transaction, workspace, name, version, key=key)
 
     async def scan(
         self, workspace: str, name: str | None, run: str | None, tags: Sequence[str]
@@ -282,43 +188,6 @@ async def _lock(transaction: Connection, workspace: str, name: str, version: int
     await lock_model(transaction, workspace, name)
     if await transaction.fetchval(_EXISTS, workspace, name, version) is None:
         raise VersionMissing
-
-
-async def _repeated(transaction: Connection, workspace: str, new: NewVersion, at_ms: int) -> int | None:
-    row = await transaction.fetchrow(
-        _REPEATED, workspace, new.name, new.request, new.maker, at_ms - _UNDER_WAY_MS, at_ms - REPEATED_MS
-    )
-    if row is None:
-        return None
-    if row["is_under_way"]:
-        raise UnderWay
-    version: int = row["version"]
-    return version
-
-
-async def _add(transaction: Connection, workspace: str, version: int, new: NewVersion, at_ms: int) -> None:
-    await transaction.execute(
-        _ADD,
-        workspace,
-        new.name,
-        version,
-        new.description,
-        at_ms,
-        new.source,
-        new.storage,
-        new.run,
-        new.run_link,
-        new.model,
-        new.request,
-        new.maker,
-    )
-
-
-async def _set_tags(transaction: Connection, workspace: str, name: str, version: int, tags: Mapping[str, str]) -> None:
-    if tags:
-        await transaction.execute(_SET_TAGS, workspace, name, version, list(tags), list(tags.values()))
-        if await transaction.fetchval(_TOO_MANY_TAGS, workspace, name, version):
-            raise TooManyTags
 
 
 def _version(row: Any) -> ModelVersion:

@@ -9,17 +9,15 @@ import asyncpg
 from runstream_server.gateway.store.model_versions import ModelVersionStore
 from runstream_server.gateway.store.registry import (
     MAX_ALIASES,
-    MAX_TAG_BYTES,
-    MAX_TAGS,
     ModelMissing,
     NameInUse,
     RegisteredModel,
     TooManyAliases,
-    TooManyTags,
     VersionMissing,
     lock_model,
 )
-from runstream_server.postgres import Connection, Postgres
+from runstream_server.gateway.store.registry_tags import MODEL_TAGS
+from runstream_server.postgres import Postgres
 
 _BATCH = 1_000
 
@@ -56,19 +54,6 @@ ON CONFLICT (workspace, name) DO UPDATE SET last_version = greatest(known.last_v
 """
 
 _DELETE = "DELETE FROM gateway.registered_model WHERE workspace = $1 AND name = $2 RETURNING name"
-
-_SET_TAGS = """
-INSERT INTO gateway.registered_model_tag (workspace, name, key, value)
-SELECT $1, $2, * FROM unnest($3::text[], $4::text[])
-ON CONFLICT (workspace, name, key) DO UPDATE SET value = excluded.value
-"""
-
-_TOO_MANY_TAGS = f"""
-SELECT count(*) > {MAX_TAGS} OR coalesce(sum(octet_length(value)), 0) > {MAX_TAG_BYTES}
-  FROM gateway.registered_model_tag WHERE workspace = $1 AND name = $2
-"""
-
-_DELETE_TAG = "DELETE FROM gateway.registered_model_tag WHERE workspace = $1 AND name = $2 AND key = $3"
 
 _SET_ALIAS = """
 INSERT INTO gateway.model_alias (workspace, name, alias, version) VALUES ($1, $2, $3, $4)
@@ -123,7 +108,7 @@ class RegisteredModelStore:
         async with self._postgres.transaction() as transaction:
             if await transaction.fetchval(_ADD, workspace, name, description, at_ms) is None:
                 raise NameInUse
-            await _set_tags(transaction, workspace, name, tags)
+            await MODEL_TAGS.set(transaction, workspace, name, tags=tags)
 
     async def exists(self, workspace: str, name: str) -> bool:
         """Whether there is a name."""
@@ -167,13 +152,13 @@ class RegisteredModelStore:
         """Sets tags; raises ModelMissing and TooManyTags."""
         async with self._postgres.transaction() as transaction:
             await lock_model(transaction, workspace, name)
-            await _set_tags(transaction, workspace, name, tags)
+            await MODEL_TAGS.set(transaction, workspace, name, tags=tags)
 
     async def delete_tag(self, workspace: str, name: str, key: str) -> None:
         """Removes a tag, if it is there; raises ModelMissing."""
         async with self._postgres.transaction() as transaction:
             await lock_model(transaction, workspace, name)
-            await transaction.execute(_DELETE_TAG, workspace, name, key)
+            await MODEL_TAGS.remove(transaction, workspace, name, key=key)
 
     async def set_alias(self, workspace: str, name: str, alias: str, version: int) -> None:
         """Lets an alias mean a version, and none of the others any more.
@@ -210,13 +195,6 @@ class RegisteredModelStore:
             if len(rows) < _BATCH:
                 return
             after = rows[-1]["name"]
-
-
-async def _set_tags(transaction: Connection, workspace: str, name: str, tags: Mapping[str, str]) -> None:
-    if tags:
-        await transaction.execute(_SET_TAGS, workspace, name, list(tags), list(tags.values()))
-        if await transaction.fetchval(_TOO_MANY_TAGS, workspace, name):
-            raise TooManyTags
 
 
 def _model(row: Any) -> RegisteredModel:

@@ -19,6 +19,10 @@ MAX_ALIASES = 1_000
 
 _LOCK = "SELECT true FROM gateway.registered_model WHERE workspace = $1 AND name = $2 FOR UPDATE"
 
+_TOUCH = """
+UPDATE gateway.registered_model SET update_ms = greatest(update_ms, $3) WHERE workspace = $1 AND name = $2
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
@@ -94,3 +98,8 @@ async def lock_model(transaction: Connection, workspace: str, name: str) -> None
     """
     if not await transaction.fetchval(_LOCK, workspace, name):
         raise ModelMissing
+
+
+async def touch_model(transaction: Connection, workspace: str, name: str, at_ms: int) -> None:
+    """Notes when a registered model changed."""
+    await transaction.execute(_TOUCH, workspace, name, at_ms)

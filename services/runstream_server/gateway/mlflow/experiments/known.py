@@ -41,8 +41,9 @@ class KnownExperiment:
 
     @property
     def name(self) -> str:
-        """Its name."""
-        return self.numbered.name or self.message.display_name
+        """Its name: what clients of MLflow called it, unless somebody else renamed it since."""
+        own, shown = self.numbered.name, self.message.display_name
+        return own if own is not None and display_name(own) == shown else shown
 
     @property
     def is_deleted(self) -> bool:
@@ -97,9 +98,13 @@ class KnownExperiments:
         try:
             response = await visitor.call(visitor.services.runs.GetExperiment, request, messages.GetExperimentResponse)
         except Refusal as refusal:
-            if refusal.code is grpc.StatusCode.NOT_FOUND:
-                raise experiment_not_found(experiment_id) from None
-            raise
+            if refusal.code is not grpc.StatusCode.NOT_FOUND:
+                raise
+            is_gone = refusal.reason == "EXPERIMENT_NOT_FOUND" and visitor.own_run is None  # not out of reach only
+            if numbered.number == 0 and is_gone:
+                await self._store.forget(numbered.experiment)
+                return await self._make_default(visitor)
+            raise experiment_not_found(experiment_id) from None
         return KnownExperiment(numbered, response.experiment)
 
     async def find_names(self, visitor: Visitor, experiment_ids: Iterable[str]) -> Mapping[str, str]:
@@ -133,18 +138,21 @@ class KnownExperiments:
     async def find_name(self, visitor: Visitor, name: str) -> KnownExperiment | None:
         """Returns an experiment by its name: the active one, else one that is archived; None if there is none."""
         found = await self._find_named_here(visitor, name) or await self._find_displayed(visitor, name)
-        if found is None and name == DEFAULT and await self._store.find_number(visitor.workspace.workspace, 0) is None:
-            return await self.get(visitor, "0")
-        return found
+        return await self._find_called(visitor, 0, name) if found is None and name == DEFAULT else found
 
     async def _find_named_here(self, visitor: Visitor, name: str) -> KnownExperiment | None:
         numbered = await self._store.find_name(visitor.workspace.workspace, name)
+        return None if numbered is None else await self._find_called(visitor, numbered.number, name)
+
+    async def _find_called(self, visitor: Visitor, number: int, name: str) -> KnownExperiment | None:
+        """The experiment of a number, if it is there and has a name."""
         try:
-            return None if numbered is None else await self.get(visitor, str(numbered.number))
+            found = await self.get(visitor, str(number))
         except MlflowError as error:
             if error.code != RESOURCE_DOES_NOT_EXIST:
                 raise
             return None
+        return found if found.name == name else None
 
     async def _of_run(self, visitor: Visitor, run: run_pb2.Run) -> experiment_pb2.Experiment:
         request = messages.GetExperimentRequest(name=run.experiment)
@@ -159,7 +167,7 @@ class KnownExperiments:
             filter=f"display_name = {quoted(name)}",
             page_size=1_000,
         )
-        own = visitor.caller.run if visitor.caller else None
+        own = visitor.own_run
         listed: Sequence[experiment_pb2.Experiment]
         if own is not None:
             listed = [await self._of_run(visitor, await get_run(visitor, own.run))]
@@ -174,10 +182,13 @@ class KnownExperiments:
         by_name = {ExperimentName.parse(each.name): each for each in experiments}
         if not by_name:
             return []
-        known = dict(await self._store.find_all(next(iter(by_name)).workspace, list(by_name)))
-        for name, experiment in sorted(by_name.items(), key=lambda item: item[1].create_time.ToNanoseconds()):
-            if name not in known:
-                known[name] = await self._number(name, experiment.display_name)
+        workspace = next(iter(by_name)).workspace
+        known = dict(await self._store.find_all(workspace, list(by_name)))
+        new = sorted(by_name.keys() - known.keys(), key=lambda name: by_name[name].create_time.ToNanoseconds())
+        for name in [name for name in new if by_name[name].display_name == DEFAULT]:
+            known[name] = await self._number(name, DEFAULT)
+        if others := [name for name in new if name not in known]:
+            known |= await self._store.add_all(workspace, others)
         self._remember(known.values())
         return [KnownExperiment(known[name], experiment) for name, experiment in by_name.items()]
 

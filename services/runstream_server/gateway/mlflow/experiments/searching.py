@@ -108,7 +108,7 @@ class ExperimentSearch:
         return {**answer, "next_page_token": query.token(found[-1][0])} if first.has_more else answer
 
     async def _visible(self, visitor: Visitor, view: View) -> AsyncIterator[Sequence[KnownExperiment]]:
-        own = visitor.caller.run if visitor.caller else None
+        own = visitor.own_run
         if own is None:
             async for known in self._listed(visitor, view):
                 yield known

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 
 from runstream_server.auth import Role
+from runstream_server.gateway.lasting import to_its_end
 from runstream_server.gateway.mlflow.endpoint import Answer, Endpoint, RawEndpoint, answered
 from runstream_server.gateway.mlflow.errors import wrong
 from runstream_server.gateway.mlflow.experiments.known import KnownExperiments
@@ -66,7 +67,8 @@ class ArtifactEndpoints:
         place = await self._places.find(visitor, _file_asked(request), to_write=True)
         is_as_sent = hdrs.CONTENT_ENCODING not in request.headers
         body = Body(request.content, request.content_length if is_as_sent else None)
-        await bind(visitor, place, await self._uploads.store(visitor, body))
+        digest = await self._uploads.store(visitor, body)
+        await to_its_end(bind(visitor, place, digest))  # between the old file and the new one there is none
         return answered({})
 
     async def _delete(self, visitor: Visitor, request: web.Request) -> web.StreamResponse:

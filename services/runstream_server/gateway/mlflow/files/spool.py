@@ -1,11 +1,15 @@
 """Keeps bytes on disk for a while, so that memory does not grow with them."""
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import TracebackType
 
 from runstream_server.gateway.mlflow.errors import MlflowError, wrong
+
+logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 1 << 20
 _SENT_BYTES = 256 * 1024
@@ -53,7 +57,8 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._room.give_back(self.size)
-        self._file.close()
+        with suppress(OSError):  # what could not be written before cannot be now
+            self._file.close()
 
     async def write(self, piece: bytes) -> None:
         """Appends bytes; raises MlflowError when there is no room for them."""
@@ -64,9 +69,19 @@ class Spool:
             await self.flush()
 
     async def flush(self) -> None:
-        """Brings all bytes to disk."""
+        """Brings all bytes to disk; raises MlflowError when it takes no more."""
         gathered, self._gathered = self._gathered, bytearray()
-        await asyncio.to_thread(self._file.write, gathered)
+        try:
+            await asyncio.to_thread(self._append, gathered)
+        except OSError as error:
+            logger.error("no file on its way can be kept", extra={"problem": str(error)})
+            raise MlflowError(
+                "TEMPORARILY_UNAVAILABLE", "the disk takes no more bytes; send again", retry_seconds=_RETRY_SECONDS
+            ) from None
+
+    def _append(self, data: bytearray) -> None:
+        self._file.write(data)
+        self._file.flush()
 
     async def read(self, offset: int, size: int) -> AsyncIterator[bytes]:
         """Yields bytes that were flushed."""

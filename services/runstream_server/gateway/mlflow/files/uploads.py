@@ -4,7 +4,6 @@ A body of known length goes on in pieces: each is on disk as a whole before it i
 place that others wait for. One of unknown length is on disk as a whole, since uploads are announced with their size.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from aiohttp import ClientPayloadError, StreamReader
+from aiohttp import StreamReader
 
 from runstream.api.artifacts.v1 import artifact_service_pb2 as messages
+from runstream_server.gateway.mlflow.bodies import next_piece
 from runstream_server.gateway.mlflow.errors import MlflowError
 from runstream_server.gateway.mlflow.files.spool import Spool, SpoolRoom
 from runstream_server.gateway.refusals import Refusal
@@ -24,7 +24,6 @@ _SMALL_BYTES = 1 << 20
 """What travels in one message."""
 _SENT_BYTES = 64 << 20
 """What is sent in one call: eight parts."""
-_IDLE_SECONDS = 60.0
 _SENDING_SECONDS = 300.0
 _VERIFYING_SECONDS = 60.0
 _MOST_VERIFYING_CALLS = 60
@@ -43,15 +42,7 @@ class Body:
 
     async def take(self) -> bytes:
         """The next bytes; none: the end. Raises MlflowError if the body breaks off, or nothing comes for a minute."""
-        try:
-            async with asyncio.timeout(_IDLE_SECONDS):
-                piece = await self.content.readany()
-        except TimeoutError:
-            raise MlflowError(
-                "DEADLINE_EXCEEDED", f"nothing of the body came for {_IDLE_SECONDS:.0f} seconds"
-            ) from None
-        except (ClientPayloadError, ConnectionError):
-            raise MlflowError("BAD_REQUEST", "the body broke off; nothing was stored") from None
+        piece = await next_piece(self.content)
         self._hash.update(piece)
         return piece
 
@@ -118,6 +109,8 @@ async def _fill(spool: Spool, body: Body, size: int, piece: bytes) -> bytes:
             await spool.flush()
             return piece[len(taken) :]
         piece = await body.take()
+        if not piece:
+            raise MlflowError("BAD_REQUEST", "the body has fewer bytes than it says; nothing was stored")
 
 
 async def _store_small(visitor: Visitor, data: bytes) -> str:

@@ -90,7 +90,7 @@ class _Reading:
     async def with_earlier(self, found: Points) -> Points:
         """As many points as were found, the lowest of them and of those that are left."""
         count, waiting = len(found), [found]
-        self._request.max_time = int(found.timestamps[-1]) * 1_000 + 999
+        self._request.max_time = min(int(found.timestamps[-1]) * 1_000 + 999, _INT64[-1])
         async with aclosing(read_points(self._visitor, self._request)) as slices:
             async for each in slices:
                 waiting.append(self._behind(each))

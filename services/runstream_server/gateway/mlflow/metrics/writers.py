@@ -4,8 +4,11 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import grpc
 
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.gateway.mlflow.errors import wrong
@@ -19,6 +22,16 @@ _MOST_RUNS = 10_000
 _MOST_KEYS = 10_000
 _MOST_VALUES = 200_000
 _NO_NUMBERS = ("table", "artifacts")
+
+_OF_CALLER = (
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+"""Says nothing of a batch that somebody else sent before."""
+
+_DEFECTS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 _Wanted: TypeAlias = dict[tuple[str, Identity], LoggedMetric]
 
@@ -39,6 +52,9 @@ class _Writer:
     ends: RunEnds = field(default_factory=RunEnds)
     value_count: int = 0
     """How many values of the ends are counted."""
+
+    users: int = 0
+    """Requests that write with it, or wait for that."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -69,9 +85,11 @@ class MetricWriters:
             return
         request = messages.ReadSeriesRequest(runs=[str(run)], metrics=new, end_index=1)
         read = visitor.services.metrics.ReadSeries
-        async for response in visitor.stream(read, request, messages.ReadSeriesResponse):
-            if response.columns.WhichOneof("values") in _NO_NUMBERS:
-                raise wrong(f"Metric '{response.columns.metric}' of the run is no series of numbers; log another one.")
+        async with aclosing(visitor.stream(read, request, messages.ReadSeriesResponse)) as responses:
+            async for response in responses:
+                metric = response.columns.metric
+                if response.columns.WhichOneof("values") in _NO_NUMBERS:
+                    raise wrong(f"Metric '{metric}' of the run is no series of numbers; log another one.")
 
     async def write(self, visitor: Visitor, run: RunName, metrics: Sequence[LoggedMetric]) -> bool:
         """Stores values that the run does not have yet; returns whether there were any.
@@ -81,18 +99,25 @@ class MetricWriters:
             MlflowError: A metric cannot take numbers, or the run has too many.
         """
         writer = self._writer(run)
-        async with writer.lock:
-            if writer.unknown is not None:
-                await self._send(visitor, run, writer, writer.unknown)
-            new = await _not_known(visitor, run, writer.ends, metrics)
-            await _drop_old(visitor, run, writer.ends, new)
-            writer.ends.shrink()
-            self._count(writer)
-            if new:
-                batch = messages.MetricBatch(sequence=writer.sequence + 1, series=_columns(new.values()))
-                for refused in await self._send(visitor, run, writer, batch):
-                    raise wrong(f"Metric '{refused.metric}' cannot be stored: {refused.message}")
-            return bool(new)
+        writer.users += 1
+        try:
+            async with writer.lock:
+                return await self._write(visitor, run, writer, metrics)
+        finally:
+            writer.users -= 1
+
+    async def _write(self, visitor: Visitor, run: RunName, writer: _Writer, metrics: Sequence[LoggedMetric]) -> bool:
+        if writer.unknown is not None:
+            await self._send(visitor, run, writer, writer.unknown)
+        new = await _not_known(visitor, run, writer.ends, metrics)
+        await _drop_old(visitor, run, writer.ends, new)
+        writer.ends.shrink()
+        self._count(writer)
+        if new:
+            batch = messages.MetricBatch(sequence=writer.sequence + 1, series=_columns(new.values()))
+            for refused in await self._send(visitor, run, writer, batch):
+                raise wrong(f"Metric '{refused.metric}' cannot be stored: {refused.message}")
+        return bool(new)
 
     def _writer(self, run: RunName) -> _Writer:
         writer = self._writers.get(run)
@@ -106,7 +131,7 @@ class MetricWriters:
 
     def _forget_one(self) -> None:
         for run, writer in self._writers.items():
-            if not writer.lock.locked() and writer.unknown is None:
+            if not writer.users and writer.unknown is None:
                 self._values -= writer.value_count
                 del self._writers[run]
                 return
@@ -124,12 +149,12 @@ class MetricWriters:
     async def _send(
         self, visitor: Visitor, run: RunName, writer: _Writer, batch: messages.MetricBatch
     ) -> Sequence[messages.SeriesRefusal]:
-        writer.unknown = batch
+        is_again, writer.unknown = writer.unknown is batch, batch
         request = messages.LogMetricsRequest(run=str(run), writer=writer.name, batch=batch, refuse_deleted=True)
         try:
             response = await visitor.call(visitor.services.metrics.LogMetrics, request, messages.LogMetricsResponse)
         except Refusal as refusal:
-            if not refusal.is_of_unknown_outcome:
+            if _is_settled(refusal, is_again=is_again):
                 writer.renew()
             raise
         writer.unknown, writer.sequence = None, batch.sequence
@@ -137,6 +162,13 @@ class MetricWriters:
             writer.keys.clear()
         writer.keys.update({series.metric for series in batch.series} - {each.metric for each in response.refusals})
         return response.refusals
+
+
+def _is_settled(refusal: Refusal, *, is_again: bool) -> bool:
+    """Whether it is known now what became of a batch, or never will be by sending it."""
+    if is_again and refusal.code in _DEFECTS:
+        return True
+    return not refusal.is_of_unknown_outcome and not (is_again and refusal.code in _OF_CALLER)
 
 
 async def _not_known(visitor: Visitor, run: RunName, ends: RunEnds, metrics: Sequence[LoggedMetric]) -> _Wanted:

@@ -14,7 +14,7 @@ async def make_model_run(visitor: Visitor, experiment: KnownExperiment, model_id
 
     It is below the run of the visitor, where its token is one of a run: nothing else would be in its reach.
     """
-    above = visitor.caller.run if visitor.caller else None
+    above = visitor.own_run
     run = run_pb2.Run(
         experiment=str(experiment.numbered.experiment),
         parent=str(above or ""),

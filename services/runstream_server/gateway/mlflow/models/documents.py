@@ -15,7 +15,7 @@ def model_document(model: LoggedModel) -> Document:
     """A model with everything."""
     return {
         "info": _info(model),
-        "data": {"params": _pairs(model.params), "metrics": [_metric(model, each) for each in model.metrics]},
+        "data": {"params": pairs(model.params), "metrics": [_metric(model, each) for each in model.metrics]},
     }
 
 
@@ -34,13 +34,14 @@ def _info(model: LoggedModel) -> Document:
         "artifact_uri": model_uri(model),
         "status": model.status,
         "model_type": model.model_type,
-        "tags": _pairs(model.tags),
+        "tags": pairs(model.tags),
         "registrations": _registrations(model.tags.get(_VERSIONS_TAG, "")),
     }
     return info | ({"source_run_id": model.run} if model.has_source_run else {})
 
 
-def _pairs(texts: Mapping[str, str]) -> Sequence[Document]:
+def pairs(texts: Mapping[str, str]) -> Sequence[Document]:
+    """Tags, or params."""
     return [{"key": key, "value": value} for key, value in texts.items()]
 
 

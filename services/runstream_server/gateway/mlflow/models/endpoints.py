@@ -176,8 +176,8 @@ def _told(model_id: str) -> Iterator[None]:
     """Tells clients what the store refuses."""
     try:
         yield
-    except ModelGone:
-        raise model_not_found(model_id) from None
+    except ModelGone as gone:
+        raise model_not_found(gone.model_id) from None
     except TooMany:
         raise wrong(f"A logged model has up to {MAX_LABELS} params, and as many tags.") from None
     except ParamStored as stored:

@@ -76,8 +76,8 @@ class ModelMetrics:
             return
         try:
             await self._store.record(visitor.workspace.workspace, run_id, by_model)
-        except ModelGone:
-            raise model_not_found(min(by_model)) from None
+        except ModelGone as gone:
+            raise model_not_found(gone.model_id) from None
         except TooMany:
             raise wrong(f"A logged model has up to {MAX_METRICS} metrics; log to another one.") from None
 

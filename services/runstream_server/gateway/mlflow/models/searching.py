@@ -31,6 +31,7 @@ _MOST_ASKED = 50_000
 _PAGE = 1_000
 _PAGE_BYTES = 8 << 20
 _READ_AT_ONCE = 500
+_WITH_ALL_METRICS_AT_ONCE = 50
 _WHOLE_AT_ONCE = 20
 _MOST_RUNS = 10_000
 _MOST_DATASETS = 100
@@ -99,8 +100,8 @@ class LoggedModelSearch:
                     first.add(place, model)
 
     async def _read(self, wanted: ModelsWanted, keys: Keys) -> AsyncGenerator[LoggedModel]:
-        after = ""
-        while models := await self._store.page(wanted, after, _READ_AT_ONCE):
+        after, count = "", _READ_AT_ONCE if keys.metrics is not None else _WITH_ALL_METRICS_AT_ONCE
+        while models := await self._store.page(wanted, after, count):
             for model in await self._store.complete(models, keys):
                 yield model
             after = models[-1].model_id
@@ -157,7 +158,7 @@ def _size(model: LoggedModel) -> int:
 
 async def _reached(visitor: Visitor) -> Sequence[str] | None:
     """The runs that a token of a run reaches; None: all of the workspace."""
-    own = visitor.caller.run if visitor.caller else None
+    own = visitor.own_run
     if own is None:
         return None
     found, token = [own.run], ""

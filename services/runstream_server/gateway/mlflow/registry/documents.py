@@ -1,7 +1,6 @@
 """Registered models and their versions as clients of MLflow see them."""
 
-from collections.abc import Mapping, Sequence
-
+from runstream_server.gateway.mlflow.models.documents import pairs
 from runstream_server.gateway.mlflow.runs.documents import Document
 from runstream_server.gateway.store.registry import ModelVersion, RegisteredModel
 
@@ -14,7 +13,7 @@ def model_document(model: RegisteredModel) -> Document:
         "last_updated_timestamp": model.update_ms,
         "description": model.description,
         "latest_versions": [version_document(each) for each in model.latest],
-        "tags": _tags(model.tags),
+        "tags": pairs(model.tags),
         "aliases": [{"alias": alias, "version": str(version)} for alias, version in model.aliases.items()],
     }
 
@@ -32,11 +31,7 @@ def version_document(version: ModelVersion) -> Document:
         "run_id": version.run,
         "run_link": version.run_link,
         "status": "READY",
-        "tags": _tags(version.tags),
+        "tags": pairs(version.tags),
         "aliases": list(version.aliases),
     }
     return document | ({"model_id": version.model} if version.model else {})
-
-
-def _tags(tags: Mapping[str, str]) -> Sequence[Document]:
-    return [{"key": key, "value": value} for key, value in tags.items()]

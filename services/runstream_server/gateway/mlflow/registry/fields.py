@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from runstream_server.gateway.mlflow.errors import MlflowError, not_there, taken, wrong
 from runstream_server.gateway.mlflow.fields import Fields
-from runstream_server.gateway.store.model_versions import UnderWay
+from runstream_server.gateway.store.new_versions import UnderWay
 from runstream_server.gateway.store.registry import (
     MAX_ALIASES,
     MAX_TAG_BYTES,

@@ -22,7 +22,7 @@ from runstream_server.gateway.mlflow.registry.fields import (
     told,
 )
 from runstream_server.gateway.mlflow.registry.searching import RegistrySearch
-from runstream_server.gateway.mlflow.registry.sources import ModelSources, is_of_run
+from runstream_server.gateway.mlflow.registry.sources import ModelSources
 from runstream_server.gateway.store.registered_models import RegisteredModelStore
 from runstream_server.gateway.visitors import Visitor
 
@@ -59,7 +59,7 @@ class RegisteredModelEndpoints:
     async def _create(self, visitor: Visitor, fields: Fields) -> Answer:
         name = new_name(fields)
         description, tags = asked_description(fields), asked_tags(fields)
-        if is_of_run(visitor):
+        if visitor.own_run is not None:
             await self._refuse(visitor, name)
         with told(name):
             await self._store.add(visitor.workspace.workspace, name, description, tags, self._now_ms())
@@ -130,7 +130,7 @@ class RegisteredModelEndpoints:
 
     async def _find_alias(self, visitor: Visitor, fields: Fields) -> Answer:
         name, alias = asked_name(fields), asked_alias(fields)
-        if not is_of_run(visitor):
+        if visitor.own_run is None:
             with told(name):
                 await self._store.get(visitor.workspace.workspace, name)
         found = await self._sources.version_of_alias(visitor, name, alias)

@@ -4,10 +4,10 @@ import re
 
 from runstream_server.gateway.mlflow.errors import MlflowError, wrong
 from runstream_server.gateway.mlflow.files.paths import MODEL_ID
+from runstream_server.gateway.mlflow.models.documents import model_uri
 from runstream_server.gateway.mlflow.models.known import KnownModels
 from runstream_server.gateway.mlflow.registry.fields import alias_missing, told, version_missing
 from runstream_server.gateway.mlflow.runs.finding import get_run
-from runstream_server.gateway.store.logged_models import LoggedModel
 from runstream_server.gateway.store.model_versions import ModelVersionStore
 from runstream_server.gateway.store.registered_models import RegisteredModelStore
 from runstream_server.gateway.store.registry import ModelVersion
@@ -16,11 +16,6 @@ from runstream_server.gateway.visitors import Visitor
 _SCHEME = "models:"
 _VERSION = re.compile(r"(?P<name>[^/]+)/(?P<version>[1-9][0-9]{0,8})")
 _ALIAS = re.compile(r"(?P<name>[^/]+)@(?P<alias>[\w\-]+)", re.ASCII)
-
-
-def is_of_run(visitor: Visitor) -> bool:
-    """Whether the token of a run is shown, which is confined to what this run reaches."""
-    return visitor.caller is not None and visitor.caller.run is not None
 
 
 class ModelSources:
@@ -35,7 +30,7 @@ class ModelSources:
         """Returns a version; raises MlflowError unless it is there and in reach."""
         with told(name, version):
             found = await self._versions.get(visitor.workspace.workspace, name, version)
-        if is_of_run(visitor) and not await self.reaches(visitor, found.run, found.model):
+        if visitor.own_run is not None and not await self.reaches(visitor, found.run, found.model):
             raise version_missing(name, version)
         return found
 
@@ -86,8 +81,3 @@ class ModelSources:
             f"Invalid model version source: '{source[:200]}'. Expected models:/MODEL_ID, models:/NAME/VERSION or"
             " models:/NAME@ALIAS"
         )
-
-
-def model_uri(model: LoggedModel) -> str:
-    """Where clients find the files of a logged model."""
-    return f"mlflow-artifacts:/{model.experiment_number}/models/{model.model_id}/artifacts"

@@ -26,9 +26,10 @@ from runstream_server.gateway.mlflow.registry.fields import (
     told,
 )
 from runstream_server.gateway.mlflow.registry.searching import RegistrySearch
-from runstream_server.gateway.mlflow.registry.sources import ModelSources, is_of_run
+from runstream_server.gateway.mlflow.registry.sources import ModelSources
 from runstream_server.gateway.mlflow.runs.finding import run_not_found
-from runstream_server.gateway.store.model_versions import ModelVersionStore, NewVersion
+from runstream_server.gateway.store.model_versions import ModelVersionStore
+from runstream_server.gateway.store.new_versions import NewVersion, NewVersionStore
 from runstream_server.gateway.store.registry import ModelVersion
 from runstream_server.gateway.visitors import Visitor
 
@@ -39,9 +40,15 @@ class ModelVersionEndpoints:
     """`model-versions/...`."""
 
     def __init__(
-        self, store: ModelVersionStore, sources: ModelSources, search: RegistrySearch, now_ms: Callable[[], int]
+        self,
+        store: ModelVersionStore,
+        new: NewVersionStore,
+        sources: ModelSources,
+        search: RegistrySearch,
+        now_ms: Callable[[], int],
     ) -> None:
         self._store = store
+        self._new = new
         self._sources = sources
         self._search = search
         self._now_ms = now_ms
@@ -63,12 +70,12 @@ class ModelVersionEndpoints:
         ]
 
     async def _create(self, visitor: Visitor, fields: Fields) -> Answer:
-        new = await self._new(visitor, fields)
-        if is_of_run(visitor) and not await self._sources.reaches(visitor, new.run, new.model):
+        new = await self._read(visitor, fields)
+        if visitor.own_run is not None and not await self._sources.reaches(visitor, new.run, new.model):
             raise run_not_found(new.run) if new.run else model_not_found(new.model)
         return _shown(await self._made(visitor.workspace.workspace, new))
 
-    async def _new(self, visitor: Visitor, fields: Fields) -> NewVersion:
+    async def _read(self, visitor: Visitor, fields: Fields) -> NewVersion:
         asked = {
             "name": asked_name(fields),
             "description": asked_description(fields),
@@ -86,10 +93,10 @@ class ModelVersionEndpoints:
         turn = self._turns.setdefault((workspace, new.name), asyncio.Lock())
         async with turn:
             with told(new.name):
-                version = await self._store.add(workspace, new, self._now_ms())
+                version = await self._new.add(workspace, new, self._now_ms())
             with told(new.name, version):
                 found = await self._store.get(workspace, new.name, version)
-            await self._store.settle(workspace, new.name, version)
+            await self._new.settle(workspace, new.name, version)
         return found
 
     async def _get(self, visitor: Visitor, fields: Fields) -> Answer:

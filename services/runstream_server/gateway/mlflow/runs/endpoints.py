@@ -2,11 +2,10 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from runstream.api.metrics.v1 import metrics_service_pb2 as metrics
 from runstream.api.runs.v1 import run_history_service_pb2 as messages
 from runstream.api.runs.v1 import run_pb2
 from runstream.api.runs.v1.workspace_pb2 import Tag
@@ -15,6 +14,7 @@ from runstream_server.gateway.mlflow.endpoint import Answer, Endpoint
 from runstream_server.gateway.mlflow.errors import MlflowError, wrong
 from runstream_server.gateway.mlflow.experiments.known import KnownExperiments, require_active
 from runstream_server.gateway.mlflow.fields import Fields
+from runstream_server.gateway.mlflow.metrics.latest import read_latest
 from runstream_server.gateway.mlflow.runs.documents import (
     PARENT_TAG,
     RUN_NAME_TAG,
@@ -53,8 +53,8 @@ class RunEndpoints:
             Endpoint("POST", "runs/create", self._create, Role.WRITER),
             Endpoint("GET", "runs/get", self._get, Role.READER),
             Endpoint("POST", "runs/update", self._update, Role.WRITER),
-            Endpoint("POST", "runs/delete", self._delete, Role.WRITER),
-            Endpoint("POST", "runs/restore", self._restore, Role.WRITER),
+            Endpoint("POST", "runs/delete", self._delete, Role.WRITER, of_run=False),
+            Endpoint("POST", "runs/restore", self._restore, Role.WRITER, of_run=False),
         ]
 
     async def _create(self, visitor: Visitor, fields: Fields) -> Answer:
@@ -73,7 +73,7 @@ class RunEndpoints:
     async def _get(self, visitor: Visitor, fields: Fields) -> Answer:
         run = await get_run(visitor, asked_run_id(fields))
         experiment_id = await self._experiments.number_of_run(visitor, run)
-        latest = [value async for value in latest_values(visitor, run.name)]
+        latest = (await read_latest(visitor, [run.name])).get(run.name, ())
         run_id = id_of(run.name)
         used = (await self._inputs.of_runs(visitor.workspace.workspace, [run_id])).get(run_id, InputsAndOutputs())
         inputs, outputs = inputs_document(used), outputs_document(used)
@@ -106,15 +106,6 @@ class RunEndpoints:
         with about_run(run.run):
             await visitor.call(visitor.services.runs.RestoreRuns, request, messages.RestoreRunsResponse)
         return {}
-
-
-async def latest_values(visitor: Visitor, *runs: str) -> AsyncIterator[metrics.LatestValue]:
-    """The latest values of all metrics of 1 to 1,000 runs, given by name, in order of run and metric."""
-    request = metrics.ReadLatestValuesRequest(runs=runs)
-    read = visitor.services.metrics.ReadLatestValues
-    async for response in visitor.stream(read, request, metrics.ReadLatestValuesResponse):
-        for value in response.values:
-            yield value
 
 
 def make_run_id() -> str:

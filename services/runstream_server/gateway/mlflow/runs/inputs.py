@@ -11,10 +11,12 @@ from runstream_server.gateway.mlflow.fields import Fields
 from runstream_server.gateway.mlflow.runs.documents import Document
 from runstream_server.gateway.mlflow.runs.finding import asked_run_id, get_active_run
 from runstream_server.gateway.store.inputs import (
+    MOST_BYTES_PER_RUN,
     MOST_PER_RUN,
     Dataset,
     DatasetInput,
     InputsAndOutputs,
+    InputsTooLong,
     InputStore,
     ModelOutput,
     TooManyInputs,
@@ -146,3 +148,5 @@ def _counted(run_id: str) -> Iterator[None]:
         raise wrong(
             f"Run {run_id} would have more than {MOST_PER_RUN} datasets or models as inputs or outputs"
         ) from None
+    except InputsTooLong:
+        raise wrong(f"Run {run_id} would have datasets of more than {MOST_BYTES_PER_RUN} bytes together") from None

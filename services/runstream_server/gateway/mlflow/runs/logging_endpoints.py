@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from runstream_server.auth import Role
 from runstream_server.gateway.mlflow.endpoint import Answer, Endpoint
@@ -51,7 +52,7 @@ class LoggingEndpoints:
     def __init__(self, writers: MetricWriters, models: ModelMetrics) -> None:
         self._writers = writers
         self._models = models
-        self._histories = asyncio.Lock()
+        self._histories: WeakValueDictionary[RunName, asyncio.Lock] = WeakValueDictionary()
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Everything that is logged but inputs and outputs."""
@@ -132,14 +133,12 @@ class LoggingEndpoints:
         """Appends a model to the history that old clients keep in a tag; the same one again changes nothing."""
         run = run_name(visitor, asked_run_id(fields))
         model = _read_model(fields)
-        async with self._histories:
+        turn = self._histories.setdefault(run, asyncio.Lock())
+        async with turn:
             found = await get_active_run(visitor, run.run)
             history = _read_history({tag.key: tag.value for tag in found.tags}.get(HISTORY_TAG, ""))
-            text = json.dumps([*history, model])
-            if len(text) > _HISTORY:
-                raise wrong(f"Tag '{HISTORY_TAG}' has no room for one more model; delete it, or use another run.")
             if model not in history:
-                await modify_tags(visitor, run, {HISTORY_TAG: text}, [])
+                await modify_tags(visitor, run, {HISTORY_TAG: _written_history([*history, model])}, [])
         return {}
 
 
@@ -173,3 +172,10 @@ def _read_history(text: str) -> Sequence[Any]:
     if not isinstance(history, list):
         raise wrong(f"Tag '{HISTORY_TAG}' is no list in JSON; delete it first.")
     return history
+
+
+def _written_history(history: Sequence[Any]) -> str:
+    text = json.dumps(history)
+    if len(text) > _HISTORY:
+        raise wrong(f"Tag '{HISTORY_TAG}' has no room for one more model; delete it, or use another run.")
+    return text

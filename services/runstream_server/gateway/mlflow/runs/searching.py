@@ -144,7 +144,7 @@ def _asked(visitor: Visitor, fields: Fields) -> _Asked:
 async def _gather(selection: Selection, asked: _Asked, patience: int) -> None:
     """Offers all runs that may be on the page to the selection; by start no more than it takes, if that is not many."""
     ordering = asked.query.ordering
-    own = selection.visitor.caller.run if selection.visitor.caller else None
+    own = selection.visitor.own_run
     if own is not None:
         await selection.offer([await get_run(selection.visitor, own.run)])
     candidates = Candidates(

@@ -7,7 +7,7 @@ from runstream.api.runs.v1 import run_pb2
 from runstream_server.gateway.mlflow.metrics.latest import read_latest
 from runstream_server.gateway.mlflow.runs.documents import id_of, is_deleted
 from runstream_server.gateway.mlflow.runs.subjects import SearchedRun
-from runstream_server.gateway.mlflow.search import Clause, First, Ordering, admits
+from runstream_server.gateway.mlflow.search import Clause, First, Ordering, admitted
 from runstream_server.gateway.mlflow.views import View
 from runstream_server.gateway.store.inputs import InputStore
 from runstream_server.gateway.visitors import Visitor
@@ -32,16 +32,18 @@ class Selection:
 
     async def offer(self, runs: Sequence[run_pb2.Run]) -> Sequence[str]:
         """Picks from some runs; returns the names of those that the search finds, on this page or not."""
-        found = [SearchedRun(run, self.experiments[run.experiment]) for run in runs if self._is_searched(run)]
+        found: Sequence[SearchedRun] = [
+            SearchedRun(run, self.experiments[run.experiment]) for run in runs if self._is_searched(run)
+        ]
         plain = [clause for clause in self.clauses if clause.entity not in (_DATASETS, _METRICS)]
-        found = [each for each in found if admits(plain, each)]
-        admitted = await self._admitted_by_metrics(await self._admitted_by_datasets(found))
-        for each in admitted:
+        found = await self._admitted_by_datasets(await admitted(plain, found))
+        found = await self._admitted_by_metrics(found)
+        for each in found:
             place = self.ordering.place(each)
             if self.first.wants(place):
                 stored = each.run.SerializeToString()
                 self.first.add(place, stored, len(stored))
-        return [each.run.name for each in admitted]
+        return [each.run.name for each in found]
 
     def _is_searched(self, run: run_pb2.Run) -> bool:
         is_asked = run.experiment in self.experiments and not run.hidden
@@ -55,7 +57,7 @@ class Selection:
         used = await self.inputs.datasets_of_runs(self.visitor.workspace.workspace, by_id)
         for run_id, datasets in used.items():
             by_id[run_id].datasets = datasets
-        return [each for each in found if admits(clauses, each)]
+        return await admitted(clauses, found)
 
     async def _admitted_by_metrics(self, found: Sequence[SearchedRun]) -> Sequence[SearchedRun]:
         clauses = [clause for clause in self.clauses if clause.entity == _METRICS]
@@ -66,4 +68,4 @@ class Selection:
         latest = await read_latest(self.visitor, [each.run.name for each in found], sorted(asked))
         for each in found:
             each.metrics = {value.metric: value.value for value in latest.get(each.run.name, ())}
-        return [each for each in found if admits(clauses, each)]
+        return await admitted(clauses, found)

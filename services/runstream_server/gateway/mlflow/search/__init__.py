@@ -5,9 +5,9 @@ What is searched is a `Subject`; `admits` says whether a filter takes it, an `Or
 those of a page, and a `Query` makes the tokens that lead from one page to the next.
 """
 
-from runstream_server.gateway.mlflow.search.clauses import Clause, Subject, admits
+from runstream_server.gateway.mlflow.search.clauses import Clause, Subject, admits, admitted
 from runstream_server.gateway.mlflow.search.ordering import Order, Ordering, Place, order_by, parse_order
-from runstream_server.gateway.mlflow.search.pages import First, Query, page_of
+from runstream_server.gateway.mlflow.search.pages import First, Query
 from runstream_server.gateway.mlflow.search.parse import parse_filter
 from runstream_server.gateway.mlflow.search.schema import (
     LABEL,
@@ -37,8 +37,8 @@ __all__ = [
     "Schema",
     "Subject",
     "admits",
+    "admitted",
     "order_by",
-    "page_of",
     "parse_filter",
     "parse_order",
 ]

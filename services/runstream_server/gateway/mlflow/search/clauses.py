@@ -1,10 +1,12 @@
 """Clauses of a filter, and whether they hold."""
 
+import asyncio
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
 
 from runstream_server.gateway.mlflow.search.schema import Scalar
 
@@ -18,12 +20,18 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
+_TURN_SECONDS = 0.02
+
+
 class Subject(Protocol):
     """Something that is searched for."""
 
     def values(self, entity: str, key: str) -> Sequence[Scalar]:
         """What it has under a key: nothing, one value, or several where a clause holds if it does for any of them."""
         ...
+
+
+_Subject = TypeVar("_Subject", bound=Subject)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,18 @@ class Clause:
 def admits(clauses: Iterable[Clause], subject: Subject) -> bool:
     """Whether all clauses hold."""
     return all(clause.admits(subject) for clause in clauses)
+
+
+async def admitted(clauses: Sequence[Clause], subjects: Iterable[_Subject]) -> list[_Subject]:
+    """Those that all clauses hold for. Where that takes its time, others have their turns in between."""
+    found, since = [], perf_counter()
+    for each in subjects:
+        if admits(clauses, each):
+            found.append(each)
+        if perf_counter() - since > _TURN_SECONDS:
+            await asyncio.sleep(0)
+            since = perf_counter()
+    return found
 
 
 def _test(comparator: str, value: Any) -> Callable[[Any], bool]:

@@ -1,18 +1,16 @@
 """Pages of what is found, and the tokens between them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from runstream_server.gateway.mlflow.errors import MlflowError, wrong
-from runstream_server.gateway.mlflow.search.clauses import Clause, Subject, admits
 from runstream_server.gateway.mlflow.search.ordering import Key, Ordering, Place
 from runstream_server.tokens import Signer
 
 _UNKEYED = Signer(b"")
 
 _Found = TypeVar("_Found")
-_Subject = TypeVar("_Subject", bound=Subject)
 
 
 @dataclass(frozen=True)
@@ -98,19 +96,3 @@ class First(Generic[_Found]):
         """Those that are kept, in order."""
         self._cut()
         return [(place, found) for _, place, found, _ in self._kept]
-
-
-def page_of(
-    subjects: Iterable[_Subject], clauses: Sequence[Clause], query: Query, *, most: int, token: str
-) -> tuple[Sequence[_Subject], str]:
-    """Returns a page of those subjects that a filter admits, in order, and the token of the next page if there is one.
-
-    Raises:
-        MlflowError: The token is of another query.
-    """
-    first: First[_Subject] = First(query.ordering, most, query.place(token))
-    for subject in subjects:
-        if admits(clauses, subject) and first.wants(place := query.ordering.place(subject)):
-            first.add(place, subject)
-    found = first.in_order()
-    return [subject for _, subject in found], query.token(found[-1][0]) if first.has_more else ""

@@ -15,10 +15,10 @@ _SHOWN = 200
 _LONGEST_WHOLE = 30
 
 _COMPARATOR = re.compile(r"[<>!]=|[=<>]|(?:I?LIKE|(?:NOT\s+)?IN|IS\s+(?:NOT\s+)?NULL)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?![\w.])", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d++\.?+\d*+|\.\d++)(?:e[+-]?\d++)?+(?![\w.])", re.IGNORECASE | re.ASCII)
 _QUOTED = r"""(?:'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*")"""
 _TEXT = re.compile(_QUOTED)
-_LIST = re.compile(rf"\(\s*{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*,?\s*\)")
+_LIST = re.compile(rf"\(\s*+{_QUOTED}(?:\s*+,\s*+{_QUOTED})*\s*+,?+\s*+\)")
 _AND = re.compile(r"AND\b", re.IGNORECASE)
 _CLAUSE = re.compile(rf"(?:{_QUOTED}|`[^`]*`|(?!\bAND\b).)+", re.IGNORECASE | re.DOTALL)
 
@@ -37,6 +37,7 @@ def parse_filter(text: str, schema: Schema) -> Sequence[Clause]:
         while not scanner.is_at_end:
             start = scanner.position
             clauses.append(_clause(scanner, schema))
+            _check_patterns(clauses)
             _go_on(scanner, len(clauses))
     except Unreadable as error:
         raise _invalid(text[start:], str(error)) from None
@@ -61,6 +62,12 @@ def _go_on(scanner: Scanner, count: int) -> None:
         raise Unreadable(f"expected up to {MAX_CLAUSES} clauses")
 
 
+def _check_patterns(clauses: Sequence[Clause]) -> None:
+    """To look for a pattern in a text takes as long as it has characters, for each of the text."""
+    if sum(len(str(each.value)) for each in clauses if each.comparator.endswith("LIKE")) > MAX_PATTERN:
+        raise Unreadable(f"expected patterns of up to {MAX_PATTERN} characters together")
+
+
 def _clause(scanner: Scanner, schema: Schema) -> Clause:
     entity, key, field = scanner.take_key(schema)
     match = scanner.take(_COMPARATOR)
@@ -77,10 +84,7 @@ def _value(scanner: Scanner, comparator: str, field: Field) -> Scalar | tuple[st
         return _list(scanner)
     if field.is_number:
         return _number(scanner)
-    text = _text(scanner)
-    if comparator.endswith("LIKE") and len(text) > MAX_PATTERN:
-        raise Unreadable(f"expected a pattern of up to {MAX_PATTERN} characters")
-    return text
+    return _text(scanner)
 
 
 def _number(scanner: Scanner) -> int | float:
