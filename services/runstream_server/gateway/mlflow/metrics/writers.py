@@ -13,7 +13,7 @@ import grpc
 from runstream.api.metrics.v1 import metrics_service_pb2 as messages
 from runstream_server.gateway.mlflow.errors import wrong
 from runstream_server.gateway.mlflow.metrics.ends import RunEnds, identities
-from runstream_server.gateway.mlflow.runs.labels import MILLISECOND, Identity, LoggedMetric
+from runstream_server.gateway.mlflow.runs.labels import MAX_TIME, MILLISECOND, Identity, LoggedMetric
 from runstream_server.gateway.refusals import Refusal
 from runstream_server.gateway.visitors import Visitor
 from runstream_server.names import RunName
@@ -195,7 +195,7 @@ async def _drop_old(visitor: Visitor, run: RunName, ends: RunEnds, wanted: _Want
         min_step=min(steps),
         max_step=max(steps),
         min_time=min(times),
-        max_time=max(times) + MILLISECOND - 1,
+        max_time=min(max(times) + MILLISECOND - 1, MAX_TIME),
     )
     async for response in visitor.stream(visitor.services.metrics.ReadSeries, request, messages.ReadSeriesResponse):
         for known in identities(response.columns):

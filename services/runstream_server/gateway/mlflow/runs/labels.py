@@ -15,10 +15,11 @@ EXPERIMENT_TAG = 20_000
 """Characters of keys and values."""
 
 _KEY = re.compile(r"[\w\-./: ]+")
+MAX_TIME = 2**63 - 1
 MILLISECOND = 1_000
 """In microseconds."""
 
-_MOST_MILLISECONDS = 2**63 // MILLISECOND - 1
+_MOST_MILLISECONDS = MAX_TIME // MILLISECOND
 
 Identity: TypeAlias = tuple[int, int, float | None]
 
