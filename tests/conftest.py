@@ -22,7 +22,6 @@ from runstream_server import app
 from runstream_server.config import BucketConfig, Config, PostgresConfig, ServerConfig, TelemetryConfig
 from runstream_server.embedded.postgres import run_postgres
 from runstream_server.embedded.s3 import EmbeddedS3, run_s3
-from runstream_server.gateway_config import GatewayConfig
 from runstream_server.objectstore import Bucket, open_bucket
 from runstream_server.postgres import Postgres, migrate, open_postgres
 from runstream_server.rpc import open_channel
@@ -178,7 +177,6 @@ def config(postgres_dsn: str, bucket_config: BucketConfig) -> Config:
         bucket=bucket_config,
         server=ServerConfig(port=0, drain_seconds=1),
         telemetry=TelemetryConfig(access_log="none"),
-        gateway=GatewayConfig(port=0),
     )
 
 

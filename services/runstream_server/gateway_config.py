@@ -13,8 +13,9 @@ MLFLOW_VERSION = "3.17.2"
 class GatewayConfig:
     """How the gateway serves HTTP: on the host, and with the certificate, of the services."""
 
-    port: int = 7879
-    """`RUNSTREAM_GATEWAY_PORT`. 0: a free one. Default: the one after `RUNSTREAM_PORT`, or a free one if that is 0."""
+    port: int = 0
+    """`RUNSTREAM_GATEWAY_PORT`. 0: a free one. Default: the one after `RUNSTREAM_PORT` (7879), or a free one if that is
+    0."""
 
     url: str = ""
     """`RUNSTREAM_GATEWAY_URL`. Where clients reach the gateway, `https://runs.example.com` for example. Default: its

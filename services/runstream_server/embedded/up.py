@@ -13,20 +13,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from runstream_server.config import Config
+from runstream_server.config import Config, ServerConfig
 from runstream_server.embedded.errors import DatabaseUnusable
 from runstream_server.embedded.lock import lock_folder
 from runstream_server.embedded.port import choose_port, note_port
 from runstream_server.embedded.servers import Servers, run_servers
 from runstream_server.embedded.state import announced, read_state, state_folder
-from runstream_server.gateway_config import GatewayConfig
 
 if TYPE_CHECKING:
     from runstream.api.runs.v1.run_history_service_pb2_grpc import RunHistoryServiceAsyncStub
 
 LOG_LIMIT_BYTES = 10 << 20
 DEFAULT_WORKSPACE = "default"
-GATEWAY_PORT = GatewayConfig.port
+GATEWAY_PORT = ServerConfig.port + 1
 
 
 @dataclass(frozen=True, kw_only=True)
