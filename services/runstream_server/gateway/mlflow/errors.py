@@ -23,9 +23,6 @@ RESOURCE_DOES_NOT_EXIST = "RESOURCE_DOES_NOT_EXIST"
 ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 
-_SHOWN = 200
-"""Characters of a wrong value that are repeated."""
-
 STATUSES: Mapping[str, int] = {
     INVALID_PARAMETER_VALUE: 400,
     "BAD_REQUEST": 400,
@@ -58,6 +55,9 @@ _OF_STATUS: Mapping[grpc.StatusCode, str] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
     grpc.StatusCode.DATA_LOSS: "DATA_LOSS",
 }
+
+_SHOWN = 200
+"""Characters of a wrong value that are repeated."""
 
 
 class MlflowError(Exception):
