@@ -28,9 +28,6 @@ _TOKENS = (
     " that is installed too, at the very URL that `runstream workspace show` tells"
 )
 
-_SHOWN = 200
-"""Characters of a wrong value that are repeated."""
-
 STATUSES: Mapping[str, int] = {
     INVALID_PARAMETER_VALUE: 400,
     "BAD_REQUEST": 400,
@@ -63,6 +60,9 @@ _OF_STATUS: Mapping[grpc.StatusCode, str] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
     grpc.StatusCode.DATA_LOSS: "DATA_LOSS",
 }
+
+_SHOWN = 200
+"""Characters of a wrong value that are repeated."""
 
 
 class MlflowError(Exception):
