@@ -36,11 +36,20 @@ class Guarded:
     """With the token of an operator."""
 
     tokens: Tokens
+
+    former_tokens: Tokens
+    """For which it is an hour earlier."""
+
     _stack: AsyncExitStack
 
     async def token(self, role: Role, workspace: str = "space", **of_token: Any) -> tuple[Token, str]:
         """Makes a token; returns it with its secret."""
         return await self.tokens.create(NewToken(role, "" if role is Role.OPERATOR else workspace, **of_token))
+
+    async def expired(self, role: Role, workspace: str = "space") -> str:
+        """Makes a token that has expired; returns its secret."""
+        _, secret = await self.former_tokens.create(NewToken(role, workspace, expire_time=now() - LIFETIME / 2))
+        return secret
 
     async def showing(self, secret: str) -> grpc.aio.Channel:
         """A channel whose calls show a secret; empty: none."""
@@ -65,10 +74,12 @@ async def guarded_services(
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(app.serve(replace(config, auth=auth)))
         postgres = await stack.enter_async_context(open_postgres(config.postgres))
-        tokens = Tokens(TokenStore(postgres), now, required=True, run_lifetime=run_lifetime)
+        store = TokenStore(postgres)
+        tokens = Tokens(store, now, required=True, run_lifetime=run_lifetime)
+        former = Tokens(store, lambda: now() - LIFETIME, required=True, run_lifetime=run_lifetime)
         _, secret = await tokens.create(NewToken(Role.OPERATOR))
         channel = await stack.enter_async_context(open_channel(server.address, secret=secret))
-        yield Guarded(server.address, channel, tokens, stack)
+        yield Guarded(server.address, channel, tokens, former, stack)
 
 
 async def outcome(call: Awaitable[Any]) -> str:

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -15,7 +14,7 @@ from runstream.api.runs.v1 import experiment_pb2, run_pb2
 from runstream.api.runs.v1 import run_history_service_pb2 as runs
 from runstream_server.auth import Role
 from tests import stubs
-from tests.guarded import Guarded, now
+from tests.guarded import Guarded
 from tests.make_runs import make_workspace
 from tests.rpc_rows import Things
 
@@ -113,7 +112,7 @@ async def _callers(guarded: Guarded) -> dict[str, grpc.aio.Channel]:
     return {
         "nobody": await guarded.showing(""),
         "unknown": await guarded.showing("rst_" + "u" * 43),
-        "expired": await guarded.calling(Role.ADMIN, expire_time=now() + timedelta(milliseconds=1)),
+        "expired": await guarded.showing(await guarded.expired(Role.ADMIN)),
         "revoked": await guarded.showing(secret),
         "of another workspace": await guarded.calling(Role.ADMIN, "theirs"),
         **roles,

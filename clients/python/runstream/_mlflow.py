@@ -84,7 +84,11 @@ def is_below(url: str, gateway: str) -> bool:
 
 def _server(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1  # it is no port, so it is that of no server
+    return parts.scheme, parts.hostname, _PORTS.get(parts.scheme) if port is None else port
 
 
 def _token_for(url: str) -> str:

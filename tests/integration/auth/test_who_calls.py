@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Awaitable
-from datetime import timedelta
 
 import grpc
 import pytest
@@ -16,7 +15,7 @@ from runstream_server.config import Config
 from runstream_server.postgres import Postgres
 from tests import stubs
 from tests.conftest import Backend
-from tests.guarded import Guarded, guarded_services, now, outcome, told
+from tests.guarded import Guarded, guarded_services, outcome, told
 from tests.make_runs import WORKSPACE, make_run, make_workspace
 
 T = token_pb2.TokenRole
@@ -28,7 +27,7 @@ def get_run(channel: grpc.aio.Channel, name: str = f"{WORKSPACE}/runs/run") -> A
 
 async def test_a_call_without_a_token_that_counts_is_refused(guarded: Guarded) -> None:
     await make_run(guarded.channel)
-    _, expired = await guarded.token(Role.ADMIN, expire_time=now() + timedelta(milliseconds=1))
+    expired = await guarded.expired(Role.ADMIN)
     revoked_token, revoked = await guarded.token(Role.ADMIN)
     await guarded.tokens.revoke(revoked_token.name)
     shown = {

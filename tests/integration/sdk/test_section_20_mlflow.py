@@ -25,9 +25,9 @@ async def test_the_asynchronous_form_says_so_too(ws: Workspace) -> None:
 
 
 def test_the_environment_may_know_another_way_to_the_gateway(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNSTREAM_GATEWAY_URL", "https://runs.example.com/")
+    monkeypatch.setenv("RUNSTREAM_GATEWAY_URL", "https://tunnel.example.com/")
 
-    assert ws.get_mlflow_tracking_uri() == f"https://runs.example.com/workspaces/{ws.name}"
+    assert ws.get_mlflow_tracking_uri() == f"https://tunnel.example.com/workspaces/{ws.name}"
 
 
 def test_where_a_token_is_known_mlflow_is_told_to_ask_for_it(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

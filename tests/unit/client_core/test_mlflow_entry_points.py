@@ -88,6 +88,12 @@ def test_what_is_below_the_gateway_is_of_it(url: str) -> None:
     assert is_below(url, f"{GATEWAY}/")
 
 
+def test_a_gateway_whose_port_is_none_breaks_no_request(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNSTREAM_GATEWAY_URL", "https://runs.example.com:many/base")
+
+    assert shown(URL) is None
+
+
 def test_where_there_is_no_token_requests_stay_as_they_are(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNSTREAM_TOKEN_FILE")
     monkeypatch.delenv("RUNSTREAM_TOKEN")
