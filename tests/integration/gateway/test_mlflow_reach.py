@@ -5,7 +5,7 @@ from runstream_server.auth import Role
 from runstream_server.config import Config
 from tests import stubs
 from tests.gateways import Gateway, gateway_url, open_gateway
-from tests.guarded import guarded_services
+from tests.guarded import Guarded, guarded_services
 from tests.mlflow_runs import metric, read_history, read_run, start_run
 
 NOT_THERE = (404, "RESOURCE_DOES_NOT_EXIST")
@@ -22,6 +22,14 @@ async def check_unreachable(gateway: Gateway, run_id: str) -> None:
     assert (await gateway.get("metrics/get-history", run_id=run_id, metric_key="loss")).error == told
     for endpoint, fields in writes.items():
         assert (await gateway.post(f"runs/{endpoint}", run_id=run_id, **fields)).error == told, endpoint
+
+
+async def start_two_runs(guarded: Guarded) -> tuple[str, str, str]:
+    """Starts two runs; the experiment of the first one, which is called `mine`, that run, and one of another."""
+    _, writer = await guarded.token(Role.WRITER)
+    async with open_gateway(guarded.channel, secret=writer) as gateway:
+        number = (await gateway.post("experiments/create", name="mine")).found()["experiment_id"]
+        return number, await start_run(gateway, experiment_id=number), await start_run(gateway)
 
 
 async def test_workspaces_do_not_see_each_other(config: Config) -> None:
@@ -48,10 +56,7 @@ async def test_workspaces_do_not_see_each_other(config: Config) -> None:
 
 async def test_the_token_of_a_run_reaches_that_run_and_those_below_it(config: Config) -> None:
     async with guarded_services(config) as guarded:
-        _, writer = await guarded.token(Role.WRITER)
-        async with open_gateway(guarded.channel, secret=writer) as gateway:
-            number = (await gateway.post("experiments/create", name="mine")).found()["experiment_id"]
-            run_id, other = await start_run(gateway, experiment_id=number), await start_run(gateway)
+        number, run_id, other = await start_two_runs(guarded)
         _, own = await guarded.token(Role.RUN, run=run_id)
         async with open_gateway(guarded.channel, secret=own) as gateway:
             parent = [{"key": "mlflow.parentRunId", "value": run_id}]
@@ -76,10 +81,7 @@ async def test_the_token_of_a_run_reaches_that_run_and_those_below_it(config: Co
 
 async def test_runs_that_the_token_of_a_run_makes_are_below_it_also_where_no_parent_is_named(config: Config) -> None:
     async with guarded_services(config) as guarded:
-        _, writer = await guarded.token(Role.WRITER)
-        async with open_gateway(guarded.channel, secret=writer) as gateway:
-            number = (await gateway.post("experiments/create", name="mine")).found()["experiment_id"]
-            run_id, other = await start_run(gateway, experiment_id=number), await start_run(gateway)
+        number, run_id, other = await start_two_runs(guarded)
         _, own = await guarded.token(Role.RUN, run=run_id)
         async with open_gateway(guarded.channel, secret=own) as gateway:
             foreign = [{"key": "mlflow.parentRunId", "value": other}]

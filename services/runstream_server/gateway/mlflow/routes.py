@@ -67,8 +67,8 @@ def known_endpoints(
 ) -> Sequence[Endpoint | RawEndpoint]:
     """All endpoints, each once, however many paths lead to it."""
     store, models = ExperimentStore(postgres), LoggedModelStore(postgres)
-    experiments, inputs = KnownExperiments(store), InputStore(postgres)
-    listings, places = ArtifactListings(models), ArtifactPlaces(experiments, KnownModels(models))
+    experiments, known_models, inputs = KnownExperiments(store), KnownModels(models), InputStore(postgres)
+    listings, places = ArtifactListings(models), ArtifactPlaces(experiments, known_models)
     room = SpoolRoom(settings.spool_bytes)
     return [
         *ServerInfo(settings.mlflow_version).endpoints(),
@@ -76,12 +76,12 @@ def known_endpoints(
         *ExperimentSearch(experiments).endpoints(),
         *RunEndpoints(experiments, inputs).endpoints(),
         *RunSearch(experiments, inputs).endpoints(),
-        *LoggingEndpoints(MetricWriters(), ModelMetrics(KnownModels(models), models)).endpoints(),
+        *LoggingEndpoints(MetricWriters(), ModelMetrics(known_models, models)).endpoints(),
         *MetricEndpoints().endpoints(),
         *InputEndpoints(inputs).endpoints(),
         *ArtifactEndpoints(experiments, places, listings, ArtifactUploads(room), ArtifactDownloads(room)).endpoints(),
         *LoggedModelEndpoints(models, experiments, listings, now).endpoints(),
-        *registry_endpoints(postgres, KnownModels(models), now),
+        *registry_endpoints(postgres, known_models, now),
     ]
 
 
